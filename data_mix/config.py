@@ -1,0 +1,159 @@
+"""A mixture's config: YAML to a checked `MixtureConfig`. Nothing is loaded or written before it has passed."""
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from data_mix.errors import InputError, nearest
+from data_mix.forms import STYLES, check_form
+from data_mix.tasks import find_task, option_names
+
+PROMPT_FORMATS = ("plain", "chat")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One source: a task, its share of the rows, and the task's own options."""
+
+    task: str
+    share: float
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MixtureConfig:
+    """What a mixture is made of.
+
+    Attributes:
+        sources: at shares that sum to 1.
+        forms: form to share, in the order in which problems are given to forms; shares sum to 1.
+        n_train, n_test: rows; None for n_train is every record of a single source.
+        seed: chooses problems, their order and their forms.
+        prompt_format: `plain` (strings) or `chat` (message lists); None is the first source's own.
+        system: system message of chat prompts; None for none.
+        prompt_template: for plain prompts, text with `{prompt}` in it.
+        answer_style: gsm8k (`#### 42`) or boxed; None is each task's own.
+        tokenizer: counts lengths in the manifest; None counts characters.
+    """
+
+    sources: tuple[Source, ...]
+    forms: dict[str, float]
+    n_train: int | None
+    n_test: int
+    seed: int = 0
+    prompt_format: str | None = None
+    system: str | None = None
+    prompt_template: str | None = None
+    answer_style: str | None = None
+    tokenizer: str | None = None
+
+    @property
+    def chat(self) -> bool:
+        """Whether prompts and completions are message lists."""
+        return (self.prompt_format or find_task(self.sources[0].task).PROMPT_FORMAT) == "chat"
+
+
+def _number(value: Any, what: str, low: float, high: float = float("inf"), whole: bool = False) -> Any:
+    kind = "a whole number" if whole else "a number"
+    good = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+    if not good or not low <= value <= high:
+        raise InputError(f"{what} is {value!r}; it must be {kind} from {low}" + (f" to {high}" if high < float("inf") else " up"))
+    return value
+
+
+def _shares(shares: list[float], what: str) -> None:
+    if abs(sum(shares) - 1) > 1e-9:
+        raise InputError(f"shares of {what} sum to {sum(shares):g} ({' + '.join(f'{s:g}' for s in shares)}); they must sum to 1")
+
+
+def _source(raw: Any, where: str) -> Source:
+    if not isinstance(raw, dict) or "task" not in raw:
+        raise InputError(f"{where} needs at least `task: NAME`")
+    task = find_task(raw["task"])
+    options = {key: value for key, value in raw.items() if key not in ("task", "share")}
+    known = option_names(task)
+    for key in options:
+        if key not in known:
+            raise InputError(f"{where} ({raw['task']}): unknown field '{key}'{nearest(key, [*known, 'share'])}")
+    return Source(raw["task"], _number(raw.get("share", 1), f"{where}.share", 0, 1), options)
+
+
+def parse_config(raw: dict[str, Any]) -> MixtureConfig:
+    """A checked config from YAML's mapping. `p_cot: 0.25` stands for `forms: {long: 0.25, short: 0.75}`.
+
+    Raises:
+        InputError: with the field, its value and what it must be.
+    """
+    known = {f.name for f in fields(MixtureConfig)} | {"p_cot"}
+    for key in raw:
+        if key not in known:
+            raise InputError(f"unknown field '{key}'{nearest(key, known)}")
+    for key in ("sources", "n_train", "n_test"):
+        if key not in raw:
+            raise InputError(f"field '{key}' is missing")
+    if ("p_cot" in raw) == ("forms" in raw):
+        raise InputError("give either p_cot (share of long rows) or forms (form: share)")
+    if "p_cot" in raw:
+        p_cot = _number(raw["p_cot"], "p_cot", 0, 1)
+        forms = {"long": p_cot, "short": 1 - p_cot}
+    else:
+        if not isinstance(raw["forms"], dict) or not raw["forms"]:
+            raise InputError("forms must map each form to its share, e.g. {long: 0.25, short: 0.75}")
+        forms = {form: _number(share, f"forms.{form}", 0, 1) for form, share in raw["forms"].items()}
+    for form in forms:
+        check_form(form)
+    _shares(list(forms.values()), "forms")
+    if not isinstance(raw["sources"], list) or not raw["sources"]:
+        raise InputError("sources must be a list with at least one `- task: NAME`")
+    sources = tuple(_source(s, f"sources[{i}]") for i, s in enumerate(raw["sources"]))
+    _shares([s.share for s in sources], "sources")
+    if raw["n_train"] is None and len(sources) > 1:
+        raise InputError("n_train must be a number when there is more than one source")
+    if raw["n_train"] is not None:
+        _number(raw["n_train"], "n_train", 1, whole=True)
+    _number(raw["n_test"], "n_test", 1, whole=True)
+    _number(raw.get("seed", 0), "seed", 0, whole=True)
+    for key, allowed in (("prompt_format", PROMPT_FORMATS), ("answer_style", STYLES)):
+        if raw.get(key) not in (None, *allowed):
+            raise InputError(f"{key} is '{raw[key]}'; it must be one of {', '.join(allowed)}")
+    if "{prompt}" not in (raw.get("prompt_template") or "{prompt}"):
+        raise InputError(f"prompt_template {raw['prompt_template']!r} must contain {{prompt}}")
+    rest = {key: value for key, value in raw.items() if key not in ("p_cot", "forms", "sources")}
+    return MixtureConfig(sources=sources, forms=forms, **rest)
+
+
+def load_config(path: str, overrides: list[str] = ()) -> MixtureConfig:
+    """Reads a YAML config; each override is `key=value`, the value read as YAML, and `sources.0.d=25` reaches inside."""
+    import yaml
+
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such config file")
+    try:
+        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        if not isinstance(raw, dict):
+            raise InputError(f"{path}: must be a YAML mapping")
+        for override in overrides:
+            key, equals, value = override.partition("=")
+            if not equals:
+                raise InputError(f"--set {override}: must be key=value")
+            _override(raw, key.split("."), yaml.safe_load(value))
+        return parse_config(raw)
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
+    except InputError as error:
+        raise InputError(f"{path}: {error}" if not str(error).startswith(path) else str(error)) from None
+
+
+def _override(raw: dict, keys: list[str], value: Any) -> None:
+    place: Any = raw
+    try:
+        for key in keys[:-1]:
+            place = place[int(key)] if isinstance(place, list) else place[key]
+        if isinstance(place, list):
+            place[int(keys[-1])] = value
+        else:
+            place[keys[-1]] = value
+    except (KeyError, IndexError, ValueError, TypeError):
+        raise InputError(f"--set {'.'.join(keys)}: there is no such field to set") from None
+    if keys == ["p_cot"]:
+        raw.pop("forms", None)

@@ -1,0 +1,100 @@
+"""Completions from a model: through vLLM, or through transformers where vLLM is not installed. Both take and give the same."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from tqdm.auto import tqdm
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One completion: its text, its length in tokens (end token not counted), and whether the token limit ended it."""
+
+    text: str
+    n_tokens: int
+    truncated: bool
+
+
+def encode_prompts(tokenizer, prompts: Sequence[str | list[dict]]) -> list[list[int]]:
+    """Token ids of each prompt: message lists through the chat template (which brings its own BOS), strings as they are."""
+    if isinstance(prompts[0], str):
+        return tokenizer(list(prompts))["input_ids"]
+    encoded = tokenizer.apply_chat_template(list(prompts), add_generation_prompt=True, tokenize=True, return_dict=True)
+    return encoded["input_ids"]
+
+
+def decode(tokenizer, ids: Sequence[int], end_ids: Collection[int]) -> Completion:
+    """A completion from generated ids; whatever follows the first end token does not count."""
+    end = next((i for i, token in enumerate(ids) if token in end_ids), None)
+    body = list(ids[:end])
+    return Completion(tokenizer.decode(body, skip_special_tokens=True), len(body), end is None)
+
+
+class VLLMEngine:
+    """vLLM on a checkpoint folder, in this process."""
+
+    def __init__(self, model: str, dtype: str, max_length: int, seed: int) -> None:
+        """Starts the engine; `max_length` is prompt + completion, in tokens."""
+        from vllm import LLM
+
+        from eval.machine import has_gpu
+
+        self.seed = seed
+        self.llm = LLM(model=model, dtype=dtype, max_model_len=max_length, seed=seed, enforce_eager=not has_gpu())
+
+    def generate(
+        self, prompt_ids: list[list[int]], n: int, temperature: float, max_tokens: int, end_ids: Collection[int]
+    ) -> list[list[list[int]]]:
+        """Generated ids, `n` lists for each prompt. Every prompt has a seed of its own, so batching changes nothing."""
+        from vllm import SamplingParams
+
+        parameters = [
+            SamplingParams(
+                n=n,
+                temperature=temperature,
+                max_tokens=max_tokens,
+                seed=self.seed * 1_000_003 + i if temperature > 0 else None,
+                stop_token_ids=list(end_ids),
+                detokenize=False,
+            )
+            for i in range(len(prompt_ids))
+        ]
+        prompts = [{"prompt_token_ids": ids} for ids in prompt_ids]
+        outputs = self.llm.generate(prompts, parameters, use_tqdm=True)
+        return [[list(sample.token_ids) for sample in output.outputs] for output in outputs]
+
+
+class TransformersEngine:
+    """transformers' own generate, in batches of prompts of similar length."""
+
+    def __init__(self, model, tokenizer, seed: int, batch_size: int = 64) -> None:
+        self.model, self.tokenizer, self.seed, self.batch_size = model, tokenizer, seed, batch_size
+
+    def generate(
+        self, prompt_ids: list[list[int]], n: int, temperature: float, max_tokens: int, end_ids: Collection[int]
+    ) -> list[list[list[int]]]:
+        """Generated ids, `n` lists for each prompt, in the order of the prompts."""
+        import torch
+
+        sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature > 0 else {"do_sample": False}
+        order = sorted(range(len(prompt_ids)), key=lambda i: len(prompt_ids[i]))
+        done: list[list[list[int]]] = [[] for _ in prompt_ids]
+        starts = range(0, len(order), self.batch_size)
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.manual_seed(self.seed)
+            for start in tqdm(starts, desc="generating", disable=len(starts) < 4):
+                chosen = order[start : start + self.batch_size]
+                batch = self.tokenizer.pad({"input_ids": [prompt_ids[i] for i in chosen]}, padding_side="left", return_tensors="pt")
+                batch = batch.to(self.model.device)
+                out = self.model.generate(
+                    **batch,
+                    **sampling,
+                    max_new_tokens=max_tokens,
+                    num_return_sequences=n,
+                    eos_token_id=list(end_ids),
+                    pad_token_id=self.tokenizer.pad_token_id,
+                )
+                new = out[:, batch["input_ids"].shape[1] :].tolist()
+                for row, i in enumerate(chosen):
+                    done[i] = new[row * n : (row + 1) * n]
+        return done

@@ -1,0 +1,34 @@
+"""Prepares the process for the machine it runs on. Called before torch and vllm are imported: both read it only once."""
+
+import os
+from pathlib import Path
+
+
+def prepare() -> None:
+    """Sets the environment for vLLM, in this process, on CPU and GPU; what the user has set already is kept.
+
+    On CPU vLLM reserves one core and binds its threads by default: on two cores that is half the machine (178 against
+    811 tokens/s of SmolLM2-135M). `VLLM_CPU_KVCACHE_SPACE` is in GiB.
+    """
+    ours = {
+        # The trainer reaches into the engine to push weights, so engine and trainer share the process.
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "VLLM_LOGGING_LEVEL": "ERROR",
+        "VLLM_NO_USAGE_STATS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    if not has_gpu():
+        ours |= {
+            "VLLM_CPU_NUM_OF_RESERVED_CPU": "0",
+            "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+            "VLLM_CPU_KVCACHE_SPACE": "2",
+            "OMP_NUM_THREADS": str(len(os.sched_getaffinity(0))),
+            "ACCELERATE_USE_CPU": "true",
+        }
+    for name, value in ours.items():
+        os.environ.setdefault(name, value)
+
+
+def has_gpu() -> bool:
+    """Whether an NVIDIA driver is loaded; asked of the system, because importing torch would settle the environment."""
+    return Path("/proc/driver/nvidia/version").exists() and os.environ.get("CUDA_VISIBLE_DEVICES") != ""

@@ -1,0 +1,86 @@
+"""Reading a recipe's config: TRL's `TrlParser`, with strict fields, and every mistake of the user as one line, exit code 2."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from data_mix.errors import InputError, nearest
+
+
+def run_recipe(main: Callable[..., None], dataclass_types: tuple[type, ...], default_config: str) -> None:
+    """Parses the command line (and `--config FILE.yaml`, the embedded default without it) and runs `main` on the result.
+
+    An InputError, raised by the parsing or by `main`'s own checks, is printed as one line and ends with exit code 2.
+    """
+    try:
+        main(*parse(dataclass_types, sys.argv[1:], default_config))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; checkpoints written so far are kept", file=sys.stderr)
+        sys.exit(130)
+
+
+def parse(dataclass_types: tuple[type, ...], argv: list[str], default_config: str) -> tuple:
+    """Instances of the dataclasses from `--config` and the fields on the command line, which win."""
+    from trl import TrlParser
+
+    known = [f.name for d in dataclass_types for f in dataclasses.fields(d) if f.init]
+    argv = list(argv) if "--config" in argv else ["--config", default_config, *argv]
+    path = argv[argv.index("--config") + 1] if argv[-1] != "--config" else ""
+    check_yaml(path, known)
+    for argument in argv:
+        name = argument.removeprefix("--").split("=")[0].replace("-", "_").removeprefix("no_")
+        if argument.startswith("--") and name not in (*known, "config", "help"):
+            raise InputError(f"{argument}: unknown field{nearest(name, known)}")
+    try:
+        return TrlParser(dataclass_types).parse_args_and_config(argv)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path}: {' '.join(str(error).split())}") from None
+
+
+def check_yaml(path: str, known: list[str]) -> dict[str, Any]:
+    """The YAML mapping in `path`, its keys all known.
+
+    Raises:
+        InputError: for a missing file, text that is not a mapping, or an unknown field (the nearest name is offered).
+    """
+    import yaml
+
+    if not Path(path).is_file():
+        raise InputError(f"--config {path}: no such file")
+    try:
+        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(raw, dict):
+        raise InputError(f"{path}: must be a YAML mapping of fields")
+    for key in raw:
+        if key not in (*known, "env"):
+            raise InputError(f"{path}: unknown field '{key}'{nearest(key, known)}")
+    return raw
+
+
+def check_output_dir(output_dir: str) -> None:
+    """Raises InputError when `output_dir` holds anything already: a run never writes into another one."""
+    folder = Path(output_dir)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"output_dir {output_dir} holds another run already; give another --output_dir, or remove it first")
+
+
+def check_model_path(model: str, made_by: str) -> None:
+    """Raises InputError for a local path without a model in it; a hub id (owner/name) passes."""
+    looks_local = model.startswith((".", "/", "~")) or model.count("/") != 1 or model.split("/")[0] in ("runs", "models")
+    if not (Path(model) / "config.json").is_file() and (looks_local or Path(model).exists()):
+        raise InputError(f"model_name_or_path {model}: no model there; {made_by}")
+
+
+def save_config(output_dir: str, *parts: Any) -> None:
+    """Writes every field of the run's config to `recipe.json`, so that a run folder says how it was made."""
+    fields = {k: v for part in parts for k, v in dataclasses.asdict(part).items() if not k.endswith("_token")}
+    Path(output_dir).mkdir(parents=True, exist_ok=True)
+    (Path(output_dir) / "recipe.json").write_text(json.dumps(fields, indent=2, default=str) + "\n", encoding="utf-8")

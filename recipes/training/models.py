@@ -1,0 +1,77 @@
+"""Models and tokenizers: from scratch (an AutoConfig in YAML, a tokenizer of single characters) or from a checkpoint."""
+
+from typing import Any
+
+from data_mix.errors import InputError
+
+# Every token that ends a completion in the Llama and SmolLM2 families. A base model may emit either of Llama's two.
+END_TOKENS = ("<|end_of_text|>", "<|eot_id|>", "<|im_end|>")
+# Reserved by Llama 3.1 and later for padding; a pad token that is also an end token would hide ends from whoever masks pads.
+PAD_TOKENS = ("<|finetune_right_pad_id|>", "<|endoftext|>", "<unk>")
+
+
+def character_tokenizer(characters: str):
+    """A tokenizer whose tokens are `<pad>` (0), `<end>` (1) and the given characters (2, 3, ... in order); nothing else."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    if len(set(characters)) != len(characters) or not characters:
+        raise InputError(f"tokenizer_characters {characters!r}: must name each character once, and at least one")
+    vocabulary = {token: i for i, token in enumerate(["<pad>", "<end>", *characters])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=None))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    tokenizer.decoder = decoders.Fuse()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<end>", padding_side="left")
+
+
+def from_scratch(config: dict[str, Any], tokenizer, seed: int):
+    """A model with fresh weights from an AutoConfig's fields (`model_type: llama`, ...); float32, weights given by `seed`.
+
+    Vocabulary size and special tokens are the tokenizer's.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM, set_seed
+
+    fields = dict(config)
+    model_type = fields.pop("model_type", None)
+    tokens = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id, "bos_token_id": None}
+    try:
+        built = AutoConfig.for_model(model_type, vocab_size=len(tokenizer), **tokens, **fields)
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"model_config: {' '.join(str(error).split())[:200]}") from None
+    set_seed(seed)
+    return AutoModelForCausalLM.from_config(built)
+
+
+def load_tokenizer(path: str):
+    """The checkpoint's tokenizer, with a pad token that does not end text wherever its vocabulary has one."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"model_name_or_path {path}: no tokenizer there ({str(error).splitlines()[0]})") from None
+    if tokenizer.pad_token is None or tokenizer.pad_token == tokenizer.eos_token:
+        vocabulary = tokenizer.get_vocab()
+        spare = [t for t in PAD_TOKENS if t in vocabulary and t != tokenizer.eos_token]
+        tokenizer.pad_token = spare[0] if spare else tokenizer.eos_token
+    tokenizer.padding_side = "left"
+    return tokenizer
+
+
+def end_ids(tokenizer) -> list[int]:
+    """The ids of all tokens that end a completion, the tokenizer's own end token first."""
+    vocabulary = tokenizer.get_vocab()
+    more = [vocabulary[t] for t in END_TOKENS if t in vocabulary and t != tokenizer.eos_token]
+    return [tokenizer.eos_token_id, *more]
+
+
+def set_end_tokens(model, tokenizer) -> None:
+    """Makes the model's generation config stop at every end token; vLLM and TRL read it from there."""
+    model.generation_config.eos_token_id = end_ids(tokenizer)
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    model.config.pad_token_id = tokenizer.pad_token_id
+
+
+def context_length(config) -> int:
+    """The longest sequence the model takes, in tokens."""
+    return getattr(config, "max_position_embeddings", None) or config.n_positions
