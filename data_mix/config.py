@@ -57,13 +57,15 @@ def _number(value: Any, what: str, low: float, high: float = float("inf"), whole
     kind = "a whole number" if whole else "a number"
     good = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
     if not good or not low <= value <= high:
-        raise InputError(f"{what} is {value!r}; it must be {kind} from {low}" + (f" to {high}" if high < float("inf") else " up"))
+        limits = f"from {low} to {high}" if high < float("inf") else f"of at least {low}"
+        raise InputError(f"{what} is {value!r}; it must be {kind} {limits}")
     return value
 
 
 def _shares(shares: list[float], what: str) -> None:
     if abs(sum(shares) - 1) > 1e-9:
-        raise InputError(f"shares of {what} sum to {sum(shares):g} ({' + '.join(f'{s:g}' for s in shares)}); they must sum to 1")
+        terms = " + ".join(f"{share:g}" for share in shares)
+        raise InputError(f"shares of {what} sum to {sum(shares):g} ({terms}); they must sum to 1")
 
 
 def _source(raw: Any, where: str) -> Source:

@@ -116,8 +116,9 @@ def _counts(rows: list[dict], count_length) -> list[dict]:
     counts = []
     for (source, form), lengths in sorted(cells.items()):
         lengths.sort()
-        at = lambda q: lengths[min(len(lengths) - 1, int(q * len(lengths)))]  # noqa: B023, E731
-        counts.append({"source": source, "form": form, "rows": len(lengths), "p50": at(0.5), "p95": at(0.95), "max": lengths[-1]})
+        p50, p95 = (lengths[int(q * (len(lengths) - 1))] for q in (0.5, 0.95))
+        cell = {"source": source, "form": form, "rows": len(lengths)}
+        counts.append({**cell, "p50": p50, "p95": p95, "max": lengths[-1]})
     return counts
 
 

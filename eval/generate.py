@@ -76,7 +76,9 @@ class TransformersEngine:
         """Generated ids, `n` lists for each prompt, in the order of the prompts."""
         import torch
 
-        sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature > 0 else {"do_sample": False}
+        sampling = {"do_sample": False}
+        if temperature > 0:
+            sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
         order = sorted(range(len(prompt_ids)), key=lambda i: len(prompt_ids[i]))
         done: list[list[list[int]]] = [[] for _ in prompt_ids]
         starts = range(0, len(order), self.batch_size)
@@ -84,8 +86,8 @@ class TransformersEngine:
             torch.manual_seed(self.seed)
             for start in tqdm(starts, desc="generating", disable=len(starts) < 4):
                 chosen = order[start : start + self.batch_size]
-                batch = self.tokenizer.pad({"input_ids": [prompt_ids[i] for i in chosen]}, padding_side="left", return_tensors="pt")
-                batch = batch.to(self.model.device)
+                batch = {"input_ids": [prompt_ids[i] for i in chosen]}
+                batch = self.tokenizer.pad(batch, padding_side="left", return_tensors="pt").to(self.model.device)
                 out = self.model.generate(
                     **batch,
                     **sampling,

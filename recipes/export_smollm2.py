@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
         config.eos_token_id, config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
-    print(f"{out}: {model.num_parameters() / 1e6:.0f} M parameters, end token {tokenizer.eos_token!r}, pad {tokenizer.pad_token!r}")
+    print(f"{out}: {model.num_parameters() / 1e6:.0f} M parameters")
     return 0
 
 

@@ -19,6 +19,7 @@ import trl  # noqa: E402
 from data_mix.errors import InputError  # noqa: E402
 from data_mix.folder import check_folder, read_rows  # noqa: E402
 from eval.generate import encode_prompts  # noqa: E402
+from eval.run import check_model_path  # noqa: E402
 from recipes.training import config, models, tracking  # noqa: E402
 
 
@@ -32,6 +33,7 @@ class SFTRecipe:
     heldout_problems: int = field(default=128, metadata={"help": "test problems that are tracked during training"})
     heldout_every: int = field(default=0, metadata={"help": "track every N steps (0: only before and after)"})
     heldout_max_tokens: int = field(default=256, metadata={"help": "token limit of tracked completions"})
+    check_only: bool = field(default=False, metadata={"help": "stop after the checks, before a model is loaded"})
 
 
 def check(recipe: SFTRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -> None:
@@ -44,7 +46,7 @@ def check(recipe: SFTRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -
     config.check_output_dir(args.output_dir)
     if model_args.model_name_or_path:
         made_by = "give a folder with config.json or a hub id (recipes/export_smollm2.py exports a small real one)"
-        config.check_model_path(model_args.model_name_or_path, made_by)
+        check_model_path(model_args.model_name_or_path, "model_name_or_path", made_by)
 
 
 def check_lengths(rows: list[dict], tokenizer, args: trl.SFTConfig, context: int) -> None:
@@ -57,29 +59,32 @@ def check_lengths(rows: list[dict], tokenizer, args: trl.SFTConfig, context: int
     lengths = [len(p) + len(c) + 2 for p, c in zip(prompts, completions, strict=True)]
     if max(lengths) > limit:
         over = sum(length > limit for length in lengths)
-        raise InputError(f"{over} of {len(rows)} rows are longer than {limit} tokens (longest {max(lengths)}); raise max_length")
+        longest = f"the longest has {max(lengths)}"
+        raise InputError(f"{over} of {len(rows)} rows are longer than {limit} tokens ({longest}); raise max_length")
 
 
 def main(recipe: SFTRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -> None:
     """Trains and saves; see the module docstring."""
     check(recipe, args, model_args)
     from datasets import Dataset
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM, set_seed
 
     path = model_args.model_name_or_path
     tokenizer = models.load_tokenizer(path) if path else models.character_tokenizer(recipe.tokenizer_characters)
     if args.chat_template_path:
         tokenizer.chat_template = Path(args.chat_template_path).read_text(encoding="utf-8")
     rows = read_rows(recipe.mixture, "train")
+    model_config = AutoConfig.from_pretrained(path) if path else models.make_config(recipe.model_config, tokenizer)
+    check_lengths(rows, tokenizer, args, models.context_length(model_config))
+    if recipe.check_only:
+        return
+
+    set_seed(args.seed)
+    kinds = {"dtype": model_args.dtype, "attn_implementation": model_args.attn_implementation}
     if path:
-        context = models.context_length(AutoConfig.from_pretrained(path))
-        check_lengths(rows, tokenizer, args, context)
-        model = AutoModelForCausalLM.from_pretrained(
-            path, dtype=model_args.dtype, attn_implementation=model_args.attn_implementation
-        )
+        model = AutoModelForCausalLM.from_pretrained(path, **kinds)
     else:
-        model = models.from_scratch(recipe.model_config, tokenizer, args.seed)
-        check_lengths(rows, tokenizer, args, models.context_length(model.config))
+        model = AutoModelForCausalLM.from_config(model_config, **kinds)
     models.set_end_tokens(model, tokenizer)
     config.save_config(args.output_dir, recipe, args, model_args)
 

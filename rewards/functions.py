@@ -17,6 +17,11 @@ def text_of(completion: str | list[dict]) -> str:
     return completion if isinstance(completion, str) else completion[-1]["content"]
 
 
+def dump_meta(row: dict) -> str:
+    """A row's meta as the JSON string that the reward functions take; a column of dicts would be padded to one schema."""
+    return json.dumps(row["meta"])
+
+
 def make_reward_functions(names: list[str], end_ids: Collection[int]) -> list[Callable]:
     """The named reward functions, in order; the first also logs the length accounting and the verdicts of each batch.
 
@@ -26,16 +31,18 @@ def make_reward_functions(names: list[str], end_ids: Collection[int]) -> list[Ca
     """
     last: dict = {"batch": None, "verdicts": []}
 
-    def judge(completions, answer, meta) -> list[Verdict]:
+    def is_truncated(ids: list[int]) -> bool:
+        return not ids or ids[-1] not in end_ids
+
+    def judge(completions, completion_ids, answer, meta) -> list[Verdict]:
         if last["batch"] is not completions:  # TRL hands every reward function the same list object
-            last["verdicts"] = [
-                score(text_of(c), a, json.loads(m)) for c, a, m in zip(completions, answer, meta, strict=True)
-            ]
+            rows = zip(completions, answer, meta, completion_ids, strict=True)
+            last["verdicts"] = [score(text_of(c), a, json.loads(m), is_truncated(ids)) for c, a, m, ids in rows]
             last["batch"] = completions
         return last["verdicts"]
 
     def log(verdicts, completion_ids, answer, log_metric, log_extra) -> None:
-        truncated = [not ids or ids[-1] not in end_ids for ids in completion_ids]
+        truncated = [is_truncated(ids) for ids in completion_ids]
         lengths = [len(ids) - (not cut) for ids, cut in zip(completion_ids, truncated, strict=True)]
         for name, value in account(verdicts, lengths, truncated).items():
             log_metric(name, value)
@@ -45,7 +52,7 @@ def make_reward_functions(names: list[str], end_ids: Collection[int]) -> list[Ca
 
     def make(name: str, first: bool) -> Callable:
         def reward(completions, completion_ids, answer, meta, log_metric, log_extra, **_) -> list[float]:
-            verdicts = judge(completions, answer, meta)
+            verdicts = judge(completions, completion_ids, answer, meta)
             if first:
                 log(verdicts, completion_ids, answer, log_metric, log_extra)
             if name == "chain":

@@ -25,24 +25,22 @@ class Verdict:
     chain: bool | None
 
 
-def score(text: str, answer: str, meta: dict) -> Verdict:
+def score(text: str, answer: str, meta: dict, truncated: bool) -> Verdict:
     """Judges one completion against its gold `answer`; `meta` names the style and, for synthetic tasks, the long form.
 
-    An exception while comparing is the outcome `error`, never a silent zero.
+    An answer at the very end of a truncated text may be cut itself (`#### 4` of `#### 42`), so it does not count. An
+    exception while comparing is the outcome `error`, never a silent zero.
     """
     extracted = extract(text, meta["style"])
     form = find_form(text, meta)
     chain = text.strip() == meta["long"] if "long" in meta else None
-    if extracted is None:
+    if extracted is None or (truncated and text.rstrip().endswith(extracted)):
         return Verdict("unparseable", None, form, chain)
     try:
-        if meta["style"] == "parity":
-            right = extracted == answer
-        else:
-            right = equal(extracted, answer)
+        right = extracted == answer if meta["style"] == "parity" else equal(extracted, answer)
     except TimeoutError:
         return Verdict("timeout", extracted, form, chain)
-    except Exception:  # noqa: BLE001  math-verify and sympy raise many kinds; all of them are counted
+    except Exception:  # math-verify and sympy raise many kinds; all of them are counted
         return Verdict("error", extracted, form, chain)
     return Verdict("correct" if right else "wrong", extracted, form, chain)
 

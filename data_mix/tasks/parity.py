@@ -19,7 +19,7 @@ def make_problem(bits: str) -> Problem:
 
 
 def load(seed: int, n_train: int | None, n_test: int, *, d: int) -> tuple[list[Problem], list[Problem]]:
-    """Draws n_test + n_train different bit strings of length `d`; the test ones come first, so they depend on the seed alone."""
+    """Draws n_test + n_train different strings of `d` bits, the test ones first: they do not depend on n_train."""
     if d < 2:
         raise InputError(f"parity: d is {d}, it must be at least 2")
     if n_train is None:

@@ -72,13 +72,6 @@ def check_output_dir(output_dir: str) -> None:
         raise InputError(f"output_dir {output_dir} holds another run already; give another --output_dir, or remove it first")
 
 
-def check_model_path(model: str, made_by: str) -> None:
-    """Raises InputError for a local path without a model in it; a hub id (owner/name) passes."""
-    looks_local = model.startswith((".", "/", "~")) or model.count("/") != 1 or model.split("/")[0] in ("runs", "models")
-    if not (Path(model) / "config.json").is_file() and (looks_local or Path(model).exists()):
-        raise InputError(f"model_name_or_path {model}: no model there; {made_by}")
-
-
 def save_config(output_dir: str, *parts: Any) -> None:
     """Writes every field of the run's config to `recipe.json`, so that a run folder says how it was made."""
     fields = {k: v for part in parts for k, v in dataclasses.asdict(part).items() if not k.endswith("_token")}

@@ -24,22 +24,17 @@ def character_tokenizer(characters: str):
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<end>", padding_side="left")
 
 
-def from_scratch(config: dict[str, Any], tokenizer, seed: int):
-    """A model with fresh weights from an AutoConfig's fields (`model_type: llama`, ...); float32, weights given by `seed`.
+def make_config(fields: dict[str, Any], tokenizer):
+    """An AutoConfig from its fields (`model_type: llama`, ...); vocabulary size and special tokens are the tokenizer's."""
+    from transformers import AutoConfig
 
-    Vocabulary size and special tokens are the tokenizer's.
-    """
-    from transformers import AutoConfig, AutoModelForCausalLM, set_seed
-
-    fields = dict(config)
+    fields = dict(fields)
     model_type = fields.pop("model_type", None)
     tokens = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id, "bos_token_id": None}
     try:
-        built = AutoConfig.for_model(model_type, vocab_size=len(tokenizer), **tokens, **fields)
+        return AutoConfig.for_model(model_type, vocab_size=len(tokenizer), **tokens, **fields)
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"model_config: {' '.join(str(error).split())[:200]}") from None
-    set_seed(seed)
-    return AutoModelForCausalLM.from_config(built)
 
 
 def load_tokenizer(path: str):

@@ -60,7 +60,7 @@ class HeldOut(TrainerCallback):
         figures = {}
         for name, temperature in (("greedy", 0.0), ("sampled", 1.0)):
             completions = self.sampler(self.prompt_ids, temperature)
-            verdicts = [score(c.text, r["answer"], r["meta"]) for c, r in zip(completions, self.rows, strict=True)]
+            verdicts = [score(c.text, r["answer"], r["meta"], c.truncated) for c, r in zip(completions, self.rows, strict=True)]
             gathered = gather_object(list(zip(verdicts, completions, strict=True)))
             all_verdicts, all_completions = zip(*gathered, strict=True)
             lengths, truncated = zip(*((c.n_tokens, c.truncated) for c in all_completions), strict=True)

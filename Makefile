@@ -1,0 +1,54 @@
+# make demo    the whole pipeline on parity, d = 16, into runs/demo (a few minutes on two cores)
+# make test    ruff and the tests
+# make install the environment alone: .venv, from the locked CPU stack
+SEED ?= 0
+RUN := runs/demo
+MIX := --mixture $(RUN)/mixture
+PY := .venv/bin/python
+# -q: a recipe's own error line, without accelerate's traceback after it
+ACCELERATE := .venv/bin/accelerate launch -q --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no
+
+.PHONY: install demo test lint clean-demo
+.DELETE_ON_ERROR:
+
+install: .venv/.complete
+
+.venv/.complete: launch/cpu.lock launch/install_cpu.sh pyproject.toml
+	bash launch/install_cpu.sh .venv
+	@touch $@
+
+# A run of another seed is moved aside, not overwritten.
+demo: install
+	@if [ -f $(RUN)/.seed ] && [ "$$(cat $(RUN)/.seed)" != "$(SEED)" ]; then \
+	    mv -T $(RUN) $(RUN)-seed$$(cat $(RUN)/.seed) && echo "the run of seed $$(cat $(RUN)-seed*/.seed | tail -1) is kept beside $(RUN)"; fi
+	@mkdir -p $(RUN) && echo $(SEED) > $(RUN)/.seed
+	@$(MAKE) --no-print-directory $(RUN)/report.html
+	@$(PY) -m eval report $(RUN)
+
+# Each stage is made once; a stage that was interrupted has not its last file and starts over.
+$(RUN)/mixture/manifest.json:
+	$(PY) -m data_mix build recipes/parity/mixture.yaml --out $(RUN)/mixture --set seed=$(SEED)
+
+$(RUN)/sft/model.safetensors: $(RUN)/mixture/manifest.json
+	@rm -rf $(RUN)/sft
+	$(ACCELERATE) recipes/sft.py --config recipes/parity/sft.yaml --seed $(SEED) --output_dir $(RUN)/sft
+
+$(RUN)/grpo/model.safetensors: $(RUN)/sft/model.safetensors
+	@rm -rf $(RUN)/grpo
+	$(ACCELERATE) recipes/grpo.py --config recipes/parity/grpo.yaml --seed $(SEED) --output_dir $(RUN)/grpo
+
+$(RUN)/eval/%-sampled/metrics.json: $(RUN)/%/model.safetensors
+	$(PY) -m eval run --model $(RUN)/$* $(MIX) --out $(RUN)/eval/$*-sampled --samples 4 --temperature 1.0 --seed $(SEED)
+
+$(RUN)/eval/%/metrics.json: $(RUN)/%/model.safetensors
+	$(PY) -m eval run --model $(RUN)/$* $(MIX) --out $(RUN)/eval/$* --seed $(SEED)
+
+$(RUN)/report.html: $(foreach stage,sft grpo,$(RUN)/eval/$(stage)/metrics.json $(RUN)/eval/$(stage)-sampled/metrics.json)
+	$(PY) -m eval report $(RUN) > /dev/null
+
+lint: install
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+test: lint
+	.venv/bin/pytest

@@ -1,0 +1,62 @@
+"""The commands of eval: `run` generates and scores, `score` rescores, `compare` pairs two evals, `report` draws a run."""
+
+import argparse
+import sys
+
+from data_mix.errors import InputError
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m eval", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="generate completions of a mixture's test problems and score them")
+    run.add_argument("--model", required=True, metavar="DIR", help="checkpoint folder or hub id")
+    run.add_argument("--mixture", required=True, metavar="DIR", help="mixture folder; its test problems are asked")
+    run.add_argument("--out", required=True, metavar="DIR", help="a folder that does not exist yet")
+    run.add_argument("--samples", type=int, default=1, help="completions a problem (1)")
+    run.add_argument("--temperature", type=float, default=0.0, help="0 is greedy, the default")
+    run.add_argument("--max-tokens", type=int, help="token limit (twice the longest reference solution)")
+    run.add_argument("--problems", type=int, metavar="N", help="the first N test problems only")
+    run.add_argument("--seed", type=int, default=0)
+    score = commands.add_parser("score", help="score the completions of an eval folder again, without a model")
+    score.add_argument("folder", metavar="DIR")
+    compare = commands.add_parser("compare", help="paired differences of two eval folders, with 95%% intervals")
+    compare.add_argument("a", metavar="DIR")
+    compare.add_argument("b", metavar="DIR")
+    report = commands.add_parser("report", help="write RUN_DIR/report.html and its figures")
+    report.add_argument("run_dir", metavar="RUN_DIR", help="a folder with sft/, grpo/ and eval/")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command; returns the exit code, 2 for wrong input."""
+    args = make_parser().parse_args(argv)
+    try:
+        if args.command == "run":
+            from eval.folder import format_metrics
+            from eval.run import run
+
+            metrics = run(args)
+            print(f"{args.out}: {format_metrics(metrics)}")
+        elif args.command == "score":
+            from eval.folder import format_metrics, read_completions, write_folder
+
+            rows, info = read_completions(args.folder)
+            print(f"{args.folder}: {format_metrics(write_folder(args.folder, rows, info))}")
+        elif args.command == "compare":
+            from eval.compare import compare, format_comparison
+
+            print(format_comparison(compare(args.a, args.b)))
+        else:
+            from eval.report import write_report
+
+            print(write_report(args.run_dir))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""The figures of a report, drawn with matplotlib from logs and completions. A figure without data is not drawn (None)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+# Okabe and Ito's palette: told apart by readers with any colour vision.
+COLOURS = {
+    "long": "#0072B2",
+    "short": "#E69F00",
+    "other": "#999999",
+    "correct": "#009E73",
+    "wrong": "#D55E00",
+    "unparseable": "#999999",
+    "timeout": "#CC79A7",
+    "error": "#000000",
+}
+plt.rcParams.update({"figure.dpi": 110, "axes.spines.top": False, "axes.spines.right": False})
+plt.rcParams.update({"axes.grid": True, "grid.alpha": 0.25})
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawn figure: its title, what it shows in a sentence, and its PNG."""
+
+    title: str
+    text: str
+    path: Path
+
+
+def draw_curves(logs: dict[str, list[dict]], path: Path) -> Figure | None:
+    """Accuracy and length on held-out problems over the steps of every stage, the stages one after another."""
+    stages = {stage: [e for e in log if "heldout/greedy/accuracy" in e] for stage, log in logs.items()}
+    stages = {stage: entries for stage, entries in stages.items() if entries}
+    if not stages:
+        return None
+    fig, axes = plt.subplots(3, len(stages), figsize=(4.2 * len(stages), 7), squeeze=False, sharey="row", sharex="col")
+    rows = [("accuracy", "accuracy"), ("length/mean", "mean length (tokens)"), ("p_long", "p_long")]
+    for column, (stage, entries) in enumerate(stages.items()):
+        steps = [e["step"] for e in entries]
+        for row, (key, label) in enumerate(rows):
+            ax = axes[row][column]
+            for kind, style in (("greedy", "-"), ("sampled", "--")):
+                values = [e[f"heldout/{kind}/{key}"] for e in entries]
+                ax.plot(steps, values, style, marker="o", ms=3, color="#0072B2" if kind == "greedy" else "#D55E00", label=kind)
+            if column == 0:
+                ax.set_ylabel(label)
+            if key != "length/mean":
+                ax.set_ylim(-0.03, 1.03)
+        axes[0][column].set_title(f"{stage.upper()} steps")
+        axes[2][column].set_xlabel("step")
+    axes[0][0].legend(frameon=False)
+    text = "A held-out slice during training, decoded greedily and sampled at temperature 1."
+    return _save(fig, "Accuracy and length over training", text, path)
+
+
+def draw_rewards(log: list[dict], path: Path) -> Figure | None:
+    """Reward, share of long completions, length by outcome and sampler agreement at each RL step."""
+    entries = [e for e in log if "reward" in e]
+    if not entries:
+        return None
+    shares = {"reward": "reward", "p_long": "p_long", "truncated": "truncated", "frac_reward_zero_std": "groups without spread"}
+    panels = [
+        ("rollouts", shares),
+        ("length by outcome (tokens)", {f"length/{o}": o for o in ("correct", "wrong", "unparseable")}),
+        ("mean |sampler - trainer log-prob|", {"sampling/sampling_logp_difference/mean": "difference"}),
+    ]
+    fig, axes = plt.subplots(1, 3, figsize=(12, 3.2))
+    for ax, (title, lines) in zip(axes, panels, strict=True):
+        for key, label in lines.items():
+            points = [(e["step"], e[key]) for e in entries if e.get(key) is not None]
+            if points:
+                ax.plot(*zip(*points, strict=True), label=label, color=COLOURS.get(label))
+        ax.set_title(title, fontsize=10)
+        ax.set_xlabel("RL step")
+        if len(lines) > 1:
+            ax.legend(frameon=False, fontsize=8)
+    text = "What rollouts earned at each step, how long they were, and whether vLLM sampled from the trained weights."
+    return _save(fig, "Rollouts of each RL step", text, path)
+
+
+def draw_lengths(completions: dict[str, list[dict]], by: str, path: Path) -> Figure | None:
+    """Histograms of completion length, stacked by form or outcome, one panel an eval."""
+    names = list(completions)
+    columns = min(2, len(names))
+    rows = -(-len(names) // columns)
+    fig, axes = plt.subplots(rows, columns, figsize=(5.2 * columns, 2.7 * rows), squeeze=False)
+    top = max(row["n_tokens"] for rows_ in completions.values() for row in rows_) + 1
+    bins = _bins(top)
+    flat: Sequence = [ax for line in axes for ax in line]
+    for ax, name in zip(flat, names, strict=False):
+        values = sorted({row[by] for row in completions[name]}, key=list(COLOURS).index)
+        lengths = [[row["n_tokens"] for row in completions[name] if row[by] == value] for value in values]
+        ax.hist(lengths, bins=bins, stacked=True, label=values, color=[COLOURS[value] for value in values])
+        ax.set_title(name, fontsize=10)
+        ax.set_xlabel("tokens")
+        ax.set_ylabel("completions")
+        ax.legend(frameon=False, fontsize=8)
+    for ax in flat[len(names) :]:
+        ax.set_visible(False)
+    return _save(fig, f"Length by {by}", f"How long completions are in each eval, by {by}.", path)
+
+
+def _bins(top: int) -> list[float]:
+    width = max(1, -(-top // 40))
+    return [edge - 0.5 for edge in range(0, top + 2 * width, width)]
+
+
+def _save(fig, title: str, text: str, path: Path) -> Figure:
+    fig.tight_layout()
+    fig.savefig(path)
+    plt.close(fig)
+    return Figure(title, text, path)

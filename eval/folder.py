@@ -1,0 +1,83 @@
+"""The eval folder: completions.parquet and metrics.json. Scoring reads the parquet alone, so no model is needed for it."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from data_mix.errors import InputError
+from eval.metrics import compute_metrics
+from rewards.scorer import score
+
+INFO = b"cotmix.eval"  # key of the parquet's own metadata that holds model, temperature, seed, max_tokens
+
+
+def score_rows(rows: list[dict]) -> list[dict]:
+    """The rows with form, extracted and outcome from the verifier."""
+    scored = []
+    for row in rows:
+        verdict = score(row["completion"], row["answer"], json.loads(row["meta"]), row["truncated"])
+        scored.append({**row, "form": verdict.form, "extracted": verdict.extracted, "outcome": verdict.outcome})
+    return scored
+
+
+def write_folder(folder: str, rows: list[dict], info: dict) -> dict:
+    """Scores `rows`, writes the folder whole (aside, then renamed) and returns its metrics.
+
+    Args:
+        folder: where; its files are replaced.
+        rows: problem_id, source, sample, prompt, completion, answer, meta (JSON), n_tokens, truncated.
+        info: model, temperature, seed, max_tokens.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = score_rows(rows)
+    metrics = compute_metrics(rows, info)
+    table = pa.Table.from_pylist(rows)
+    # an extracted column of nothing but None would have no type
+    table = table.set_column(table.schema.get_field_index("extracted"), "extracted", table["extracted"].cast(pa.string()))
+    aside = Path(folder).with_name(f".{Path(folder).name}.part")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    pq.write_table(table.replace_schema_metadata({INFO: json.dumps(info)}), aside / "completions.parquet")
+    (aside / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for name in ("completions.parquet", "metrics.json"):
+        os.replace(aside / name, Path(folder) / name)
+    aside.rmdir()
+    return metrics
+
+
+def read_completions(folder: str) -> tuple[list[dict], dict]:
+    """The rows of completions.parquet and the info it was written with.
+
+    Raises:
+        InputError: when the folder holds none.
+    """
+    import pyarrow.parquet as pq
+
+    path = Path(folder) / "completions.parquet"
+    if not path.is_file():
+        made_by = f"`python -m eval run ... --out {folder}`"
+        raise InputError(f"{folder}: not an eval folder (no completions.parquet); make one with {made_by}")
+    table = pq.read_table(path)
+    return table.to_pylist(), json.loads(table.schema.metadata[INFO])
+
+
+def read_metrics(folder: str) -> dict:
+    """The content of metrics.json."""
+    path = Path(folder) / "metrics.json"
+    if not path.is_file():
+        raise InputError(f"{folder}: no metrics.json; `python -m eval score {folder}` makes it from the completions")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def format_metrics(metrics: dict) -> str:
+    """The headline figures as one line of text."""
+    low, high = metrics["accuracy"]["ci95"]
+    return (
+        f"accuracy {metrics['accuracy']['value']:.3f} [{low:.3f}, {high:.3f}]  median length {metrics['length']['p50']:g}  "
+        f"p_long {metrics['p_long']:.3f}  truncated {metrics['truncated']:.3f}  "
+        f"({metrics['n_problems']} problems x {metrics['n_samples']}, temperature {metrics['temperature']:g})"
+    )

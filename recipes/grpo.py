@@ -1,0 +1,137 @@
+"""GRPO: reinforcement learning from verifiable rewards on a mixture's problems, through TRL's GRPOTrainer and vLLM.
+
+    accelerate launch recipes/grpo.py                                         # the embedded default: parity
+    accelerate launch recipes/grpo.py --config recipes/gsm8k/smollm2-135m-cpu/grpo.yaml --output_dir runs/gsm8k/grpo
+
+Starts from a checkpoint that recipes/sft.py wrote. Rollouts come from vLLM, in this process (`vllm_mode: colocate`, CPU
+and GPU) or from `trl vllm-serve` (`server`, GPUs); rewards from the verifier that evaluation uses.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from eval import machine
+
+machine.prepare()
+
+import trl  # noqa: E402
+
+from data_mix.errors import InputError, nearest  # noqa: E402
+from data_mix.folder import check_folder, read_rows  # noqa: E402
+from eval.generate import encode_prompts  # noqa: E402
+from eval.run import check_model_path  # noqa: E402
+from recipes.training import config, models, tracking  # noqa: E402
+from rewards import functions  # noqa: E402
+
+
+@dataclass
+class GRPORecipe:
+    """What the recipe needs beside TRL's GRPOConfig and ModelConfig."""
+
+    mixture: str = field(metadata={"help": "mixture folder; its train problems are prompts, its forms play no part"})
+    rewards: list[str] = field(default_factory=lambda: ["answer"], metadata={"help": "of answer, chain; see reward_weights"})
+    heldout_problems: int = field(default=128, metadata={"help": "test problems that are tracked during training"})
+    heldout_every: int = field(default=0, metadata={"help": "track every N steps (0: only before and after)"})
+    max_logp_difference: float = field(
+        default=0.1, metadata={"help": "mean |sampler - trainer log-prob| above which the run stops: weights are out of step"}
+    )
+    check_only: bool = field(default=False, metadata={"help": "stop after the checks, before a model is loaded"})
+
+
+def check(recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig) -> None:
+    """What can be known to be wrong before anything is loaded."""
+    for name in recipe.rewards:
+        if name not in functions.NAMES:
+            known = ", ".join(functions.NAMES)
+            raise InputError(f"rewards: '{name}' is unknown; there are {known}{nearest(name, functions.NAMES)}")
+    if not recipe.rewards:
+        raise InputError("rewards: name at least one")
+    if args.reward_weights and len(args.reward_weights) != len(recipe.rewards):
+        given = f"{len(args.reward_weights)} numbers for {len(recipe.rewards)} rewards"
+        raise InputError(f"reward_weights has {given}; give one each")
+    if not args.use_vllm:
+        raise InputError("use_vllm is false; rollouts come from vLLM, set it to true")
+    if model_args.model_name_or_path is None:
+        raise InputError("model_name_or_path is missing; give the SFT checkpoint to start from")
+    made_by = "make it with `accelerate launch recipes/sft.py --output_dir " + model_args.model_name_or_path + " ...`"
+    check_model_path(model_args.model_name_or_path, "model_name_or_path", made_by)
+    check_folder(recipe.mixture)
+    config.check_output_dir(args.output_dir)
+
+
+def check_lengths(rows: list[dict], tokenizer, args: trl.GRPOConfig, context: int) -> None:
+    """Refuses prompts that leave no room for `max_completion_length` tokens in the model's, or the engine's, context."""
+    longest = max(len(ids) for ids in encode_prompts(tokenizer, [row["prompt"] for row in rows]))
+    need, have = longest + args.max_completion_length, min(context, args.vllm_max_model_length or context)
+    if need > have:
+        raise InputError(
+            f"longest prompt ({longest} tokens) + max_completion_length ({args.max_completion_length}) is {need}, more than "
+            f"the context of {have} (vllm_max_model_length, the model's own {context}); shorten one or raise the other"
+        )
+    if args.vllm_max_model_length is None:
+        args.vllm_max_model_length = need  # vLLM would reserve for the whole context, 131,072 tokens for Llama 3
+
+
+class OutOfStep(tracking.TrainerCallback):
+    """Stops the run when sampler and trainer log-probs part: then rollouts come from other weights than those trained."""
+
+    def __init__(self, limit: float) -> None:
+        self.limit = limit
+
+    def on_log(self, args, state, control, logs=None, **_) -> None:
+        """Reads TRL's own measurement from each log entry."""
+        difference = (logs or {}).get("sampling/sampling_logp_difference/mean", 0.0)
+        if difference > self.limit:
+            raise RuntimeError(
+                f"step {state.global_step}: sampler and trainer log-probs differ by {difference:.3f} on average (limit "
+                f"max_logp_difference={self.limit}); the weights did not reach vLLM, or the two compute in different precision"
+            )
+
+
+def main(recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig) -> None:
+    """Trains and saves; see the module docstring."""
+    check(recipe, args, model_args)
+    from datasets import Dataset
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    path = model_args.model_name_or_path
+    tokenizer = models.load_tokenizer(path)
+    rows = read_rows(recipe.mixture, "train")
+    check_lengths(rows, tokenizer, args, models.context_length(AutoConfig.from_pretrained(path)))
+    if "chain" in recipe.rewards and any("long" not in row["meta"] for row in rows):
+        raise InputError("rewards: chain needs problems whose whole long form can be checked (parity); use answer")
+    if recipe.check_only:
+        return
+    config.save_config(args.output_dir, recipe, args, model_args)
+
+    from recipes.training import vllm_cpu
+
+    model = AutoModelForCausalLM.from_pretrained(
+        path, dtype=model_args.dtype, attn_implementation=model_args.attn_implementation
+    )
+    models.set_end_tokens(model, tokenizer)
+    vllm_cpu.prepare_colocate(args.seed, "bfloat16" if args.bf16 else "float16" if args.fp16 else model_args.dtype)
+    columns = ("prompt", "answer", "problem_id", "source")
+    trainer = trl.GRPOTrainer(
+        model=model,
+        args=args,
+        reward_funcs=functions.make_reward_functions(recipe.rewards, models.end_ids(tokenizer)),
+        train_dataset=Dataset.from_list([{k: r[k] for k in columns} | {"meta": functions.dump_meta(r)} for r in rows]),
+        processing_class=tokenizer,
+        peft_config=trl.get_peft_config(model_args),
+        callbacks=[tracking.JsonlLog(args.output_dir), OutOfStep(recipe.max_logp_difference)],
+    )
+    sampler = tracking.RolloutSampler(trainer, tokenizer)
+    heldout = read_rows(recipe.mixture, "test")[: recipe.heldout_problems]
+    trainer.add_callback(tracking.HeldOut(trainer, sampler, heldout, recipe.heldout_every, args.seed))
+    trainer.train()
+    if model_args.use_peft:
+        trainer.model = trainer.accelerator.unwrap_model(trainer.model).merge_and_unload()
+    trainer.save_model(args.output_dir)
+    if trainer.accelerator.is_main_process:
+        print(f"{args.output_dir}: saved; next `python -m eval run --model {args.output_dir} --mixture {recipe.mixture} ...`")
+
+
+if __name__ == "__main__":
+    here = Path(__file__).parent
+    config.run_recipe(main, (GRPORecipe, trl.GRPOConfig, trl.ModelConfig), str(here / "parity" / "grpo.yaml"))
