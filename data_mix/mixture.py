@@ -16,10 +16,14 @@ from data_mix.tasks import find_task
 
 
 def apportion(total: int, shares: list[float]) -> list[int]:
-    """`total` divided at `shares` by the largest-remainder method (Hamilton); ties go to the earlier share."""
+    """`total` divided at `shares` by the largest-remainder method (Hamilton); a half goes to the even, as in `round`."""
     exact = [total * share for share in shares]
     counts = [int(x + 1e-9) for x in exact]
-    by_remainder = sorted(range(len(shares)), key=lambda i: (counts[i] - exact[i], i))
+
+    def priority(i: int) -> tuple[float, int]:
+        return round(counts[i] - exact[i], 9), i if counts[i] % 2 else 2 * len(shares) - i
+
+    by_remainder = sorted(range(len(shares)), key=priority)
     for i in by_remainder[: total - sum(counts)]:
         counts[i] += 1
     return counts

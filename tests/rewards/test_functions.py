@@ -1,0 +1,45 @@
+import pytest
+
+from rewards.functions import dump_meta, make_reward_functions
+
+END = 1
+
+
+def call(function, texts, ids, **logs):
+    n = len(texts)
+    meta = dump_meta({"meta": {"style": "parity", "long": "1001"}})
+    log_metric, log_extra = logs.setdefault("metrics", {}), logs.setdefault("extra", {})
+    rewards = function(
+        prompts=["0"] * n,
+        completions=texts,
+        completion_ids=ids,
+        answer=["1"] * n,
+        meta=[meta] * n,
+        trainer_state=None,
+        log_metric=log_metric.__setitem__,
+        log_extra=log_extra.__setitem__,
+    )
+    return rewards, log_metric, log_extra
+
+
+def test_answer_is_end_to_end_and_chain_wants_the_whole_long_form():
+    texts, ids = ["1001", "1111", "1", "0"], [[3, 2, 2, 3, END], [3, 3, 3, 3, END], [3, END], [2, END]]
+    answer, chain = make_reward_functions(["answer", "chain"], [END])
+    rewards, metrics, extra = call(answer, texts, ids)
+    assert rewards == [1, 1, 1, 0]
+    assert call(chain, texts, ids)[0] == [1, 0, 0, 0]
+    assert metrics["p_long"] == 0.5 and metrics["length/mean"] == 2.5 and metrics["truncated"] == 0
+    assert extra["outcome"] == ["correct", "correct", "correct", "wrong"] and extra["gold"] == ["1"] * 4
+
+
+def test_only_the_first_function_logs_and_a_cut_completion_earns_nothing():
+    answer, chain = make_reward_functions(["answer", "chain"], [END])
+    texts = [[{"role": "assistant", "content": "1001"}]]
+    rewards, metrics, _ = call(answer, texts, [[3, 2, 2, 3]])
+    assert rewards == [0] and metrics["truncated"] == 1 and metrics["length/mean"] == 4
+    assert call(chain, texts, [[3, 2, 2, 3]])[1] == {}
+
+
+@pytest.mark.parametrize("name", ["answer", "chain"])
+def test_trl_logs_each_function_under_its_name(name):
+    assert make_reward_functions([name], [END])[0].__name__ == name
