@@ -53,8 +53,9 @@ def check(recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig)
         raise InputError("use_vllm is false; rollouts come from vLLM, set it to true")
     if model_args.model_name_or_path is None:
         raise InputError("model_name_or_path is missing; give the SFT checkpoint to start from")
-    made_by = "make it with `accelerate launch recipes/sft.py --output_dir " + model_args.model_name_or_path + " ...`"
-    check_model_path(model_args.model_name_or_path, "model_name_or_path", made_by)
+    path = model_args.model_name_or_path
+    made_by = f"`accelerate launch recipes/sft.py --output_dir {path}` makes the default's; another needs its --config"
+    check_model_path(path, "model_name_or_path", made_by)
     check_folder(recipe.mixture)
     config.check_output_dir(args.output_dir)
 

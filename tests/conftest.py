@@ -1,11 +1,15 @@
 """What the tests share: the real data beside the checkout, commands run as a user runs them, and a tiny random Llama."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from data_mix.config import parse_config
+from data_mix.folder import build
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"
@@ -40,3 +44,30 @@ def llama(tmp_path_factory) -> dict[str, str]:
 
     folder = tmp_path_factory.mktemp("llama")
     return {kind: save_tiny_llama(folder / kind, instruct=kind == "instruct") for kind in ("base", "instruct")}
+
+
+@pytest.fixture(scope="session")
+def word_problems(tmp_path_factory):
+    """Ten plain and chat word problems, as the GSM8K and MATH recipes take them."""
+    source = tmp_path_factory.mktemp("source")
+    for split in ("train", "test"):
+        lines = [
+            {"question": f"{split}: what is {i} + 1?", "answer": f"{i} + 1 = <<{i}+1={i + 1}>>{i + 1}\n#### {i + 1}"}
+            for i in range(10)
+        ]
+        (source / f"{split}.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    folders = {}
+    template = "Question: {prompt}\nAnswer:\n"
+    for kind, form in (
+        ("base", {"prompt_format": "plain", "prompt_template": template}),
+        ("instruct", {"prompt_format": "chat"}),
+    ):
+        folders[kind] = source / kind
+        sources = [{"task": "gsm8k", "path": str(source)}]
+        build(parse_config({"p_cot": 0.5, "n_train": None, "n_test": 10, "sources": sources, **form}), str(folders[kind]))
+    return folders
+
+
+def read_log(folder: Path) -> list[dict]:
+    """The entries of a run's log.jsonl."""
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]

@@ -1,0 +1,59 @@
+"""Rollouts of SmolLM2-135M: vLLM as our recipes start it against transformers' generate, same prompts, n and token limit.
+
+    python recipes/export_smollm2.py --out models/smollm2-135m && python tests/bench/rollouts.py
+
+Alternating in one run; prints the median tokens/s of each (tokens up to each completion's end) and their ratio.
+"""
+
+import argparse
+import json
+import statistics
+import time
+
+from eval import machine
+
+machine.prepare()
+
+from eval.generate import TransformersEngine, VLLMEngine, decode, encode_prompts  # noqa: E402
+from recipes.training.models import end_ids  # noqa: E402
+
+QUESTIONS = [f"Tom has {n} apples and buys {n + 3} more. He eats {n // 2}. How many has he left?" for n in range(12, 24)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="models/smollm2-135m")
+    parser.add_argument("--n", type=int, default=8, help="completions a prompt")
+    parser.add_argument("--limit", type=int, default=96, help="tokens a completion")
+    parser.add_argument("--repeats", type=int, default=3)
+    args = parser.parse_args()
+
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(args.model)
+    prompts = encode_prompts(tokenizer, [[{"role": "user", "content": q}] for q in QUESTIONS])
+    length = max(map(len, prompts)) + args.limit
+    ours = VLLMEngine(args.model, "bfloat16", length, seed=0)
+    model = AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.bfloat16).eval()
+    theirs = TransformersEngine(model, tokenizer, seed=0, batch_size=len(prompts))
+    ends = end_ids(tokenizer)
+    rates: dict[str, list[float]] = {"vllm": [], "transformers": []}
+    for repeat in range(args.repeats + 1):
+        for name, engine in (("vllm", ours), ("transformers", theirs)):
+            began = time.perf_counter()
+            made = engine.generate(prompts, args.n, 1.0, args.limit, ends)
+            seconds = time.perf_counter() - began
+            count = sum(decode(tokenizer, sample, ends).n_tokens for samples in made for sample in samples)
+            if repeat:  # the first is the warm-up
+                rates[name].append(count / seconds)
+            print(f"{name}: {count} tokens in {seconds:.1f} s", flush=True)
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    ratio = statistics.median(a / b for a, b in zip(rates["vllm"], rates["transformers"], strict=True))
+    print(
+        json.dumps({"tokens/s": {k: round(v) for k, v in medians.items()}, "ratio": round(ratio, 2), "repeats": args.repeats})
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""Wrong input to a recipe: one line, exit code 2, no model loaded, nothing overwritten."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from data_mix.config import parse_config
+from data_mix.errors import InputError
+from data_mix.folder import build
+from recipes.training.config import check_output_dir, check_yaml
+from recipes.training.models import character_tokenizer, end_ids, load_tokenizer, make_config
+
+SFT, GRPO = "recipes/sft.py", "recipes/grpo.py"
+
+
+@pytest.fixture(scope="module")
+def mixture(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("parity") / "mixture"
+    raw = {"p_cot": 0.5, "n_train": 64, "n_test": 16, "sources": [{"task": "parity", "d": 8}]}
+    build(parse_config(raw), str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A parity model of 8 positions: too few for prompt and completion."""
+    from transformers import AutoModelForCausalLM
+
+    folder = tmp_path_factory.mktemp("model")
+    tokenizer = character_tokenizer("01=")
+    fields = {"model_type": "llama", "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    config = make_config({**fields, "num_attention_heads": 1, "max_position_embeddings": 8}, tokenizer)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_an_unknown_field_gets_the_nearest_known_name(tmp_path):
+    path = tmp_path / "sft.yaml"
+    path.write_text("learning_rat: 1e-3")
+    with pytest.raises(InputError, match="unknown field 'learning_rat'; did you mean 'learning_rate'?"):
+        check_yaml(str(path), ["learning_rate", "max_steps"])
+
+
+def test_an_output_folder_with_another_run_in_it_is_refused(tmp_path):
+    check_output_dir(str(tmp_path / "new"))
+    (tmp_path / "log.jsonl").write_text("{}")
+    with pytest.raises(InputError, match="holds another run"):
+        check_output_dir(str(tmp_path))
+
+
+def wrong_inputs(mixture, checkpoint, tmp_path):
+    """(recipe, arguments, what is said) of each kind of wrong input."""
+    unknown = tmp_path / "unknown.yaml"
+    unknown.write_text(yaml.safe_dump({"mixture": str(mixture), "learning_rat": 1e-3}))
+    used = tmp_path / "used"
+    used.mkdir()
+    (used / "model.safetensors").write_text("precious")
+    here, new = ["--mixture", mixture], ["--output_dir", tmp_path / "new"]
+    start = ["--model_name_or_path", checkpoint]
+    return {
+        "unknown YAML field": (SFT, ["--config", unknown], "did you mean 'learning_rate'?"),
+        "unknown argument": (SFT, ["--learning_rat", "1"], "did you mean 'learning_rate'?"),
+        "missing config": (GRPO, ["--config", tmp_path / "no.yaml"], "no such file"),
+        "missing mixture": (SFT, ["--mixture", tmp_path / "no", *new], "python -m data_mix build"),
+        "missing model": (GRPO, [*here, *new, "--model_name_or_path", tmp_path / "no"], "accelerate launch recipes/sft.py"),
+        "groups": (GRPO, [*here, *new, *start, "--per_device_train_batch_size", 30, "--num_generations", 8], "divisible"),
+        "context": (GRPO, [*here, *new, *start], "more than the context of 8"),
+        "reward": (GRPO, [*here, *new, *start, "--rewards", "answr"], "did you mean 'answer'?"),
+        "output folder in use": (SFT, [*here, "--output_dir", used], "holds another run"),
+        "rows over max_length": (SFT, [*here, *new, "--max_length", 12], "raise max_length"),
+        "not a number": (SFT, [*here, *new, "--max_steps", "many"], "invalid int value"),
+    }
+
+
+KINDS = [
+    "unknown YAML field",
+    "unknown argument",
+    "missing config",
+    "missing mixture",
+    "missing model",
+    "groups",
+    "context",
+    "reward",
+    "output folder in use",
+    "rows over max_length",
+    "not a number",
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_wrong_input_is_one_line_and_exit_code_2(command, mixture, checkpoint, tmp_path, kind):
+    recipe, args, said = wrong_inputs(mixture, checkpoint, tmp_path)[kind]
+    done = command(recipe, *args, check=False)
+    errors = [line for line in done.stderr.splitlines() if "error: " in line]
+    assert done.returncode == 2 and len(errors) == 1 and said in errors[0], done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "new").exists()
+    assert (tmp_path / "used" / "model.safetensors").read_text() == "precious"
+
+
+def test_check_passes_a_good_config_and_writes_nothing(command, mixture, tmp_path):
+    config = tmp_path / "sft.yaml"
+    fields = yaml.safe_load(Path("recipes/parity/sft.yaml").read_text())
+    config.write_text(yaml.safe_dump({**fields, "mixture": str(mixture), "output_dir": str(tmp_path / "out")}))
+    assert "passes" in command("-m", "launch", "check", config).stdout
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_character_tokenizer_has_the_tokens_it_says_and_no_others(tmp_path):
+    tokenizer = character_tokenizer("01=")
+    assert tokenizer.get_vocab() == {"<pad>": 0, "<end>": 1, "0": 2, "1": 3, "=": 4}
+    assert tokenizer("01=1<end>")["input_ids"] == [2, 3, 4, 3, 1]
+    assert tokenizer.decode([2, 3, 1], skip_special_tokens=True) == "01"
+    with pytest.raises(InputError, match="name each character once"):
+        character_tokenizer("011")
+
+
+def test_llama_tokenizers_stop_at_both_end_tokens_and_pad_with_neither(llama):
+    for kind, own in (("base", "<|end_of_text|>"), ("instruct", "<|eot_id|>")):
+        tokenizer = load_tokenizer(llama[kind])
+        names = tokenizer.convert_ids_to_tokens(end_ids(tokenizer))
+        assert names[0] == own and set(names) == {"<|end_of_text|>", "<|eot_id|>"}
+        assert tokenizer.pad_token == "<|finetune_right_pad_id|>"
+
+
+def test_recipes_write_down_how_they_were_made(tmp_path):
+    from dataclasses import dataclass
+
+    from recipes.training.config import save_config
+
+    @dataclass
+    class Part:
+        a: int = 1
+        hub_token: str = "secret"
+
+    save_config(str(tmp_path), Part())
+    assert json.loads((tmp_path / "recipe.json").read_text()) == {"a": 1}

@@ -1,0 +1,70 @@
+"""GRPO with real vLLM rollouts, run as a user runs it, two steps each; and a broken weight push, which must be seen."""
+
+import json
+
+import pytest
+
+from data_mix.config import parse_config
+from data_mix.folder import build
+from tests.conftest import read_log
+
+TINY = ["--max_steps", 2, "--per_device_train_batch_size", 4, "--gradient_accumulation_steps", 1, "--num_generations", 4]
+TINY += ["--max_completion_length", 12, "--heldout_problems", 2, "--use_cpu", "true", "--report_to", "none"]
+TINY += ["--vllm_enable_sleep_mode", "false", "--vllm_max_model_length", 256]
+
+BROKEN = """
+import sys
+sys.argv = ["recipes/grpo.py", *sys.argv[1:]]
+import runpy
+from recipes.training import vllm_cpu
+vllm_cpu.ReloadingGeneration.sync_weights = lambda self: None
+runpy.run_path("recipes/grpo.py", run_name="__main__")
+"""
+
+
+@pytest.fixture(scope="module")
+def parity(command, tmp_path_factory):
+    """A parity mixture and a model trained on it for a few steps."""
+    run = tmp_path_factory.mktemp("parity")
+    raw = {"p_cot": 0.25, "n_train": 3000, "n_test": 64, "sources": [{"task": "parity", "d": 16}]}
+    build(parse_config(raw), str(run / "mixture"))
+    small = ["--max_steps", 30, "--per_device_train_batch_size", 64, "--heldout_problems", 8, "--report_to", "none"]
+    command("recipes/sft.py", "--mixture", run / "mixture", "--output_dir", run / "sft", *small)
+    return run
+
+
+def arguments(run, out):
+    where = ["--mixture", run / "mixture", "--model_name_or_path", run / "sft", "--output_dir", out]
+    return [*where, "--per_device_train_batch_size", 64, "--heldout_problems", 8, "--report_to", "none"]
+
+
+def test_weights_reach_vllm_after_every_step(command, parity, tmp_path):
+    """At a learning rate that moves the model a lot, sampler and trainer still agree: the sampler has the new weights."""
+    out = tmp_path / "grpo"
+    command("recipes/grpo.py", *arguments(parity, out), "--max_steps", 5, "--learning_rate", 1e-2)
+    steps = [e for e in read_log(out) if "reward" in e]
+    assert [e["step"] for e in steps] == [1, 2, 3, 4, 5]
+    assert all(e["sampling/sampling_logp_difference/mean"] <= 0.01 for e in steps)
+    wanted = {"accuracy", "p_long", "truncated", "length/mean", "length/median", "frac_reward_zero_std"}
+    assert all(wanted <= e.keys() for e in steps)
+    assert "heldout/greedy/accuracy" in steps[-1]
+    assert json.loads((out / "recipe.json").read_text())["seed"] == 0
+
+
+def test_a_weight_push_that_does_nothing_is_caught(command, parity, tmp_path):
+    args = [*arguments(parity, tmp_path / "grpo"), "--max_steps", 20, "--learning_rate", 1e-2]
+    done = command("-c", BROKEN, *args, check=False)
+    assert done.returncode != 0
+    assert "the weights did not reach vLLM" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("config", "kind"),
+    [("recipes/gsm8k/llama-3.2-3b/grpo.yaml", "base"), ("recipes/math/llama-3.1-8b/grpo.yaml", "instruct")],
+)
+def test_the_llama_recipes_run_with_a_tiny_llama_in_the_model_s_place(command, llama, word_problems, tmp_path, config, kind):
+    out = tmp_path / "grpo"
+    where = ["--mixture", word_problems[kind], "--model_name_or_path", llama[kind], "--output_dir", out]
+    command("recipes/grpo.py", "--config", config, *where, *TINY)
+    assert [e["step"] for e in read_log(out) if "reward" in e] == [1, 2]
+    assert (out / "model.safetensors").is_file()

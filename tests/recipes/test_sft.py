@@ -1,0 +1,81 @@
+"""SFT, run as a user runs it, a few steps each: from scratch, Llama base and instruct, full and LoRA, two processes."""
+
+import pytest
+
+from data_mix.config import parse_config
+from data_mix.folder import build
+from tests.conftest import read_log
+
+TINY = ["--max_steps", 2, "--per_device_train_batch_size", 2, "--gradient_accumulation_steps", 1, "--heldout_problems", 2]
+TINY += ["--heldout_max_tokens", 8, "--use_cpu", "true", "--report_to", "none", "--logging_steps", 1]
+
+
+@pytest.mark.parametrize(
+    ("config", "kind", "end"),
+    [
+        ("recipes/gsm8k/llama-3.2-3b/sft.yaml", "base", "<|end_of_text|>"),
+        ("recipes/math/llama-3.1-8b/sft.yaml", "instruct", "<|eot_id|>"),
+    ],
+)
+def test_the_llama_recipes_run_with_a_tiny_llama_in_the_model_s_place(
+    command, llama, word_problems, tmp_path, config, kind, end
+):
+    out = tmp_path / "sft"
+    where = ["--mixture", word_problems[kind], "--model_name_or_path", llama[kind], "--output_dir", out]
+    command("recipes/sft.py", "--config", config, *where, *TINY)
+    log = read_log(out)
+    assert [e["step"] for e in log if "loss" in e] == [1, 2]
+    assert {"heldout/greedy/accuracy", "heldout/sampled/p_long", "heldout/greedy/length/mean"} <= log[0].keys()
+    from transformers import AutoTokenizer, GenerationConfig
+
+    tokenizer = AutoTokenizer.from_pretrained(out)
+    ends = tokenizer.convert_ids_to_tokens(GenerationConfig.from_pretrained(out).eos_token_id)
+    assert ends[0] == end and len(ends) == 2
+
+
+def test_the_loss_is_over_the_completion_and_its_one_end_token(llama, word_problems, tmp_path):
+    """What TRL hands the model: labels on answer and end token alone, one BOS, the end that the model knows."""
+    from datasets import Dataset
+    from transformers import AutoModelForCausalLM
+    from trl import SFTConfig, SFTTrainer
+
+    from data_mix.folder import read_rows
+    from recipes.training.models import load_tokenizer
+
+    for kind, end in (("base", "<|end_of_text|>"), ("instruct", "<|eot_id|>")):
+        tokenizer = load_tokenizer(llama[kind])
+        row = next(r for r in read_rows(str(word_problems[kind]), "train") if r["form"] == "short")
+        trainer = SFTTrainer(
+            model=AutoModelForCausalLM.from_pretrained(llama[kind]),
+            args=SFTConfig(output_dir=str(tmp_path), max_length=512, bf16=False, use_cpu=True, report_to="none"),
+            train_dataset=Dataset.from_list([{"prompt": row["prompt"], "completion": row["completion"]}]),
+            processing_class=tokenizer,
+        )
+        batch = next(iter(trainer.get_train_dataloader()))
+        learned = tokenizer.decode(batch["labels"][0][batch["labels"][0] != -100])
+        assert learned == f"#### {row['answer']}{end}"
+        assert batch["input_ids"][0].tolist().count(tokenizer.bos_token_id) == 1
+
+
+def test_lora_saves_merged_weights_that_differ_from_the_start(command, llama, word_problems, tmp_path):
+    from safetensors.torch import load_file
+
+    out = tmp_path / "sft"
+    where = ["--mixture", word_problems["base"], "--model_name_or_path", llama["base"], "--output_dir", out]
+    lora = ["--use_peft", "true", "--lora_r", 4, "--learning_rate", 0.1, "--warmup_steps", 0]
+    command("recipes/sft.py", "--config", "recipes/gsm8k/llama-3.2-3b/sft.yaml", *where, *TINY, *lora)
+    before, after = load_file(f"{llama['base']}/model.safetensors"), load_file(out / "model.safetensors")
+    assert before.keys() == after.keys()
+    moved = {name for name in before if not before[name].equal(after[name])}
+    assert moved and all("_proj" in name for name in moved)
+
+
+def test_from_scratch_with_two_processes_under_deepspeed_zero_2(command, tmp_path):
+    mixture, out = tmp_path / "mixture", tmp_path / "sft"
+    raw = {"p_cot": 0.5, "n_train": 64, "n_test": 16, "sources": [{"task": "parity", "d": 8}]}
+    build(parse_config(raw), str(mixture))
+    launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", 2, "--num_machines", 1, "--mixed_precision", "no"]
+    launch += ["--dynamo_backend", "no", "--use_deepspeed", "--zero_stage", 2, "--main_process_port", 0]
+    command(*launch, "recipes/sft.py", "--mixture", mixture, "--output_dir", out, *TINY)
+    assert [e["step"] for e in read_log(out) if "loss" in e] == [1, 2]
+    assert (out / "model.safetensors").is_file()
