@@ -70,7 +70,7 @@ def draw_rewards(log: list[dict], path: Path) -> Figure | None:
         ("length by outcome (tokens)", {f"length/{o}": o for o in ("correct", "wrong", "unparseable")}),
         ("mean |sampler - trainer log-prob|", {"sampling/sampling_logp_difference/mean": "difference"}),
     ]
-    fig, axes = plt.subplots(1, 3, figsize=(12, 3.2))
+    fig, axes = plt.subplots(1, 3, figsize=(12, 3.8))
     for ax, (title, lines) in zip(axes, panels, strict=True):
         for key, label in lines.items():
             points = [(e["step"], e[key]) for e in entries if e.get(key) is not None]
@@ -79,7 +79,7 @@ def draw_rewards(log: list[dict], path: Path) -> Figure | None:
         ax.set_title(title, fontsize=10)
         ax.set_xlabel("RL step")
         if len(lines) > 1:
-            ax.legend(frameon=False, fontsize=8)
+            ax.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
     text = "What rollouts earned at each step, how long they were, and whether vLLM sampled from the trained weights."
     return _save(fig, "Rollouts of each RL step", text, path)
 

@@ -40,12 +40,21 @@ class VLLMEngine:
         from eval.machine import has_gpu
 
         self.seed = seed
-        self.llm = LLM(model=model, dtype=dtype, max_model_len=max_length, seed=seed, enforce_eager=not has_gpu())
+        self.llm = LLM(
+            model=model,
+            dtype=dtype,
+            max_model_len=max_length,
+            seed=seed,
+            enforce_eager=not has_gpu(),
+            # A prompt prefilled in pieces rewinds its request's generator, which only CUDA's can do.
+            enable_chunked_prefill=has_gpu(),
+            max_num_batched_tokens=max(max_length, 8192),
+        )
 
     def generate(
         self, prompt_ids: list[list[int]], n: int, temperature: float, max_tokens: int, end_ids: Collection[int]
     ) -> list[list[list[int]]]:
-        """Generated ids, `n` lists for each prompt. Every prompt has a seed of its own, so batching changes nothing."""
+        """Generated ids, `n` lists for each prompt. Every sample has a seed of its own, so batching changes nothing."""
         from vllm import SamplingParams
 
         parameters = [
@@ -53,7 +62,7 @@ class VLLMEngine:
                 n=n,
                 temperature=temperature,
                 max_tokens=max_tokens,
-                seed=self.seed * 1_000_003 + i if temperature > 0 else None,
+                seed=self.seed * 1_000_003 + i * n if temperature > 0 else None,  # vLLM counts on from it
                 stop_token_ids=list(end_ids),
                 detokenize=False,
             )

@@ -128,7 +128,8 @@ def _examples(rows: list[dict]) -> list[dict]:
     """The first few completions of each outcome, prompts as text."""
     chosen = []
     for outcome in OUTCOMES:
-        for row in [row for row in rows if row["outcome"] == outcome][:EXAMPLES]:
+        one_a_problem = {row["problem_id"]: row for row in reversed(rows) if row["outcome"] == outcome}
+        for row in list(reversed(one_a_problem.values()))[:EXAMPLES]:
             prompt = row["prompt"] if isinstance(row["prompt"], str) else row["prompt"][-1]["content"]
             chosen.append({**row, "prompt": prompt})
     return chosen

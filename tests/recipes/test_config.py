@@ -71,6 +71,7 @@ def wrong_inputs(mixture, checkpoint, tmp_path):
         "reward": (GRPO, [*here, *new, *start, "--rewards", "answr"], "did you mean 'answer'?"),
         "output folder in use": (SFT, [*here, "--output_dir", used], "holds another run"),
         "rows over max_length": (SFT, [*here, *new, "--max_length", 12], "raise max_length"),
+        "grouped forms": (SFT, [*here, *new, "--train_sampling_strategy", "group_by_length"], "biases p_long"),
         "not a number": (SFT, [*here, *new, "--max_steps", "many"], "invalid int value"),
     }
 
@@ -86,6 +87,7 @@ KINDS = [
     "reward",
     "output folder in use",
     "rows over max_length",
+    "grouped forms",
     "not a number",
 ]
 
