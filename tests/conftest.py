@@ -10,6 +10,10 @@ import pytest
 
 from data_mix.config import parse_config
 from data_mix.folder import build
+from eval import machine
+
+# Before anything imports torch; the commands that the tests start inherit it.
+machine.prepare()
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"
@@ -66,6 +70,17 @@ def word_problems(tmp_path_factory):
         sources = [{"task": "gsm8k", "path": str(source)}]
         build(parse_config({"p_cot": 0.5, "n_train": None, "n_test": 10, "sources": sources, **form}), str(folders[kind]))
     return folders
+
+
+@pytest.fixture(scope="session")
+def parity_run(command, tmp_path_factory) -> Path:
+    """A run folder with a parity mixture (d = 16) and `sft/`, a model trained on it for a few steps."""
+    run = tmp_path_factory.mktemp("parity")
+    raw = {"p_cot": 0.25, "n_train": 3000, "n_test": 64, "sources": [{"task": "parity", "d": 16}]}
+    build(parse_config(raw), str(run / "mixture"))
+    small = ["--max_steps", 30, "--per_device_train_batch_size", 64, "--heldout_problems", 8, "--report_to", "none"]
+    command("recipes/sft.py", "--mixture", run / "mixture", "--output_dir", run / "sft", *small)
+    return run
 
 
 def read_log(folder: Path) -> list[dict]:

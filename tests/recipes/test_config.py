@@ -1,6 +1,8 @@
 """Wrong input to a recipe: one line, exit code 2, no model loaded, nothing overwritten."""
 
 import json
+import runpy
+import sys
 from pathlib import Path
 
 import pytest
@@ -93,14 +95,21 @@ KINDS = [
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_wrong_input_is_one_line_and_exit_code_2(command, mixture, checkpoint, tmp_path, kind):
+def test_wrong_input_is_one_line_and_exit_code_2(mixture, checkpoint, tmp_path, monkeypatch, capfd, kind):
     recipe, args, said = wrong_inputs(mixture, checkpoint, tmp_path)[kind]
-    done = command(recipe, *args, check=False)
-    errors = [line for line in done.stderr.splitlines() if "error: " in line]
-    assert done.returncode == 2 and len(errors) == 1 and said in errors[0], done.stderr
-    assert "Traceback" not in done.stderr
+    monkeypatch.setattr(sys, "argv", [recipe, *map(str, args)])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(recipe, run_name="__main__")
+    errors = [line for line in capfd.readouterr().err.splitlines() if "error: " in line]
+    assert ended.value.code == 2 and len(errors) == 1 and said in errors[0], errors
     assert not (tmp_path / "new").exists()
     assert (tmp_path / "used" / "model.safetensors").read_text() == "precious"
+
+
+def test_without_its_checkpoint_the_default_says_which_command_makes_it(command, mixture, tmp_path):
+    done = command("recipes/grpo.py", "--model_name_or_path", tmp_path / "no", "--mixture", mixture, check=False)
+    assert done.returncode == 2 and done.stdout == ""
+    assert "Traceback" not in done.stderr and "`accelerate launch recipes/sft.py" in done.stderr
 
 
 def test_check_passes_a_good_config_and_writes_nothing(command, mixture, tmp_path):

@@ -4,8 +4,6 @@ import json
 
 import pytest
 
-from data_mix.config import parse_config
-from data_mix.folder import build
 from tests.conftest import read_log
 
 TINY = ["--max_steps", 2, "--per_device_train_batch_size", 4, "--gradient_accumulation_steps", 1, "--num_generations", 4]
@@ -22,26 +20,15 @@ runpy.run_path("recipes/grpo.py", run_name="__main__")
 """
 
 
-@pytest.fixture(scope="module")
-def parity(command, tmp_path_factory):
-    """A parity mixture and a model trained on it for a few steps."""
-    run = tmp_path_factory.mktemp("parity")
-    raw = {"p_cot": 0.25, "n_train": 3000, "n_test": 64, "sources": [{"task": "parity", "d": 16}]}
-    build(parse_config(raw), str(run / "mixture"))
-    small = ["--max_steps", 30, "--per_device_train_batch_size", 64, "--heldout_problems", 8, "--report_to", "none"]
-    command("recipes/sft.py", "--mixture", run / "mixture", "--output_dir", run / "sft", *small)
-    return run
-
-
 def arguments(run, out):
     where = ["--mixture", run / "mixture", "--model_name_or_path", run / "sft", "--output_dir", out]
     return [*where, "--per_device_train_batch_size", 64, "--heldout_problems", 8, "--report_to", "none"]
 
 
-def test_weights_reach_vllm_after_every_step(command, parity, tmp_path):
+def test_weights_reach_vllm_after_every_step(command, parity_run, tmp_path):
     """At a learning rate that moves the model a lot, sampler and trainer still agree: the sampler has the new weights."""
     out = tmp_path / "grpo"
-    command("recipes/grpo.py", *arguments(parity, out), "--max_steps", 5, "--learning_rate", 1e-2)
+    command("recipes/grpo.py", *arguments(parity_run, out), "--max_steps", 5, "--learning_rate", 1e-2)
     steps = [e for e in read_log(out) if "reward" in e]
     assert [e["step"] for e in steps] == [1, 2, 3, 4, 5]
     assert all(e["sampling/sampling_logp_difference/mean"] <= 0.01 for e in steps)
@@ -51,8 +38,8 @@ def test_weights_reach_vllm_after_every_step(command, parity, tmp_path):
     assert json.loads((out / "recipe.json").read_text())["seed"] == 0
 
 
-def test_a_weight_push_that_does_nothing_is_caught(command, parity, tmp_path):
-    args = [*arguments(parity, tmp_path / "grpo"), "--max_steps", 20, "--learning_rate", 1e-2]
+def test_a_weight_push_that_does_nothing_is_caught(command, parity_run, tmp_path):
+    args = [*arguments(parity_run, tmp_path / "grpo"), "--max_steps", 20, "--learning_rate", 1e-2]
     done = command("-c", BROKEN, *args, check=False)
     assert done.returncode != 0
     assert "the weights did not reach vLLM" in done.stderr

@@ -1,0 +1,55 @@
+"""`eval run` with real vLLM on a real checkpoint, and vLLM and transformers against each other."""
+
+import pytest
+
+from eval.folder import read_completions, read_metrics
+
+
+def test_run_asks_every_test_problem_and_never_overwrites(command, parity_run, tmp_path):
+    out = tmp_path / "eval"
+    args = ["-m", "eval", "run", "--model", parity_run / "sft", "--mixture", parity_run / "mixture", "--out", out]
+    command(*args, "--samples", 3, "--temperature", 1.0)
+    rows, info = read_completions(str(out))
+    assert len(rows) == 64 * 3 and info["temperature"] == 1.0
+    assert len({(row["problem_id"], row["sample"]) for row in rows}) == 64 * 3
+    assert all(row["n_tokens"] == len(row["completion"]) for row in rows)
+    assert max(row["n_tokens"] for row in rows) <= 32
+    metrics = read_metrics(str(out))
+    assert metrics["n_problems"] == 64 and set(metrics["pass_at_k"]) == {"1", "2"}
+    again = command(*args, check=False)
+    assert again.returncode == 2 and "holds another eval" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (["--model", "./nowhere"], "no model there"),
+        (["--mixture", "./nowhere"], "not a mixture folder"),
+        (["--samples", "4"], "add --temperature 1.0"),
+        (["--max-tokens", "100"], "more than the model's context of 64"),
+    ],
+)
+def test_wrong_input_is_one_line(command, parity_run, tmp_path, change, said):
+    args = {"--model": parity_run / "sft", "--mixture": parity_run / "mixture", "--out": tmp_path / "eval"}
+    args.update(dict([change]))
+    done = command("-m", "eval", "run", *(word for pair in args.items() for word in pair), check=False)
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert done.returncode == 2 and len(errors) == 1 and said in errors[0]
+    assert not (tmp_path / "eval").exists()
+
+
+def test_vllm_and_transformers_say_the_same_and_a_seed_gives_the_same_samples(parity_run):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from eval.generate import TransformersEngine, VLLMEngine
+
+    path = str(parity_run / "sft")
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    prompts = tokenizer([f"{i:016b}=" for i in range(3000, 3040)])["input_ids"]
+    ours = VLLMEngine(path, "float32", 64, seed=1)
+    theirs = TransformersEngine(AutoModelForCausalLM.from_pretrained(path).eval(), tokenizer, seed=1)
+    end = [tokenizer.eos_token_id]
+    up_to_end = lambda made: [tokenizer.decode(samples[0]).split("<end>")[0] for samples in made]  # noqa: E731
+    assert up_to_end(ours.generate(prompts, 1, 0.0, 20, end)) == up_to_end(theirs.generate(prompts, 1, 0.0, 20, end))
+    first, again, fewer = (ours.generate(p, 2, 1.0, 20, end) for p in (prompts, prompts, prompts[:7]))
+    assert first == again and first[:7] == fewer
