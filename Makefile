@@ -5,8 +5,6 @@ SEED ?= 0
 RUN := runs/demo
 MIX := --mixture $(RUN)/mixture
 PY := .venv/bin/python
-# -q: a recipe's own error line, without accelerate's traceback after it
-ACCELERATE := .venv/bin/accelerate launch -q --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no
 
 .PHONY: install demo test lint clean-demo
 .DELETE_ON_ERROR:
@@ -25,17 +23,18 @@ demo: install
 	@$(MAKE) --no-print-directory $(RUN)/report.html
 	@$(PY) -m eval report $(RUN)
 
+# One process, so plain python does; several are started by `accelerate launch`.
 # Each stage is made once; a stage that was interrupted has not its last file and starts over.
 $(RUN)/mixture/manifest.json:
 	$(PY) -m data_mix build recipes/parity/mixture.yaml --out $(RUN)/mixture --set seed=$(SEED)
 
 $(RUN)/sft/model.safetensors: $(RUN)/mixture/manifest.json
 	@rm -rf $(RUN)/sft
-	$(ACCELERATE) recipes/sft.py --config recipes/parity/sft.yaml --seed $(SEED) --output_dir $(RUN)/sft
+	$(PY) recipes/sft.py --config recipes/parity/sft.yaml --seed $(SEED) --output_dir $(RUN)/sft
 
 $(RUN)/grpo/model.safetensors: $(RUN)/sft/model.safetensors
 	@rm -rf $(RUN)/grpo
-	$(ACCELERATE) recipes/grpo.py --config recipes/parity/grpo.yaml --seed $(SEED) --output_dir $(RUN)/grpo
+	$(PY) recipes/grpo.py --config recipes/parity/grpo.yaml --seed $(SEED) --output_dir $(RUN)/grpo
 
 $(RUN)/eval/%-sampled/metrics.json: $(RUN)/%/model.safetensors
 	$(PY) -m eval run --model $(RUN)/$* $(MIX) --out $(RUN)/eval/$*-sampled --samples 4 --temperature 1.0 --seed $(SEED)

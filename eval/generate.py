@@ -76,7 +76,7 @@ class VLLMEngine:
 class TransformersEngine:
     """transformers' own generate, in batches of prompts of similar length."""
 
-    def __init__(self, model, tokenizer, seed: int, batch_size: int = 64) -> None:
+    def __init__(self, model, tokenizer, seed: int, batch_size: int = 128) -> None:
         self.model, self.tokenizer, self.seed, self.batch_size = model, tokenizer, seed, batch_size
 
     def generate(

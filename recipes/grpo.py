@@ -20,7 +20,7 @@ from data_mix.errors import InputError, nearest  # noqa: E402
 from data_mix.folder import check_folder, read_rows  # noqa: E402
 from eval.generate import encode_prompts  # noqa: E402
 from eval.run import check_model_path  # noqa: E402
-from recipes.training import config, models, tracking  # noqa: E402
+from recipes.training import config, cpu, models, tracking  # noqa: E402
 from rewards import functions  # noqa: E402
 
 
@@ -105,13 +105,12 @@ def main(recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig) 
         return
     config.save_config(args.output_dir, recipe, args, model_args)
 
-    from recipes.training import vllm_cpu
-
+    cpu.score_labels_only()
     model = AutoModelForCausalLM.from_pretrained(
         path, dtype=model_args.dtype, attn_implementation=model_args.attn_implementation
     )
     models.set_end_tokens(model, tokenizer)
-    vllm_cpu.prepare_colocate(args.seed, "bfloat16" if args.bf16 else "float16" if args.fp16 else model_args.dtype)
+    cpu.prepare_colocate(args.seed, "bfloat16" if args.bf16 else "float16" if args.fp16 else model_args.dtype)
     columns = ("prompt", "answer", "problem_id", "source")
     trainer = trl.GRPOTrainer(
         model=model,

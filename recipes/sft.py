@@ -20,7 +20,7 @@ from data_mix.errors import InputError  # noqa: E402
 from data_mix.folder import check_folder, read_rows  # noqa: E402
 from eval.generate import encode_prompts  # noqa: E402
 from eval.run import check_model_path  # noqa: E402
-from recipes.training import config, models, tracking  # noqa: E402
+from recipes.training import config, cpu, models, tracking  # noqa: E402
 
 
 @dataclass
@@ -28,7 +28,9 @@ class SFTRecipe:
     """What the recipe needs beside TRL's SFTConfig and ModelConfig."""
 
     mixture: str = field(metadata={"help": "mixture folder, made by `python -m data_mix build`"})
-    model_config: dict | None = field(default=None, metadata={"help": "AutoConfig fields: train from scratch"})
+    model_config: dict | str | None = field(
+        default=None, metadata={"help": "AutoConfig fields, from scratch: a mapping in YAML, JSON on the command line"}
+    )
     tokenizer_characters: str | None = field(default=None, metadata={"help": "from scratch: one token a character"})
     heldout_problems: int = field(default=128, metadata={"help": "test problems that are tracked during training"})
     heldout_every: int = field(default=0, metadata={"help": "track every N steps (0: only before and after)"})
@@ -38,6 +40,8 @@ class SFTRecipe:
 
 def check(recipe: SFTRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -> None:
     """What can be known to be wrong before anything is loaded."""
+    if isinstance(recipe.model_config, str):
+        recipe.model_config = config.parse_mapping(recipe.model_config, "model_config")
     if (recipe.model_config is None) == (model_args.model_name_or_path is None):
         raise InputError("give either model_config (train from scratch) or model_name_or_path (a checkpoint)")
     if (recipe.model_config is None) != (recipe.tokenizer_characters is None):
@@ -93,6 +97,7 @@ def main(recipe: SFTRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) ->
         model = AutoModelForCausalLM.from_config(model_config, **kinds)
     models.set_end_tokens(model, tokenizer)
     config.save_config(args.output_dir, recipe, args, model_args)
+    cpu.score_labels_only()
 
     trainer = trl.SFTTrainer(
         model=model,

@@ -65,6 +65,19 @@ def check_yaml(path: str, known: list[str]) -> dict[str, Any]:
     return raw
 
 
+def parse_mapping(text: str, what: str) -> dict[str, Any]:
+    """The mapping that a command-line argument spells out in JSON (or YAML's short form)."""
+    import yaml
+
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = None
+    if not isinstance(value, dict):
+        raise InputError(f'{what} {text}: must be a mapping such as {{"model_type": "llama"}}')
+    return value
+
+
 def check_output_dir(output_dir: str) -> None:
     """Raises InputError when `output_dir` holds anything already: a run never writes into another one."""
     folder = Path(output_dir)

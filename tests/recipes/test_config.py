@@ -74,6 +74,8 @@ def wrong_inputs(mixture, checkpoint, tmp_path):
         "output folder in use": (SFT, [*here, "--output_dir", used], "holds another run"),
         "rows over max_length": (SFT, [*here, *new, "--max_length", 12], "raise max_length"),
         "grouped forms": (SFT, [*here, *new, "--train_sampling_strategy", "group_by_length"], "biases p_long"),
+        "not a mapping": (SFT, [*here, *new, "--model_config", "llama"], "must be a mapping"),
+        "unknown architecture": (SFT, [*here, *new, "--model_config", '{"model_type": "lama"}'], "lama"),
         "not a number": (SFT, [*here, *new, "--max_steps", "many"], "invalid int value"),
     }
 
@@ -90,6 +92,8 @@ KINDS = [
     "output folder in use",
     "rows over max_length",
     "grouped forms",
+    "not a mapping",
+    "unknown architecture",
     "not a number",
 ]
 
@@ -127,6 +131,19 @@ def test_a_character_tokenizer_has_the_tokens_it_says_and_no_others(tmp_path):
     assert tokenizer.decode([2, 3, 1], skip_special_tokens=True) == "01"
     with pytest.raises(InputError, match="name each character once"):
         character_tokenizer("011")
+
+
+@pytest.mark.parametrize("model_type", ["llama", "gpt2", "mistral"])
+def test_a_model_from_scratch_takes_its_vocabulary_from_the_tokenizer(model_type):
+    from transformers import AutoModelForCausalLM
+
+    from recipes.training.models import context_length
+
+    tokenizer = character_tokenizer("01=")
+    fields = {"model_type": model_type, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = make_config({**fields, "max_position_embeddings": 40}, tokenizer)
+    model = AutoModelForCausalLM.from_config(config)
+    assert model.get_input_embeddings().num_embeddings == 5 and context_length(config) == 40
 
 
 def test_llama_tokenizers_stop_at_both_end_tokens_and_pad_with_neither(llama):

@@ -1,0 +1,51 @@
+"""TRL 1.16 on CPU: three places where its defaults fail or waste there, each mended from outside.
+
+Weight push: TRL's colocate mode pushes weights with `model.load_weights`, one parameter at a time. On CPU vLLM repacks its
+linear weights after loading, and the second load fails (`'Parameter' object has no attribute 'weight_loader'`). vLLM's
+own `reload_weights` undoes the packing first.
+
+Engine: TRL leaves the colocated engine's dtype, seed and compilation to defaults that do not fit (on GPUs as well):
+float32 models are rolled out in bfloat16, every run has seed 0, and on CPU the compiler takes longer than a small run.
+
+Scored positions: off CUDA, TRL projects every position, prompt and padding too, onto the vocabulary, so that tile shapes
+stay the same for compilers. Nothing is compiled here, and with a vocabulary of 49,152 that was half of an SFT step.
+"""
+
+import functools
+
+from eval.machine import has_gpu
+
+
+def prepare_colocate(seed: int, dtype: str) -> None:
+    """Gives TRL's colocated engine the run's seed and dtype, and on CPU a weight push that works.
+
+    Args:
+        seed: the run's seed; each rank adds its number.
+        dtype: what the trainer computes in, so that sampler and trainer agree: float32, bfloat16 or float16.
+    """
+    from trl.generation import vllm_generation
+    from vllm import LLM
+
+    @functools.wraps(LLM)
+    def engine(**kwargs):
+        kwargs["seed"] = seed * 1000 + kwargs["seed"]
+        return LLM(**kwargs, dtype=dtype, enforce_eager=not has_gpu())
+
+    vllm_generation.LLM = engine
+    if not has_gpu():
+        vllm_generation.VLLMGeneration.sync_weights = reload_weights
+
+
+def reload_weights(generation) -> None:
+    """`VLLMGeneration.sync_weights` through vLLM's own reload; on CPU there is no other mode than colocate."""
+    runner = generation.llm.llm_engine.model_executor.driver_worker.model_runner
+    runner.reload_weights(weights_iterator=generation._iter_named_params())
+    generation.llm.reset_prefix_cache()
+
+
+def score_labels_only() -> None:
+    """On CPU, has TRL's fused LM head project only the positions that have a label, as it does on CUDA."""
+    from trl.trainer import utils
+
+    if not has_gpu():
+        utils._use_triton = lambda device: True  # asked there for nothing but this choice
