@@ -22,7 +22,6 @@ def prepare() -> None:
             "VLLM_CPU_NUM_OF_RESERVED_CPU": "0",
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",
             "VLLM_CPU_KVCACHE_SPACE": "2",
-            "ACCELERATE_USE_CPU": "true",
         }
         # `accelerate launch` sets one thread a process on CPU, unasked: a third of the speed on two cores. Whoever wants
         # fewer threads gives the process fewer cores (taskset), which is what keeps two jobs off each other's cores anyway.
