@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from data_mix.errors import InputError
+from data_mix.errors import exit_code
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -17,18 +17,18 @@ def main(argv: list[str] | None = None) -> int:
     show = commands.add_parser("show", help="print a mixture: counts, lengths, three rows of each form")
     show.add_argument("folder", metavar="DIR")
     args = parser.parse_args(argv)
-    try:
-        from data_mix import config, folder
+    return exit_code(lambda: run(args))
 
-        if args.command == "build":
-            folder.build(config.load_config(args.config, args.set), args.out)
-            print(f"{args.out}: built; `python -m data_mix show {args.out}` prints it")
-        else:
-            print(folder.show(args.folder))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+
+def run(args: argparse.Namespace) -> None:
+    """Runs the parsed command."""
+    from data_mix import config, folder
+
+    if args.command == "build":
+        folder.build(config.load_config(args.config, args.set), args.out)
+        print(f"{args.out}: built; `python -m data_mix show {args.out}` prints it")
+    else:
+        print(folder.show(args.folder))
 
 
 if __name__ == "__main__":

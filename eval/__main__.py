@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from data_mix.errors import InputError
+from data_mix.errors import exit_code
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -29,33 +29,33 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def run(args: argparse.Namespace) -> None:
+    """Runs the parsed command; what only one command needs is imported by it."""
+    if args.command == "run":
+        from eval.folder import format_metrics
+        from eval.run import evaluate
+
+        metrics = evaluate(args)
+        print(f"{args.out}: {format_metrics(metrics)}")
+    elif args.command == "score":
+        from eval.folder import format_metrics, read_completions, write_folder
+
+        rows, info = read_completions(args.folder)
+        print(f"{args.folder}: {format_metrics(write_folder(args.folder, rows, info))}")
+    elif args.command == "compare":
+        from eval.compare import compare, format_comparison
+
+        print(format_comparison(compare(args.a, args.b)))
+    else:
+        from eval.report import write_report
+
+        print(write_report(args.run_dir))
+
+
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; returns the exit code, 2 for wrong input."""
     args = make_parser().parse_args(argv)
-    try:
-        if args.command == "run":
-            from eval.folder import format_metrics
-            from eval.run import run
-
-            metrics = run(args)
-            print(f"{args.out}: {format_metrics(metrics)}")
-        elif args.command == "score":
-            from eval.folder import format_metrics, read_completions, write_folder
-
-            rows, info = read_completions(args.folder)
-            print(f"{args.folder}: {format_metrics(write_folder(args.folder, rows, info))}")
-        elif args.command == "compare":
-            from eval.compare import compare, format_comparison
-
-            print(format_comparison(compare(args.a, args.b)))
-        else:
-            from eval.report import write_report
-
-            print(write_report(args.run_dir))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_code(lambda: run(args))
 
 
 if __name__ == "__main__":

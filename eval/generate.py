@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from tqdm.auto import tqdm
 
+from data_mix.errors import InputError
+
 
 @dataclass(frozen=True)
 class Completion:
@@ -16,9 +18,16 @@ class Completion:
 
 
 def encode_prompts(tokenizer, prompts: Sequence[str | list[dict]]) -> list[list[int]]:
-    """Token ids of each prompt: message lists through the chat template (which brings its own BOS), strings as they are."""
+    """Token ids of each prompt: message lists through the chat template (which brings its own BOS), strings as they are.
+
+    Raises:
+        InputError: for message lists and a tokenizer without a chat template, as base models have.
+    """
     if isinstance(prompts[0], str):
         return tokenizer(list(prompts))["input_ids"]
+    if tokenizer.chat_template is None:
+        fix = "build the mixture with `prompt_format: plain`, or give the SFT a chat_template_path"
+        raise InputError(f"{tokenizer.name_or_path}: no chat template, and the mixture has chat prompts; {fix}")
     encoded = tokenizer.apply_chat_template(list(prompts), add_generation_prompt=True, tokenize=True, return_dict=True)
     return encoded["input_ids"]
 

@@ -39,7 +39,7 @@ def choose_dtype(model: str) -> str:
     return "auto"
 
 
-def run(args: Namespace) -> dict:
+def evaluate(args: Namespace) -> dict:
     """Generates, scores and writes the eval folder; returns its metrics."""
     check(args)
     from eval import machine

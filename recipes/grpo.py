@@ -21,6 +21,7 @@ from data_mix.folder import check_folder, read_rows  # noqa: E402
 from eval.generate import encode_prompts  # noqa: E402
 from eval.run import check_model_path  # noqa: E402
 from recipes.training import config, cpu, models, tracking  # noqa: E402
+from recipes.training.run import train_and_save  # noqa: E402
 from rewards import functions  # noqa: E402
 
 
@@ -122,12 +123,7 @@ def main(recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig) 
         callbacks=[tracking.JsonlLog(args.output_dir), OutOfStep(recipe.max_logp_difference)],
     )
     sampler = tracking.RolloutSampler(trainer, tokenizer)
-    heldout = read_rows(recipe.mixture, "test")[: recipe.heldout_problems]
-    trainer.add_callback(tracking.HeldOut(trainer, sampler, heldout, recipe.heldout_every, args.seed))
-    trainer.train()
-    if model_args.use_peft:
-        trainer.model = trainer.accelerator.unwrap_model(trainer.model).merge_and_unload()
-    trainer.save_model(args.output_dir)
+    train_and_save(trainer, sampler, recipe)
     if trainer.accelerator.is_main_process:
         print(f"{args.output_dir}: saved; next `python -m eval run --model {args.output_dir} --mixture {recipe.mixture} ...`")
 

@@ -21,6 +21,7 @@ from data_mix.folder import check_folder, read_rows  # noqa: E402
 from eval.generate import encode_prompts  # noqa: E402
 from eval.run import check_model_path  # noqa: E402
 from recipes.training import config, cpu, models, tracking  # noqa: E402
+from recipes.training.run import train_and_save  # noqa: E402
 
 
 @dataclass
@@ -52,6 +53,8 @@ def check(recipe: SFTRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -
         raise InputError(
             "train_sampling_strategy group_by_length parts short rows from long ones and biases p_long; use random"
         )
+    if args.chat_template_path and not Path(args.chat_template_path).is_file():
+        raise InputError(f"chat_template_path {args.chat_template_path}: no such file; give a .jinja file")
     check_folder(recipe.mixture)
     config.check_output_dir(args.output_dir)
     if model_args.model_name_or_path:
@@ -81,7 +84,7 @@ def main(recipe: SFTRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) ->
 
     path = model_args.model_name_or_path
     tokenizer = models.load_tokenizer(path) if path else models.character_tokenizer(recipe.tokenizer_characters)
-    if args.chat_template_path:
+    if args.chat_template_path:  # TRL reads it too, but the length check comes first
         tokenizer.chat_template = Path(args.chat_template_path).read_text(encoding="utf-8")
     rows = read_rows(recipe.mixture, "train")
     model_config = AutoConfig.from_pretrained(path) if path else models.make_config(recipe.model_config, tokenizer)
@@ -108,12 +111,7 @@ def main(recipe: SFTRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) ->
         callbacks=[tracking.JsonlLog(args.output_dir)],
     )
     sampler = tracking.ModelSampler(trainer, tokenizer, recipe.heldout_max_tokens)
-    heldout = read_rows(recipe.mixture, "test")[: recipe.heldout_problems]
-    trainer.add_callback(tracking.HeldOut(trainer, sampler, heldout, recipe.heldout_every, args.seed))
-    trainer.train()
-    if model_args.use_peft:
-        trainer.model = trainer.accelerator.unwrap_model(trainer.model).merge_and_unload()
-    trainer.save_model(args.output_dir)
+    train_and_save(trainer, sampler, recipe)
     if trainer.accelerator.is_main_process:
         print(f"{args.output_dir}: saved; next `accelerate launch recipes/grpo.py --model_name_or_path {args.output_dir} ...`")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from data_mix.errors import InputError, nearest
+from data_mix.errors import InputError, exit_code, nearest
 
 
 def run_recipe(main: Callable[..., None], dataclass_types: tuple[type, ...], default_config: str) -> None:
@@ -16,10 +16,7 @@ def run_recipe(main: Callable[..., None], dataclass_types: tuple[type, ...], def
     An InputError, raised by the parsing or by `main`'s own checks, is printed as one line and ends with exit code 2.
     """
     try:
-        main(*parse(dataclass_types, sys.argv[1:], default_config))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(exit_code(lambda: main(*parse(dataclass_types, sys.argv[1:], default_config))))
     except KeyboardInterrupt:
         print("interrupted; checkpoints written so far are kept", file=sys.stderr)
         sys.exit(130)

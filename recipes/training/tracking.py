@@ -36,7 +36,7 @@ class JsonlLog(TrainerCallback):
 class HeldOut(TrainerCallback):
     """Tracks held-out problems every N steps: `heldout/greedy/accuracy`, `heldout/sampled/p_long` and the like."""
 
-    def __init__(self, trainer, sampler: Sampler, rows: list[dict], every: int, seed: int) -> None:
+    def __init__(self, trainer, sampler: Sampler, rows: list[dict], every: int) -> None:
         """`rows` are mixture rows with parsed meta; each process takes its share of them. `every` 0: before and after only."""
         self.trainer, self.sampler, self.every = trainer, sampler, every
         self.rows = rows[trainer.accelerator.process_index :: trainer.accelerator.num_processes]

@@ -22,6 +22,7 @@ def mixture(tmp_path_factory):
     folder = tmp_path_factory.mktemp("parity") / "mixture"
     raw = {"p_cot": 0.5, "n_train": 64, "n_test": 16, "sources": [{"task": "parity", "d": 8}]}
     build(parse_config(raw), str(folder))
+    build(parse_config({**raw, "prompt_format": "chat"}), str(folder.parent / "chat"))
     return folder
 
 
@@ -60,6 +61,7 @@ def wrong_inputs(mixture, checkpoint, tmp_path):
     used = tmp_path / "used"
     used.mkdir()
     (used / "model.safetensors").write_text("precious")
+    chat_mixture = mixture.parent / "chat"
     here, new = ["--mixture", mixture], ["--output_dir", tmp_path / "new"]
     start = ["--model_name_or_path", checkpoint]
     return {
@@ -75,6 +77,8 @@ def wrong_inputs(mixture, checkpoint, tmp_path):
         "rows over max_length": (SFT, [*here, *new, "--max_length", 12], "raise max_length"),
         "grouped forms": (SFT, [*here, *new, "--train_sampling_strategy", "group_by_length"], "biases p_long"),
         "not a mapping": (SFT, [*here, *new, "--model_config", "llama"], "must be a mapping"),
+        "no template": (GRPO, ["--mixture", chat_mixture, *new, *start], "no chat template"),
+        "missing template": (SFT, [*here, *new, "--chat_template_path", "no.jinja"], "no such file"),
         "unknown architecture": (SFT, [*here, *new, "--model_config", '{"model_type": "lama"}'], "lama"),
         "not a number": (SFT, [*here, *new, "--max_steps", "many"], "invalid int value"),
     }
@@ -93,6 +97,8 @@ KINDS = [
     "rows over max_length",
     "grouped forms",
     "not a mapping",
+    "no template",
+    "missing template",
     "unknown architecture",
     "not a number",
 ]
