@@ -61,8 +61,12 @@ def check(recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig)
     config.check_output_dir(args.output_dir)
 
 
-def check_lengths(rows: list[dict], tokenizer, args: trl.GRPOConfig, context: int) -> None:
-    """Refuses prompts that leave no room for `max_completion_length` tokens in the model's, or the engine's, context."""
+def check_lengths(rows: list[dict], tokenizer, args: trl.GRPOConfig, context: int) -> int:
+    """The tokens that the longest prompt and `max_completion_length` take together.
+
+    Raises:
+        InputError: when that is more than the model's, or the engine's, context.
+    """
     longest = max(len(ids) for ids in encode_prompts(tokenizer, [row["prompt"] for row in rows]))
     need, have = longest + args.max_completion_length, min(context, args.vllm_max_model_length or context)
     if need > have:
@@ -70,8 +74,7 @@ def check_lengths(rows: list[dict], tokenizer, args: trl.GRPOConfig, context: in
             f"longest prompt ({longest} tokens) + max_completion_length ({args.max_completion_length}) is {need}, more than "
             f"the context of {have} (vllm_max_model_length, the model's own {context}); shorten one or raise the other"
         )
-    if args.vllm_max_model_length is None:
-        args.vllm_max_model_length = need  # vLLM would reserve for the whole context, 131,072 tokens for Llama 3
+    return need
 
 
 class OutOfStep(tracking.TrainerCallback):
@@ -99,7 +102,9 @@ def main(recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig) 
     path = model_args.model_name_or_path
     tokenizer = models.load_tokenizer(path)
     rows = read_rows(recipe.mixture, "train")
-    check_lengths(rows, tokenizer, args, models.context_length(AutoConfig.from_pretrained(path)))
+    need = check_lengths(rows, tokenizer, args, models.context_length(AutoConfig.from_pretrained(path)))
+    # left open, vLLM would reserve for the model's whole context: 131,072 tokens for Llama 3
+    args.vllm_max_model_length = args.vllm_max_model_length or need
     if "chain" in recipe.rewards and any("long" not in row["meta"] for row in rows):
         raise InputError("rewards: chain needs problems whose whole long form can be checked (parity); use answer")
     if recipe.check_only:

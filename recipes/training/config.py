@@ -27,11 +27,12 @@ def parse(dataclass_types: tuple[type, ...], argv: list[str], default_config: st
     from trl import TrlParser
 
     known = [f.name for d in dataclass_types for f in dataclasses.fields(d) if f.init]
-    argv = list(argv) if "--config" in argv else ["--config", default_config, *argv]
+    argv = [word for argument in argv for word in (argument.split("=", 1) if argument.startswith("--") else [argument])]
+    argv = argv if "--config" in argv else ["--config", default_config, *argv]
     path = argv[argv.index("--config") + 1] if argv[-1] != "--config" else ""
     check_yaml(path, known)
     for argument in argv:
-        name = argument.removeprefix("--").split("=")[0].replace("-", "_").removeprefix("no_")
+        name = argument.removeprefix("--").replace("-", "_").removeprefix("no_")
         if argument.startswith("--") and name not in (*known, "config", "help"):
             raise InputError(f"{argument}: unknown field{nearest(name, known)}")
     try:

@@ -46,12 +46,17 @@ def test_a_weight_push_that_does_nothing_is_caught(command, parity_run, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("config", "kind"),
-    [("recipes/gsm8k/llama-3.2-3b/grpo.yaml", "base"), ("recipes/math/llama-3.1-8b/grpo.yaml", "instruct")],
+    ("config", "kind", "more"),
+    [
+        ("recipes/gsm8k/llama-3.2-3b/grpo.yaml", "base", []),
+        ("recipes/math/llama-3.1-8b/grpo.yaml", "instruct", ["--use_peft", "true", "--lora_r", 4]),
+    ],
 )
-def test_the_llama_recipes_run_with_a_tiny_llama_in_the_model_s_place(command, llama, word_problems, tmp_path, config, kind):
+def test_the_llama_recipes_run_with_a_tiny_llama_in_the_model_s_place(
+    command, llama, word_problems, tmp_path, config, kind, more
+):
     out = tmp_path / "grpo"
     where = ["--mixture", word_problems[kind], "--model_name_or_path", llama[kind], "--output_dir", out]
-    command("recipes/grpo.py", "--config", config, *where, *TINY)
+    command("recipes/grpo.py", "--config", config, *where, *TINY, *more)
     assert [e["step"] for e in read_log(out) if "reward" in e] == [1, 2]
     assert (out / "model.safetensors").is_file()
