@@ -30,6 +30,7 @@ def main() -> None:
 
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from vllm import SamplingParams
 
     tokenizer = AutoTokenizer.from_pretrained(args.model)
     prompts = encode_prompts(tokenizer, [[{"role": "user", "content": q}] for q in QUESTIONS])
@@ -38,13 +39,24 @@ def main() -> None:
     model = AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.bfloat16).eval()
     theirs = TransformersEngine(model, tokenizer, seed=0, batch_size=len(prompts))
     ends = end_ids(tokenizer)
+
+    def rollouts() -> list[list[int]]:
+        """As TRL's colocate mode asks for them: every completion a request, log-probs with them, no seed of its own."""
+        requests = [{"prompt_token_ids": ids} for ids in prompts for _ in range(args.n)]
+        outputs = ours.llm.generate(requests, SamplingParams(max_tokens=args.limit, logprobs=0), use_tqdm=False)
+        return [output.outputs[0].token_ids for output in outputs]
+
+    def reference() -> list[list[int]]:
+        made = theirs.generate(prompts, args.n, 1.0, args.limit, ends)
+        return [sample for samples in made for sample in samples]
+
     rates: dict[str, list[float]] = {"vllm": [], "transformers": []}
     for repeat in range(args.repeats + 1):
-        for name, engine in (("vllm", ours), ("transformers", theirs)):
+        for name, generate in (("vllm", rollouts), ("transformers", reference)):
             began = time.perf_counter()
-            made = engine.generate(prompts, args.n, 1.0, args.limit, ends)
+            made = generate()
             seconds = time.perf_counter() - began
-            count = sum(decode(tokenizer, sample, ends).n_tokens for samples in made for sample in samples)
+            count = sum(decode(tokenizer, sample, ends).n_tokens for sample in made)
             if repeat:  # the first is the warm-up
                 rates[name].append(count / seconds)
             print(f"{name}: {count} tokens in {seconds:.1f} s", flush=True)
