@@ -24,7 +24,7 @@ def build(config: MixtureConfig, out: str) -> dict:
         InputError: when `out` exists already, or the config cannot be met.
     """
     target = Path(out)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+    if is_taken(out):
         raise InputError(f"{out} exists already; give another --out, or remove it first")
     count_length, unit = _length_counter(config)
     train, test = make_rows(config)
@@ -48,6 +48,12 @@ def build(config: MixtureConfig, out: str) -> dict:
         target.rmdir()
     os.replace(aside, target)
     return manifest
+
+
+def is_taken(path: str) -> bool:
+    """Whether `path` holds anything already: a file, or a folder that is not empty. Nothing is ever written over it."""
+    target = Path(path)
+    return target.exists() and (not target.is_dir() or any(target.iterdir()))
 
 
 def read_rows(folder: str, split: str) -> list[dict]:
@@ -89,11 +95,12 @@ def show(folder: str) -> str:
     for form, rows in by_form.items():
         lines += ["", f"--- {form}"]
         for row in rows:
-            lines.append(f"{_text(row['prompt'])}\n  -> " + _text(row["completion"]).replace("\n", "\n     "))
+            lines.append(f"{text_of(row['prompt'])}\n  -> " + text_of(row["completion"]).replace("\n", "\n     "))
     return "\n".join(lines)
 
 
-def _text(messages: str | list[dict]) -> str:
+def text_of(messages: str | list[dict]) -> str:
+    """The text of a prompt or completion: a string as it is, or the last message's content."""
     return messages if isinstance(messages, str) else messages[-1]["content"]
 
 
@@ -111,7 +118,7 @@ def _length_counter(config: MixtureConfig):
 
 def _counts(rows: list[dict], count_length) -> list[dict]:
     cells = collections.defaultdict(list)
-    for row, length in zip(rows, count_length([_text(row["completion"]) for row in rows]), strict=True):
+    for row, length in zip(rows, count_length([text_of(row["completion"]) for row in rows]), strict=True):
         cells[row["source"], row["form"]].append(length)
     counts = []
     for (source, form), lengths in sorted(cells.items()):

@@ -32,6 +32,11 @@ def encode_prompts(tokenizer, prompts: Sequence[str | list[dict]]) -> list[list[
     return encoded["input_ids"]
 
 
+def context_length(config) -> int:
+    """The longest sequence the model takes, in tokens."""
+    return getattr(config, "max_position_embeddings", None) or config.n_positions
+
+
 def decode(tokenizer, ids: Sequence[int], end_ids: Collection[int]) -> Completion:
     """A completion from generated ids; whatever follows the first end token does not count."""
     end = next((i for i, token in enumerate(ids) if token in end_ids), None)

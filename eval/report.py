@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from data_mix.errors import InputError
+from data_mix.folder import text_of
 from eval import figures
 from eval.folder import read_completions, read_metrics
 from rewards.scorer import OUTCOMES
@@ -130,6 +131,5 @@ def _examples(rows: list[dict]) -> list[dict]:
     for outcome in OUTCOMES:
         one_a_problem = {row["problem_id"]: row for row in reversed(rows) if row["outcome"] == outcome}
         for row in list(reversed(one_a_problem.values()))[:EXAMPLES]:
-            prompt = row["prompt"] if isinstance(row["prompt"], str) else row["prompt"][-1]["content"]
-            chosen.append({**row, "prompt": prompt})
+            chosen.append({**row, "prompt": text_of(row["prompt"])})
     return chosen

@@ -6,14 +6,14 @@ from argparse import Namespace
 from pathlib import Path
 
 from data_mix.errors import InputError
-from data_mix.folder import check_folder, read_rows
+from data_mix.folder import check_folder, is_taken, read_rows, text_of
 from eval.folder import write_folder
 
 
 def check(args: Namespace) -> None:
     """What can be known to be wrong before a model is loaded."""
     check_folder(args.mixture)
-    if Path(args.out).exists() and (not Path(args.out).is_dir() or any(Path(args.out).iterdir())):
+    if is_taken(args.out):
         raise InputError(f"--out {args.out} holds another eval already; give another folder, or remove it first")
     check_model_path(args.model, "--model", "give a folder that a recipe saved, or a hub id")
     if args.samples < 1 or args.temperature < 0:
@@ -47,7 +47,7 @@ def evaluate(args: Namespace) -> dict:
     machine.prepare()
     from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
-    from eval.generate import decode, encode_prompts
+    from eval.generate import context_length, decode, encode_prompts
 
     rows = read_rows(args.mixture, "test")[: args.problems]
     tokenizer = AutoTokenizer.from_pretrained(args.model)
@@ -55,8 +55,7 @@ def evaluate(args: Namespace) -> dict:
     ends = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None}
     prompt_ids = encode_prompts(tokenizer, [row["prompt"] for row in rows])
     longest = max(len(ids) for ids in prompt_ids)
-    config = AutoConfig.from_pretrained(args.model)
-    context = getattr(config, "max_position_embeddings", None) or config.n_positions
+    context = context_length(AutoConfig.from_pretrained(args.model))
     max_tokens = args.max_tokens or min(_twice_the_longest_solution(tokenizer, rows), context - longest)
     if max_tokens < 1 or longest + max_tokens > context:
         need = f"longest prompt ({longest} tokens) + max tokens ({max_tokens})"
@@ -85,7 +84,7 @@ def evaluate(args: Namespace) -> dict:
 
 
 def _twice_the_longest_solution(tokenizer, rows: list[dict]) -> int:
-    texts = [c if isinstance(c, str) else c[-1]["content"] for c in (row["completion"] for row in rows)]
+    texts = [text_of(row["completion"]) for row in rows]
     return 2 * max(len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"])
 
 

@@ -18,7 +18,7 @@ import trl  # noqa: E402
 
 from data_mix.errors import InputError, nearest  # noqa: E402
 from data_mix.folder import check_folder, read_rows  # noqa: E402
-from eval.generate import encode_prompts  # noqa: E402
+from eval.generate import context_length, encode_prompts  # noqa: E402
 from eval.run import check_model_path  # noqa: E402
 from recipes.training import config, cpu, models, tracking  # noqa: E402
 from recipes.training.run import train_and_save  # noqa: E402
@@ -102,7 +102,7 @@ def main(recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig) 
     path = model_args.model_name_or_path
     tokenizer = models.load_tokenizer(path)
     rows = read_rows(recipe.mixture, "train")
-    need = check_lengths(rows, tokenizer, args, models.context_length(AutoConfig.from_pretrained(path)))
+    need = check_lengths(rows, tokenizer, args, context_length(AutoConfig.from_pretrained(path)))
     # left open, vLLM would reserve for the model's whole context: 131,072 tokens for Llama 3
     args.vllm_max_model_length = args.vllm_max_model_length or need
     if "chain" in recipe.rewards and any("long" not in row["meta"] for row in rows):

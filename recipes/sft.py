@@ -17,8 +17,8 @@ machine.prepare()
 import trl  # noqa: E402
 
 from data_mix.errors import InputError  # noqa: E402
-from data_mix.folder import check_folder, read_rows  # noqa: E402
-from eval.generate import encode_prompts  # noqa: E402
+from data_mix.folder import check_folder, read_rows, text_of  # noqa: E402
+from eval.generate import context_length, encode_prompts  # noqa: E402
 from eval.run import check_model_path  # noqa: E402
 from recipes.training import config, cpu, models, tracking  # noqa: E402
 from recipes.training.run import train_and_save  # noqa: E402
@@ -66,7 +66,7 @@ def check_lengths(rows: list[dict], tokenizer, args: trl.SFTConfig, context: int
     """Refuses rows that TRL would cut at `max_length` without a word: the end, where the answer is, would go."""
     limit = min(args.max_length or context, context)
     prompts = encode_prompts(tokenizer, [row["prompt"] for row in rows])
-    texts = [c if isinstance(c, str) else c[-1]["content"] for c in (row["completion"] for row in rows)]
+    texts = [text_of(row["completion"]) for row in rows]
     completions = tokenizer(texts, add_special_tokens=False)["input_ids"]
     # two more: the end token, and the newline that chat templates put after it
     lengths = [len(p) + len(c) + 2 for p, c in zip(prompts, completions, strict=True)]
@@ -88,7 +88,7 @@ def main(recipe: SFTRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) ->
         tokenizer.chat_template = Path(args.chat_template_path).read_text(encoding="utf-8")
     rows = read_rows(recipe.mixture, "train")
     model_config = AutoConfig.from_pretrained(path) if path else models.make_config(recipe.model_config, tokenizer)
-    check_lengths(rows, tokenizer, args, models.context_length(model_config))
+    check_lengths(rows, tokenizer, args, context_length(model_config))
     if recipe.check_only:
         return
 

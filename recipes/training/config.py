@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from data_mix.errors import InputError, exit_code, nearest
+from data_mix.folder import is_taken
 
 
 def run_recipe(main: Callable[..., None], dataclass_types: tuple[type, ...], default_config: str) -> None:
@@ -78,8 +79,7 @@ def parse_mapping(text: str, what: str) -> dict[str, Any]:
 
 def check_output_dir(output_dir: str) -> None:
     """Raises InputError when `output_dir` holds anything already: a run never writes into another one."""
-    folder = Path(output_dir)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if is_taken(output_dir):
         raise InputError(f"output_dir {output_dir} holds another run already; give another --output_dir, or remove it first")
 
 

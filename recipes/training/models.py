@@ -65,8 +65,3 @@ def set_end_tokens(model, tokenizer) -> None:
     model.generation_config.eos_token_id = end_ids(tokenizer)
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.config.pad_token_id = tokenizer.pad_token_id
-
-
-def context_length(config) -> int:
-    """The longest sequence the model takes, in tokens."""
-    return getattr(config, "max_position_embeddings", None) or config.n_positions

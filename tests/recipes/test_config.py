@@ -143,7 +143,7 @@ def test_a_character_tokenizer_has_the_tokens_it_says_and_no_others(tmp_path):
 def test_a_model_from_scratch_takes_its_vocabulary_from_the_tokenizer(model_type):
     from transformers import AutoModelForCausalLM
 
-    from recipes.training.models import context_length
+    from eval.generate import context_length
 
     tokenizer = character_tokenizer("01=")
     fields = {"model_type": model_type, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
