@@ -51,8 +51,11 @@ class VLLMEngine:
         """Starts the engine; `max_length` is prompt + completion, in tokens."""
         from vllm import LLM
 
+        from eval import sampler
         from eval.machine import has_gpu
 
+        if not has_gpu():
+            sampler.install()
         self.seed = seed
         self.llm = LLM(
             model=model,

@@ -17,7 +17,7 @@ from eval.machine import has_gpu
 
 
 def prepare_colocate(seed: int, dtype: str) -> None:
-    """Gives TRL's colocated engine the run's seed and dtype, and on CPU a weight push that works.
+    """Gives TRL's colocated engine the run's seed and dtype, and on CPU a weight push that works and a quick sampler.
 
     Args:
         seed: the run's seed; each rank adds its number.
@@ -26,6 +26,8 @@ def prepare_colocate(seed: int, dtype: str) -> None:
     from trl.generation import vllm_generation
     from vllm import LLM
 
+    from eval import sampler
+
     @functools.wraps(LLM)
     def engine(**kwargs):
         kwargs["seed"] = seed * 1000 + kwargs["seed"]
@@ -33,6 +35,7 @@ def prepare_colocate(seed: int, dtype: str) -> None:
 
     vllm_generation.LLM = engine
     if not has_gpu():
+        sampler.install()
         vllm_generation.VLLMGeneration.sync_weights = reload_weights
 
 
