@@ -14,7 +14,8 @@ from eval import machine
 
 machine.prepare()
 
-from eval.generate import TransformersEngine, VLLMEngine, decode, encode_prompts  # noqa: E402
+from eval.generate import TransformersEngine, decode, encode_prompts  # noqa: E402
+from recipes.training import cpu  # noqa: E402
 from recipes.training.models import end_ids  # noqa: E402
 
 QUESTIONS = [f"Tom has {n} apples and buys {n + 3} more. He eats {n // 2}. How many has he left?" for n in range(12, 24)]
@@ -30,12 +31,21 @@ def main() -> None:
 
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from trl.generation import vllm_generation
     from vllm import SamplingParams
 
     tokenizer = AutoTokenizer.from_pretrained(args.model)
     prompts = encode_prompts(tokenizer, [[{"role": "user", "content": q}] for q in QUESTIONS])
     length = max(map(len, prompts)) + args.limit
-    ours = VLLMEngine(args.model, "bfloat16", length, seed=0)
+    cpu.prepare_colocate(seed=0, dtype="bfloat16")
+    engine = vllm_generation.LLM(  # with the arguments that TRL's colocate mode gives it
+        model=args.model,
+        max_model_len=length,
+        max_num_seqs=len(prompts) * args.n,
+        max_num_batched_tokens=4096,
+        logprobs_mode="processed_logprobs",
+        seed=0,
+    )
     model = AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.bfloat16).eval()
     theirs = TransformersEngine(model, tokenizer, seed=0, batch_size=len(prompts))
     ends = end_ids(tokenizer)
@@ -43,7 +53,7 @@ def main() -> None:
     def rollouts() -> list[list[int]]:
         """As TRL's colocate mode asks for them: every completion a request, log-probs with them, no seed of its own."""
         requests = [{"prompt_token_ids": ids} for ids in prompts for _ in range(args.n)]
-        outputs = ours.llm.generate(requests, SamplingParams(max_tokens=args.limit, logprobs=0), use_tqdm=False)
+        outputs = engine.generate(requests, SamplingParams(max_tokens=args.limit, logprobs=0), use_tqdm=False)
         return [output.outputs[0].token_ids for output in outputs]
 
     def reference() -> list[list[int]]:
