@@ -1,20 +1,20 @@
-"""The mixture folder: train.parquet, test.parquet and manifest.json, written, read and shown."""
+"""The mixture folder: train.parquet, test.parquet, manifest.json and a dataset card, written and read."""
 
 import collections
-import hashlib
 import importlib.metadata
 import json
 import os
 import shutil
-from dataclasses import asdict
+import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
-from data_mix.config import MixtureConfig
+from data_mix.config import MixtureConfig, parse_config, raw_config
 from data_mix.errors import InputError
-from data_mix.mixture import make_rows
+from data_mix.hashing import sha256_of
 
-COLUMNS = ("problem_id", "source", "form", "prompt", "completion", "answer", "meta")
-PACKAGES = ("cotmix", "pyarrow", "datasets", "reasoning_gym")
+PACKAGES = ("cotmix", "numpy", "pyarrow", "datasets", "reasoning_gym", "tokenizers")
+FILES = ("train.parquet", "test.parquet", "manifest.json", "README.md")
 
 
 def build(config: MixtureConfig, out: str) -> dict:
@@ -23,31 +23,60 @@ def build(config: MixtureConfig, out: str) -> dict:
     Raises:
         InputError: when `out` exists already, or the config cannot be met.
     """
+    from data_mix.card import write_card
+    from data_mix.lengths import Counter
+    from data_mix.mixture import Mixture
+
     target = Path(out)
     if is_taken(out):
         raise InputError(f"{out} exists already; give another --out, or remove it first")
-    count_length, unit = _length_counter(config)
-    train, test = make_rows(config)
+    counter = Counter(config.tokenizer)
+    mixture = Mixture.from_config(config)
     aside = target.with_name(f".{target.name}.part")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
-    for name, rows in (("train", train), ("test", test)):
-        _write_parquet(rows, aside / f"{name}.parquet", config.chat)
-    manifest = {
-        "config": asdict(config),
-        "seed": config.seed,
-        "versions": {name: _version(name) for name in PACKAGES},
-        "sources": {s.task: _source_files(s.options.get("path")) for s in config.sources},
-        "rows": {"train": len(train), "test": len(test)},
-        "counts": _counts(train, count_length),
-        "length_unit": unit,
-        "sha256": {f"{name}.parquet": _sha256(aside / f"{name}.parquet") for name in ("train", "test")},
-    }
-    (aside / "manifest.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    if target.is_dir():
-        target.rmdir()
-    os.replace(aside, target)
+    try:
+        lengths = _write(mixture.train(), aside / "train.parquet", config, counter, len(mixture))
+        test = _write(mixture.test(), aside / "test.parquet", config, counter, config.n_test)
+        manifest = {
+            "config": raw_config(config),
+            "seed": config.seed,
+            "versions": {name: _version(name) for name in PACKAGES},
+            "sources": {source.name: one.report for source, one in zip(config.sources, mixture.sources, strict=True)},
+            "rows": {"train": len(mixture), "test": sum(map(sum, (c.values() for c in test.values())))},
+            "counts": [_count(*cell, histogram) for cell, histogram in sorted(lengths.items())],
+            "length_unit": counter.unit,
+            "sha256": {name: sha256_of(aside / name) for name in ("train.parquet", "test.parquet")},
+        }
+        (aside / "manifest.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (aside / "README.md").write_text(write_card(manifest), encoding="utf-8")
+        if target.is_dir():
+            target.rmdir()
+        os.replace(aside, target)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
     return manifest
+
+
+def verify(folder: str) -> None:
+    """Builds the mixture again from its manifest, in a temporary folder, and compares every file to the byte.
+
+    Raises:
+        InputError: naming the files that differ, and the package versions and source files that do.
+    """
+    manifest = read_manifest(folder)
+    with tempfile.TemporaryDirectory() as scratch:
+        again = build(parse_config(manifest["config"]), f"{scratch}/again")
+        pairs = [(Path(folder) / name, Path(scratch) / "again" / name) for name in FILES]
+        differ = [a.name for a, b in pairs if not a.is_file() or sha256_of(a) != sha256_of(b)]
+    if differ:
+        then, now = manifest["versions"], again["versions"]
+        causes = [f"{name} {then.get(name)} then, {now[name]} now" for name in now if then.get(name) != now[name]]
+        origins = {name: source.get("origin") for name, source in manifest["sources"].items()}
+        causes += [f"source {name} changed" for name in origins if origins[name] != again["sources"][name].get("origin")]
+        raise InputError(
+            f"{folder}: {', '.join(differ)} differ from what its manifest builds ({'; '.join(causes) or 'edited?'})"
+        )
 
 
 def is_taken(path: str) -> bool:
@@ -71,32 +100,16 @@ def read_rows(folder: str, split: str) -> list[dict]:
     return rows
 
 
+def read_manifest(folder: str) -> dict:
+    """The manifest of a mixture folder."""
+    check_folder(folder)
+    return json.loads((Path(folder) / "manifest.json").read_text(encoding="utf-8"))
+
+
 def check_folder(folder: str) -> None:
     """Raises InputError unless `folder` is a mixture folder."""
     if not (Path(folder) / "manifest.json").is_file():
         raise InputError(f"{folder}: not a mixture folder; make one with `python -m data_mix build CONFIG.yaml --out {folder}`")
-
-
-def show(folder: str) -> str:
-    """The manifest as a table and three rows of each form, as text."""
-    check_folder(folder)
-    manifest = json.loads((Path(folder) / "manifest.json").read_text(encoding="utf-8"))
-    unit = manifest["length_unit"]
-    n_train, n_test = manifest["rows"]["train"], manifest["rows"]["test"]
-    lines = [f"{folder}: {n_train} train rows, {n_test} test rows, seed {manifest['seed']}", ""]
-    lines.append(f"{'source':<16}{'form':<12}{'rows':>8}{'share':>9}   {unit}: p50   p95   max")
-    for c in manifest["counts"]:
-        length = f"{c['p50']:>{len(unit) + 5}}{c['p95']:>6}{c['max']:>6}"
-        lines.append(f"{c['source']:<16}{c['form']:<12}{c['rows']:>8}{c['rows'] / n_train:>9.4f}   {length}")
-    by_form = collections.defaultdict(list)
-    for row in read_rows(folder, "train"):
-        if len(by_form[row["form"]]) < 3:
-            by_form[row["form"]].append(row)
-    for form, rows in by_form.items():
-        lines += ["", f"--- {form}"]
-        for row in rows:
-            lines.append(f"{text_of(row['prompt'])}\n  -> " + text_of(row["completion"]).replace("\n", "\n     "))
-    return "\n".join(lines)
 
 
 def text_of(messages: str | list[dict]) -> str:
@@ -104,39 +117,52 @@ def text_of(messages: str | list[dict]) -> str:
     return messages if isinstance(messages, str) else messages[-1]["content"]
 
 
-def _length_counter(config: MixtureConfig):
-    if config.tokenizer is None:
-        return (lambda texts: [len(text) for text in texts]), "characters"
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(config.tokenizer)
-    except (OSError, ValueError) as error:
-        raise InputError(f"tokenizer '{config.tokenizer}': cannot be loaded ({str(error).splitlines()[0]})") from None
-    return (lambda texts: [len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]), "tokens"
-
-
-def _counts(rows: list[dict], count_length) -> list[dict]:
-    cells = collections.defaultdict(list)
-    for row, length in zip(rows, count_length([text_of(row["completion"]) for row in rows]), strict=True):
-        cells[row["source"], row["form"]].append(length)
-    counts = []
-    for (source, form), lengths in sorted(cells.items()):
-        lengths.sort()
-        p50, p95 = (lengths[int(q * (len(lengths) - 1))] for q in (0.5, 0.95))
-        cell = {"source": source, "form": form, "rows": len(lengths)}
-        counts.append({**cell, "p50": p50, "p95": p95, "max": lengths[-1]})
-    return counts
-
-
-def _write_parquet(rows: list[dict], path: Path, chat: bool) -> None:
-    import pyarrow as pa
+def _write(batches: Iterable, path: Path, config: MixtureConfig, counter, rows: int) -> dict[tuple, collections.Counter]:
+    """Writes the batches as row groups; for each source and form, how many completions have which length."""
     import pyarrow.parquet as pq
+    from tqdm.auto import tqdm
 
-    text = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])) if chat else pa.string()
-    types = {"prompt": text, "completion": text}
-    schema = pa.schema([(name, types.get(name, pa.string())) for name in COLUMNS])
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
+    from data_mix.rows import completion_texts, schema
+
+    lengths = collections.defaultdict(collections.Counter)
+    repeating = ["source", "form"]  # a dictionary of texts that are all different would be built and thrown away
+    with (
+        pq.ParquetWriter(path, schema(config), use_dictionary=repeating) as writer,
+        tqdm(total=rows, desc=path.stem, unit=" rows", delay=2) as bar,
+    ):
+        for batch in batches:
+            writer.write_table(batch)
+            cells = batch.select(["source", "form"]).append_column("length", counter.column(completion_texts(batch)))
+            for cell in cells.group_by(["source", "form", "length"]).aggregate([([], "count_all")]).to_pylist():
+                lengths[cell["source"], cell["form"]][cell["length"]] += cell["count_all"]
+            bar.update(len(batch))
+    return lengths
+
+
+def _count(source: str, form: str, histogram: collections.Counter) -> dict:
+    ordered = sorted(histogram.items())
+    rows = histogram.total()
+
+    def quantile(q: float) -> int:
+        place = int(q * (rows - 1))
+        for length, count in ordered:
+            place -= count
+            if place < 0:
+                return length
+
+    bins = collections.Counter()
+    for length, count in ordered:
+        bins[1 << max(length - 1, 0).bit_length()] += count  # up to 1, 2, 4, 8, ...
+    return {
+        "source": source,
+        "form": form,
+        "rows": rows,
+        "total": sum(length * count for length, count in ordered),
+        "p50": quantile(0.5),
+        "p95": quantile(0.95),
+        "max": ordered[-1][0],
+        "histogram": {str(edge): count for edge, count in sorted(bins.items())},
+    }
 
 
 def _version(package: str) -> str | None:
@@ -144,14 +170,3 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _source_files(path: str | None) -> dict | None:
-    if path is None:
-        return None
-    files = [Path(path) / f"{split}.jsonl" for split in ("train", "test")]
-    return {"path": path, "sha256": {f.name: _sha256(f) for f in files if f.is_file()}}
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

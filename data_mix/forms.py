@@ -4,17 +4,18 @@ Forms: `short` is the answer alone; `long` is all steps, then the answer; `parti
 always, then the answer (the leap-k of arXiv 2510.11495).
 
 Styles say how steps and answer are written, and the verifier reads the same style back:
-    parity  steps are single symbols, run together; the last step is the answer and is not written twice: `0110`
-    gsm8k   a step a line, then `#### 42`
-    boxed   a step a line, then `The final answer is $\\boxed{42}$.`
+    parity          steps are single symbols, run together; the last step is the answer and is not written twice: `0110`
+    multiplication  steps joined by `;`; the number that the last one ends in is the answer, digits reversed: `840;0630=8040`
+    gsm8k           a step a line, then `#### 42`
+    boxed           a step a line, then `The final answer is $\\boxed{42}$.`
+The last two are for problems in words, and a mixture may choose between them.
 """
 
 import re
 
 from data_mix.errors import InputError
-from data_mix.problem import Problem
 
-STYLES = ("parity", "gsm8k", "boxed")
+ANSWER_STYLES = ("gsm8k", "boxed")
 _PARTIAL = re.compile(r"partial-([1-9]\d*)")
 
 
@@ -35,11 +36,12 @@ def choose_steps(steps: tuple[str, ...], form: str) -> tuple[str, ...]:
     return every_kth if len(steps) % k == 0 else (*every_kth, steps[-1])
 
 
-def write_completion(problem: Problem, form: str) -> str:
-    """The completion text of `problem` in `form`, in the style that its meta names."""
-    steps = choose_steps(problem.steps, form)
-    style = problem.meta["style"]
+def write_completion(steps: tuple[str, ...], answer: str, style: str, form: str) -> str:
+    """The completion's text: the steps that `form` writes out, and the answer, in `style`."""
+    chosen = choose_steps(steps, form)
     if style == "parity":
-        return "".join(steps) or problem.answer
-    last = f"#### {problem.answer}" if style == "gsm8k" else f"The final answer is $\\boxed{{{problem.answer}}}$."
-    return "\n".join((*steps, last))
+        return "".join(chosen) or answer
+    if style == "multiplication":
+        return ";".join(chosen) or steps[-1].rsplit("=", 1)[-1]
+    last = f"#### {answer}" if style == "gsm8k" else f"The final answer is $\\boxed{{{answer}}}$."
+    return "\n".join((*chosen, last))

@@ -1,93 +1,91 @@
-"""Rows from problems: sources at shares, forms at shares, exact in number, nested and paired by seed.
+"""The rows of a mixture: a plan over its sources, given out in the seed's order, a batch at a time.
 
-Nested and paired: a problem's place in the order of its source depends on the seed alone, and forms are given out along
-that order. So the problems in long form at p_cot 0.1 are among those at 0.3, and only the form differs between p_cots.
+Which row stands at which place is computed, not shuffled, so a mixture of generated problems needs no more memory than a
+batch, whatever its size.
 """
 
-import dataclasses
-import itertools
-import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
 
 from data_mix.config import MixtureConfig
-from data_mix.errors import InputError
-from data_mix.forms import write_completion
-from data_mix.problem import Problem
-from data_mix.tasks import find_task
+from data_mix.lengths import Counter
+from data_mix.permutation import Permutation
+from data_mix.plan import apportion, count_for_tokens, count_rows
+from data_mix.problem import Pool
+from data_mix.rows import BATCH, COLUMNS, as_prompts, schema
+from data_mix.sources import Opened, open_sources
 
 
-def apportion(total: int, shares: list[float]) -> list[int]:
-    """`total` divided at `shares` by the largest-remainder method (Hamilton); a half goes to the even, as in `round`."""
-    exact = [total * share for share in shares]
-    counts = [int(x + 1e-9) for x in exact]
+@dataclass
+class Mixture:
+    """A mixture, planned. `plan[s][f]` rows of source s are in form f."""
 
-    def priority(i: int) -> tuple[float, int]:
-        return round(counts[i] - exact[i], 9), i if counts[i] % 2 else 2 * len(shares) - i
+    config: MixtureConfig
+    sources: list[Opened]
+    plan: list[list[int]]
 
-    by_remainder = sorted(range(len(shares)), key=priority)
-    for i in by_remainder[: total - sum(counts)]:
-        counts[i] += 1
-    return counts
+    @classmethod
+    def from_config(cls, config: MixtureConfig) -> "Mixture":
+        """Opens the sources and plans the rows."""
+        shares = [source.share for source in config.sources]
+        forms = list(config.forms.values())
+        n_test = apportion(config.n_test, shares)
+        if config.unit == "tokens":
+            most = [config.n_train if source.generated else None for source in config.sources]
+            sources = open_sources(config, most, n_test)
+            joint = [[share * form for form in forms] for share in shares]
+            return cls(config, sources, count_for_tokens(config.n_train, joint, _form_lengths(config, sources)))
+        n_train = [None] if config.n_train is None else apportion(config.n_train, shares)
+        sources = open_sources(config, n_train, n_test)
+        sizes = [len(sources[0].train)] if config.n_train is None else n_train
+        return cls(config, sources, count_rows(sizes, forms))
+
+    def __len__(self) -> int:
+        """Train rows."""
+        return sum(map(sum, self.plan))
+
+    def train(self) -> Iterator[pa.Table]:
+        """The train rows in the seed's order, in batches."""
+        order = Permutation(max(len(self), 1), f"order/{self.config.seed}")
+        cells = [(source, form) for source in range(len(self.plan)) for form in self.config.forms]
+        counts = np.array(self.plan).ravel()
+        ends = np.cumsum(counts)
+        first_of_source = np.concatenate([[0], np.cumsum(np.array(self.plan).sum(axis=1))])
+        for start in range(0, len(self), BATCH):
+            rows = order(np.arange(start, min(start + BATCH, len(self)))).astype(np.int64)
+            cell_of_row = np.searchsorted(ends, rows, side="right")
+            tables, places = [], []
+            for cell in np.unique(cell_of_row):
+                source, form = cells[cell]
+                place = np.flatnonzero(cell_of_row == cell)
+                pool = self.sources[source].train
+                numbers = (rows[place] - first_of_source[source]) % len(pool)  # whole epochs first, then the order's beginning
+                tables.append(self._table(pool, numbers, form))
+                places.append(place)
+            yield pa.concat_tables(tables).take(pa.array(np.argsort(np.concatenate(places))))
+
+    def test(self) -> Iterator[pa.Table]:
+        """The test rows, source after source, in long form: the reference solution."""
+        for source in self.sources:
+            for start in range(0, len(source.test), BATCH):
+                yield self._table(source.test, np.arange(start, min(start + BATCH, len(source.test))), "long")
+
+    def _table(self, pool: Pool, numbers: np.ndarray, form: str) -> pa.Table:
+        columns = as_prompts(pool.columns(numbers, form, self.config.answer_style), self.config)
+        columns["form"] = pa.repeat(form, len(numbers))
+        return pa.table({name: columns[name] for name in COLUMNS}, schema=schema(self.config))
 
 
-def assign_forms(sizes: list[int], forms: dict[str, float], seed: int) -> list[list[str]]:
-    """The form of each of `sizes[s]` problems of each source s; over all sources each form's count is exact.
-
-    The problems of all sources are laid out in one order in which every source is spread evenly (the key of the j-th of n
-    is (j + 1/2) / n, the divisor method of Sainte-Lague), and the forms take consecutive stretches of it. So every source
-    has its forms at the same shares to within a row, and a larger share of long only adds long rows.
-    """
-    order = sorted((((j + 0.5) / n, s, j) for s, n in enumerate(sizes) for j in range(n)))
-    counts = apportion(len(order), list(forms.values()))
-    labels = itertools.chain.from_iterable([form] * count for form, count in zip(forms, counts, strict=True))
-    assigned: list[list[str]] = [[""] * n for n in sizes]
-    for (_, s, j), form in zip(order, labels, strict=True):
-        assigned[s][j] = form
-    for s, n in enumerate(sizes):  # which problem is j-th is the seed's choice, not the loader's order
-        place = random.Random(f"forms/{seed}/{s}").sample(range(n), n)
-        assigned[s] = [assigned[s][j] for j in place]
-    return assigned
-
-
-def make_row(problem: Problem, form: str, config: MixtureConfig) -> dict:
-    """One row of a mixture's parquet; prompt and completion are strings, or message lists for chat."""
-    import json
-
-    if config.answer_style and problem.meta["style"] != "parity":
-        problem = dataclasses.replace(problem, meta={**problem.meta, "style": config.answer_style})
-    completion = write_completion(problem, form)
-    if config.chat:
-        system = [{"role": "system", "content": config.system}] if config.system else []
-        prompt = [*system, {"role": "user", "content": problem.prompt}]
-        completion = [{"role": "assistant", "content": completion}]
-    else:
-        prompt = (config.prompt_template or "{prompt}").replace("{prompt}", problem.prompt)
-    return {
-        "problem_id": problem.id,
-        "source": problem.source,
-        "form": form,
-        "prompt": prompt,
-        "completion": completion,
-        "answer": problem.answer,
-        "meta": json.dumps(problem.meta, sort_keys=True),
-    }
-
-
-def make_rows(config: MixtureConfig) -> tuple[list[dict], list[dict]]:
-    """The train rows, shuffled by the seed, and the test rows (long form: the reference solution)."""
-    shares = [source.share for source in config.sources]
-    n_test = apportion(config.n_test, shares)
-    n_train = [None] if config.n_train is None else apportion(config.n_train, shares)
-    train, test = [], []
-    for source, n, m in zip(config.sources, n_train, n_test, strict=True):
-        more, held_out = find_task(source.task).load(config.seed, n, m, **source.options)
-        train.append(more)
-        test.extend(held_out)
-    for name, problems in (("train", list(itertools.chain(*train))), ("test", test)):
-        ids = [p.id for p in problems]
-        if len(set(ids)) < len(ids):
-            raise InputError(f"{name}: two sources give the same problems; name each task once")
-    forms = assign_forms([len(problems) for problems in train], config.forms, config.seed)
-    pairs = zip(itertools.chain(*train), itertools.chain(*forms), strict=True)
-    rows = [make_row(problem, form, config) for problem, form in pairs]
-    random.Random(f"order/{config.seed}").shuffle(rows)
-    return rows, [make_row(problem, "long", config) for problem in test]
+def _form_lengths(config: MixtureConfig, sources: list[Opened]) -> list[np.ndarray]:
+    """For each source (forms, rows it can give): the completion's length, epoch after epoch up to `max_repeats`."""
+    counter = Counter(config.tokenizer)
+    tables = []
+    for one in sources:
+        numbers = np.arange(len(one.train))
+        texts = [one.train.columns(numbers, form, config.answer_style)["completion"] for form in config.forms]
+        once = np.array([counter.completions(pa.array(column).to_pylist()) for column in texts])
+        tables.append(np.tile(once, config.max_repeats))
+    return tables

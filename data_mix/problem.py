@@ -1,9 +1,12 @@
-"""A problem: a question, the steps of its solution in order, and its final answer."""
+"""A problem: a question, the steps of its solution in order, and its final answer. And pools of them."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
-from data_mix.errors import InputError
+import numpy as np
+
+from data_mix.forms import write_completion
 
 
 @dataclass(frozen=True)
@@ -27,23 +30,53 @@ class Problem:
     meta: dict = field(default_factory=dict)
 
 
-def distinct(draw: Callable[[], Problem], n: int, exist: int | None, what: str) -> Iterator[Problem]:
-    """Yields `n` problems with different ids from repeated calls of `draw`.
+class Pool:
+    """Problems by number, 0 to len - 1, in the seed's order: those of a list, or made when they are asked for."""
 
-    `exist` is how many different problems there are, None where there is no end of them.
+    def __init__(self, n: int, problem: Callable[[int], Problem]) -> None:
+        self.n, self.problem = n, problem
 
-    Raises:
-        InputError: when more are asked for than exist, or than turn up in a hundred draws each.
-    """
-    if exist is not None and n > exist:
-        raise InputError(f"{what}: {n} different problems asked for (train + test), only {exist} exist")
-    seen: set[str] = set()
-    for _ in range(100 * n):
-        if len(seen) == n:
-            return
-        problem = draw()
-        if problem.id not in seen:
-            seen.add(problem.id)
-            yield problem
-    if len(seen) < n:
-        raise InputError(f"{what}: {n} different problems asked for, {len(seen)} found in {100 * n} draws; ask for fewer")
+    def __len__(self) -> int:
+        """How many problems."""
+        return self.n
+
+    def __iter__(self) -> Iterator[Problem]:
+        """The problems in order."""
+        return map(self.problem, range(self.n))
+
+    def problems(self, numbers: Sequence[int]) -> Iterator[Problem]:
+        """The problems of these numbers."""
+        return map(self.problem, map(int, numbers))
+
+    def take(self, numbers: Sequence[int]) -> "Pool":
+        """The pool of these problems, in this order."""
+        return Part(self, np.asarray(numbers, dtype=np.int64))
+
+    def columns(self, numbers, form: str, style: str | None) -> dict[str, list]:
+        """The rows of these problems in `form`, by column, prompt and completion as text.
+
+        `style` replaces the answer style of problems that are written in words.
+        """
+        columns: dict[str, list] = {name: [] for name in ("problem_id", "source", "prompt", "completion", "answer", "meta")}
+        for problem in self.problems(numbers):
+            if style and problem.meta["style"] in ("gsm8k", "boxed"):
+                problem = replace(problem, meta={**problem.meta, "style": style})
+            columns["problem_id"].append(problem.id)
+            columns["source"].append(problem.source)
+            columns["prompt"].append(problem.prompt)
+            columns["completion"].append(write_completion(problem.steps, problem.answer, problem.meta["style"], form))
+            columns["answer"].append(problem.answer)
+            columns["meta"].append(json.dumps(problem.meta, sort_keys=True))
+        return columns
+
+
+class Part(Pool):
+    """Some of a pool's problems, in an order of their own."""
+
+    def __init__(self, whole: Pool, numbers: np.ndarray) -> None:
+        super().__init__(len(numbers), lambda number: whole.problem(int(numbers[number])))
+        self.whole, self.numbers = whole, numbers
+
+    def columns(self, numbers, form: str, style: str | None) -> dict[str, list]:
+        """As `Pool.columns`, the whole pool's own way."""
+        return self.whole.columns(self.numbers[np.asarray(numbers)], form, style)

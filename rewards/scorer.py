@@ -34,10 +34,10 @@ def score(text: str, answer: str, meta: dict, truncated: bool) -> Verdict:
     extracted = extract(text, meta["style"])
     form = find_form(text, meta)
     chain = text.strip() == meta["long"] if "long" in meta else None
-    if extracted is None or (truncated and text.rstrip().endswith(extracted)):
+    if extracted is None or (truncated and ("long" in meta or text.rstrip().endswith(extracted))):
         return Verdict("unparseable", None, form, chain)
     try:
-        right = extracted == answer if meta["style"] == "parity" else equal(extracted, answer)
+        right = extracted == answer if "long" in meta else equal(extracted, answer)
     except TimeoutError:
         return Verdict("timeout", extracted, form, chain)
     except Exception:  # math-verify and sympy raise many kinds; all of them are counted
@@ -50,6 +50,9 @@ def find_form(text: str, meta: dict) -> str:
     text = text.strip()
     if meta["style"] == "parity":
         return {1: "short", len(meta["long"]): "long"}.get(len(text), "other")
+    if meta["style"] == "multiplication":
+        short = meta["long"].rsplit("=", 1)[-1]
+        return {len(short): "short", len(meta["long"]): "long"}.get(len(text), "other")
     if meta["style"] == "gsm8k":
         return "short" if text.startswith("####") or text == "" else "long"
     before = text.rsplit("\\boxed", 1)[0] if find_boxed(text) is not None else text

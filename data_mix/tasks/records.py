@@ -1,42 +1,66 @@
-"""What the tasks with records of their own (GSM8K, MATH) share: reading both splits, from a folder or from the hub."""
+"""A user's own data set: jsonl, parquet or a hub id, its columns named in the mixture's YAML.
 
-import json
-import random
-from pathlib import Path
+- {task: records, name: mine, path: mine.jsonl, question: q, solution: worked, answer: result}
+"""
+
+from functools import partial
 
 from data_mix.errors import InputError
 from data_mix.problem import Problem
+from data_mix.reading import Records, read_records, text_field
+from data_mix.tasks.math import last_boxed, split_steps
+
+PROMPT_FORMAT = "chat"
 
 
-def read_split(path: str, split: str, **hub) -> list[dict]:
-    """The records of `split` from the local folder `path` ({split}.jsonl) or, if there is no such folder, the hub id `path`."""
-    folder = Path(path)
-    if folder.is_dir():
-        file = folder / f"{split}.jsonl"
-        if not file.is_file():
-            raise InputError(f"{file}: no such file; a local data set is a folder with train.jsonl and test.jsonl")
-        return [parse_line(file, number, line) for number, line in enumerate(file.open(encoding="utf-8"), 1)]
-    if path.startswith((".", "/", "~")) or path.count("/") != 1:
-        raise InputError(f"path '{path}': no such folder, and not a hub id (owner/name)")
-    from datasets import load_dataset
-
-    return list(load_dataset(path, split=split, **hub))
-
-
-def parse_line(file: Path, number: int, line: str) -> dict:
-    """One JSON object, or an InputError that names file and line."""
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{file}:{number}: not JSON ({error})") from None
-    if not isinstance(record, dict):
-        raise InputError(f"{file}:{number}: not a JSON object")
-    return record
+def make_problem(record: dict, id: str, source: str, question: str, solution: str, steps: str, answer: str) -> Problem:
+    """A problem from one record; every argument after `source` names a column, or is None (see `read`)."""
+    worked = list_field(record, steps) if steps else None
+    text = text_field(record, solution) if solution else ""
+    body, mark, last = text.rpartition("####")
+    if worked is None:
+        body = (body if mark else text).strip()
+        worked = [line.strip() for line in body.splitlines() if line.strip()] if "\n" in body else list(split_steps(body))
+    if answer:
+        final = text_field(record, answer, number=True)
+    else:
+        final = last.strip() if mark else last_boxed(text)
+        if not final:
+            raise InputError(f"`{solution}` ends neither in `#### N` nor in a \\boxed answer; name the `answer` column")
+    return Problem(id, source, text_field(record, question), tuple(worked), final, {"style": "gsm8k"})
 
 
-def choose(problems: list[Problem], n: int | None, seed: int, what: str) -> list[Problem]:
-    """`n` of the problems in an order that the seed gives; smaller choices are the beginnings of larger ones."""
-    order = random.Random(f"{what}/{seed}").sample(problems, len(problems))
-    if n is not None and n > len(order):
-        raise InputError(f"{what}: {n} rows asked for, the source has {len(order)}; ask for at most that many")
-    return order[:n]
+def list_field(record: dict, key: str) -> list[str]:
+    """A list of texts, checked one by one."""
+    values = record.get(key)
+    if not isinstance(values, list) or not values:
+        raise InputError(f"`{key}` is not a list of steps")
+    return [text_field({key: value}, key) for value in values]
+
+
+def read(
+    on_error: str,
+    *,
+    path: str,
+    name: str,
+    question: str = "question",
+    solution: str | None = None,
+    steps: str | None = None,
+    answer: str | None = None,
+    revision: str | None = None,
+    config: str | None = None,
+) -> Records:
+    """Both splits of the data set at `path`, called `name` in the mixture.
+
+    `question`, `solution` (text, cut into lines or else sentences), `steps` (a list of texts) and `answer` name columns. Give
+    `solution` or `steps`; without `answer` it is what stands after the solution's `####` or in its last `\\boxed`.
+    `config` is a hub data set's configuration.
+    """
+    if (solution is None) == (steps is None):
+        raise InputError(
+            f"records '{name}': name the column of the worked solution, either `solution` (text) or `steps` (a list)"
+        )
+    if steps and not answer:
+        raise InputError(f"records '{name}': with `steps` the `answer` column must be named too")
+    make = partial(make_problem, source=name, question=question, solution=solution, steps=steps, answer=answer)
+    return read_records(name, make, on_error, path, revision, config)

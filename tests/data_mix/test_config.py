@@ -2,7 +2,7 @@
 
 import pytest
 
-from data_mix.config import load_config, parse_config
+from data_mix.config import load_config, parse_config, raw_config
 from data_mix.errors import InputError
 
 GOOD = {"p_cot": 0.25, "n_train": 10, "n_test": 2, "sources": [{"task": "parity", "d": 8}]}
@@ -23,13 +23,24 @@ TWO = [{"task": "parity", "d": 8, "share": 0.5}, {"task": "gsm_symbolic", "share
         ({"sources": []}, "sources must be a list"),
         (
             {"sources": [{"task": "gsm9k"}]},
-            "task 'gsm9k' is unknown; there are parity, gsm_symbolic, gsm8k, math; did you mean 'gsm8k'?",
+            "gsm_symbolic, gsm8k, math, svamp, records; did you mean 'gsm8k'?",
         ),
         ({"sources": [{"task": "parity", "depth": 8}]}, "unknown field 'depth'"),
         ({"forms": {"long": 1}}, "give either p_cot"),
         ({"p_cot": None, "forms": {"long": 1}}, "give either p_cot"),
         ({"prompt_format": "xml"}, "prompt_format is 'xml'; it must be one of plain, chat"),
-        ({"prompt_template": "Question:"}, "must contain {prompt}"),
+        ({"prompt_template": "Question:"}, "must contain {prompt} once"),
+        ({"prompt_template": "{prompt} {prompt}"}, "must contain {prompt} once"),
+        ({"sources": [{"task": "parity"}]}, "sources[0] (parity): field 'd' is missing"),
+        ({"sources": [{"task": "math", "path": 3}]}, "sources[0].path is 3; it must be text"),
+        ({"sources": [{"task": "parity", "d": 8, "share": 0.5}] * 2}, "sources[1]: 'parity' is there already"),
+        ({"unit": "words"}, "unit is 'words'; it must be one of rows, tokens"),
+        ({"unit": "tokens"}, "tokenizer must be given"),
+        ({"max_tokens": 100}, "tokenizer must be given"),
+        ({"max_repeats": 0}, "max_repeats is 0"),
+        ({"on_error": "ignore"}, "on_error is 'ignore'; it must be one of refuse, drop"),
+        ({"against": [{"task": "parity", "d": 3}]}, "parity is generated; an evaluation set has records"),
+        ({"against": {"task": "math"}}, "against must be a list"),
     ],
 )
 def test_a_wrong_field_is_one_line(change, said):
@@ -42,6 +53,11 @@ def test_shares_of_forms_must_sum_to_one():
     raw = {key: value for key, value in GOOD.items() if key != "p_cot"}
     with pytest.raises(InputError, match="shares of forms sum to 0.8"):
         parse_config({**raw, "forms": {"long": 0.3, "short": 0.5}})
+
+
+def test_a_config_survives_the_manifest():
+    raw = {**GOOD, "against": [{"task": "math", "path": "m"}], "system": "Be brief.", "ngram": 9}
+    assert parse_config(raw_config(parse_config(raw))) == parse_config(raw)
 
 
 def test_overrides_reach_inside_and_p_cot_replaces_forms(tmp_path):
@@ -59,7 +75,7 @@ def test_overrides_reach_inside_and_p_cot_replaces_forms(tmp_path):
         ("{p_cot: [", [], "not YAML"),
         ("- a list", [], "must be a YAML mapping"),
         (None, [], "no such config file"),
-        ("{p_cot: 0.5, n_train: 5, n_test: 5, sources: [{task: gsm8k, path: ./nowhere}]}", [], "no such folder"),
+        ("{p_cot: 0.5, n_train: 5, n_test: 5, sources: [{task: gsm8k, path: ./nowhere}]}", [], "no such file or folder"),
         ("{p_cot: 0.5, n_train: 5, n_test: 5, sources: [{task: parity, d: 9}]}", ["--set", "sources.3.d=1"], "no such field"),
     ],
 )

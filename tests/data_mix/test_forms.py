@@ -2,20 +2,19 @@ import pytest
 
 from data_mix.errors import InputError
 from data_mix.forms import check_form, choose_steps, write_completion
-from data_mix.problem import Problem
 from data_mix.tasks.parity import make_problem
 
 STEPS = ("one", "two", "three", "four", "five")
 
 
-def gsm(style):
-    return Problem("id", "gsm8k", "How many?", ("4 + 4 = 8", "8 / 2 = 4"), "4", {"style": style})
+def gsm(style, form):
+    return write_completion(("4 + 4 = 8", "8 / 2 = 4"), "4", style, form)
 
 
 def test_short_is_the_answer_alone_and_long_has_all_steps_first():
-    assert write_completion(gsm("gsm8k"), "short") == "#### 4"
-    assert write_completion(gsm("gsm8k"), "long") == "4 + 4 = 8\n8 / 2 = 4\n#### 4"
-    assert write_completion(gsm("boxed"), "short") == "The final answer is $\\boxed{4}$."
+    assert gsm("gsm8k", "short") == "#### 4"
+    assert gsm("gsm8k", "long") == "4 + 4 = 8\n8 / 2 = 4\n#### 4"
+    assert gsm("boxed", "short") == "The final answer is $\\boxed{4}$."
 
 
 def test_partial_k_is_every_kth_step_and_always_the_last():
@@ -28,9 +27,8 @@ def test_partial_k_is_every_kth_step_and_always_the_last():
 def test_parity_writes_prefix_parities_and_the_last_one_is_the_answer():
     problem = make_problem("1101")
     assert problem.prompt == "1101="
-    assert write_completion(problem, "long") == "1001"
-    assert write_completion(problem, "short") == "1"
-    assert write_completion(problem, "partial-2") == "01"
+    written = [write_completion(problem.steps, problem.answer, "parity", form) for form in ("long", "short", "partial-2")]
+    assert written == ["1001", "1", "01"]
 
 
 @pytest.mark.parametrize("form", ["medium", "partial-0", "partial-", "Long", ""])

@@ -1,117 +1,176 @@
 """The promise of a mixture: exact, nested, paired, apart, and the same bytes from the same seed."""
 
+import collections
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data_mix.config import parse_config
 from data_mix.errors import InputError
-from data_mix.folder import build, read_rows, show
-from data_mix.mixture import apportion, assign_forms, make_rows
+from data_mix.folder import build
+from data_mix.plan import apportion
+from tests.data_mix.helpers import rows_of, write_jsonl
 
-shares = st.lists(st.integers(1, 1000), min_size=1, max_size=6).map(lambda w: [x / sum(w) for x in w])
-
-
-def parity(**changes):
-    raw = {"p_cot": 0.25, "n_train": 200, "n_test": 40, "seed": 3, "sources": [{"task": "parity", "d": 12}]}
-    return parse_config({**raw, **changes})
-
-
-@given(total=st.integers(0, 5000), shares=shares)
-def test_apportioned_counts_sum_to_the_total_and_are_within_one_of_their_share(total, shares):
-    counts = apportion(total, shares)
-    assert sum(counts) == total
-    assert all(abs(count - total * share) < 1 + 1e-6 for count, share in zip(counts, shares, strict=True))
-
-
-@given(total=st.integers(0, 5000), percent=st.integers(0, 100))
-def test_long_rows_are_python_s_round_of_p_cot_times_n(total, percent):
-    p_cot = percent / 100
-    assert apportion(total, [p_cot, 1 - p_cot])[0] == round(percent * total / 100)
-
-
-@given(
-    sizes=st.lists(st.integers(1, 60), min_size=1, max_size=4),
-    seed=st.integers(0, 99),
-    p=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+PARITY = {"p_cot": 0.25, "n_train": 200, "n_test": 40, "seed": 3, "sources": [{"task": "parity", "d": 12}]}
+SOURCES = (
+    {"task": "parity", "d": 10},
+    {"task": "parity", "d": 11},
+    {"task": "multiplication", "n": 2, "m": 2},
+    {"task": "gsm_symbolic", "templates": [10, 57]},
+    {"task": "records", "name": "mine", "question": "q", "steps": "s", "answer": "a"},
 )
-def test_long_rows_are_exact_in_number_and_nested_over_several_sources(sizes, seed, p):
-    small, large = sorted(p)
-    few, many = (assign_forms(sizes, {"long": q, "short": 1 - q}, seed) for q in (small, large))
-    n_long = sum(forms.count("long") for forms in few)
-    assert abs(n_long - small * sum(sizes)) <= 0.5 + 1e-6
-    for a, b in zip(few, many, strict=True):
-        assert all(y == "long" for x, y in zip(a, b, strict=True) if x == "long")
 
 
-@settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 1000), n=st.integers(1, 400), p=st.tuples(st.floats(0, 1), st.floats(0, 1)))
-def test_parity_mixtures_are_paired_over_p_cot(seed, n, p):
-    (a, test_a), (b, test_b) = (make_rows(parity(seed=seed, n_train=n, p_cot=q)) for q in sorted(p))
-    assert len(a) == n
-    assert [row["prompt"] for row in a] == [row["prompt"] for row in b]
-    assert test_a == test_b
-    assert {r["problem_id"] for r in a if r["form"] == "long"} <= {r["problem_id"] for r in b if r["form"] == "long"}
-    assert not {r["problem_id"] for r in a} & {r["problem_id"] for r in test_a}
+def counts(rows):
+    return collections.Counter((row["source"], row["form"]) for row in rows)
+
+
+@st.composite
+def configs(draw):
+    """Any sources at any shares, any forms at any shares, any size; `path` of the user's own set is filled in later."""
+    weights = draw(st.lists(st.integers(0, 9), min_size=1, max_size=4).filter(any))
+    sources = draw(st.permutations(SOURCES))[: len(weights)]
+    forms = draw(st.lists(st.sampled_from(["partial-2", "partial-3", "short"]), min_size=1, unique=True))
+    rest = draw(st.lists(st.integers(1, 9), min_size=len(forms), max_size=len(forms)))
+    p_cot = draw(st.sampled_from([0, 1]) | st.floats(0, 1))
+    return {
+        "sources": [{**s, "share": w / sum(weights)} for s, w in zip(sources, weights, strict=True)],
+        "forms": {"long": p_cot, **{form: (1 - p_cot) * w / sum(rest) for form, w in zip(forms, rest, strict=True)}},
+        "n_train": draw(st.integers(1, 150)),
+        "n_test": draw(st.integers(1, 30)),
+        "seed": draw(st.integers(0, 2**31)),
+        "prompt_format": draw(st.sampled_from(["plain", "chat"])),
+    }
+
+
+def test_200_random_mixtures_are_exact_nested_paired_apart_and_the_same_in_another_process(tmp_path, command):
+    records = [{"q": f"Question {i} about {i * 7}?", "s": [f"step {k} of {i}" for k in range(4)], "a": i} for i in range(400)]
+    path = write_jsonl(tmp_path / "mine.jsonl", records)
+    built = []
+
+    @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(raw=configs(), other=st.floats(0, 1))
+    def check(raw, other):
+        for source in raw["sources"]:
+            source |= {"path": path} if source["task"] == "records" else {}
+        folder = tmp_path / f"m{len(built)}"
+        built.append((raw, build(parse_config(raw), str(folder))["sha256"]))
+        train, test = rows_of(raw)
+
+        assert len(train) == raw["n_train"] and len(test) == raw["n_test"]
+        by_source = [apportion(raw["n_train"], [s["share"] for s in raw["sources"]])]
+        assert sorted(n for n in by_source[0] if n) == sorted(collections.Counter(_source_of(row) for row in train).values())
+        by_form = dict(zip(raw["forms"], apportion(raw["n_train"], list(raw["forms"].values())), strict=True))
+        assert collections.Counter(row["form"] for row in train) == {form: n for form, n in by_form.items() if n}
+        ids = {row["problem_id"] for row in train}
+        assert len(ids) == len(train) and not ids & {row["problem_id"] for row in test}
+        assert not {str(row["prompt"]) for row in train} & {str(row["prompt"]) for row in test}
+
+        scale = (1 - other) / (1 - raw["forms"]["long"]) if raw["forms"]["long"] < 1 else 0
+        rest = {form: share * scale for form, share in raw["forms"].items() if form != "long"}
+        if scale == 0:
+            rest = dict.fromkeys(rest, (1 - other) / len(rest))
+        again, test_again = rows_of({**raw, "forms": {"long": other, **rest}})
+        assert [row["prompt"] for row in again] == [row["prompt"] for row in train] and test_again == test
+        few, many = sorted((train, again), key=lambda rows: sum(row["form"] == "long" for row in rows))
+        assert {r["problem_id"] for r in few if r["form"] == "long"} <= {r["problem_id"] for r in many if r["form"] == "long"}
+
+    check()
+    (tmp_path / "configs.json").write_text(json.dumps([raw for raw, _ in built]))
+    code = (
+        "import json, sys; from data_mix.config import parse_config; from data_mix.folder import build\n"
+        f"raws = json.load(open({str(tmp_path / 'configs.json')!r}))\n"
+        f"again = {str(tmp_path / 'again')!r}\n"
+        "print(json.dumps([build(parse_config(raw), again + str(i))['sha256'] for i, raw in enumerate(raws)]))"
+    )
+    printed = json.loads(command("-c", code, PYTHONHASHSEED="7").stdout)
+    assert printed == [digest for _, digest in built] and len(built) >= 200
+
+
+def _source_of(row):
+    """Two parity sources have one name: their prompts' lengths tell them apart."""
+    return row["source"], len(row["problem_id"]) if row["source"] == "parity" else 0
 
 
 def test_p_cot_zero_and_one_are_ordinary_values():
-    assert {row["form"] for row in make_rows(parity(p_cot=0))[0]} == {"short"}
-    assert {row["form"] for row in make_rows(parity(p_cot=1))[0]} == {"long"}
+    assert {row["form"] for row in rows_of({**PARITY, "p_cot": 0})[0]} == {"short"}
+    assert {row["form"] for row in rows_of({**PARITY, "p_cot": 1})[0]} == {"long"}
 
 
-def test_every_form_has_its_share():
-    rows, _ = make_rows(
-        parse_config(
-            {
-                "forms": {"long": 0.1, "partial-2": 0.3, "short": 0.6},
-                "n_train": 100,
-                "n_test": 1,
-                "sources": [{"task": "parity", "d": 12}],
-            }
-        )
-    )
-    assert [sum(row["form"] == form for row in rows) for form in ("long", "partial-2", "short")] == [10, 30, 60]
+def test_test_problems_do_not_depend_on_the_number_of_train_rows():
+    assert rows_of({**PARITY, "n_train": 20})[1] == rows_of({**PARITY, "n_train": 300})[1]
 
 
 def test_more_problems_than_exist_is_an_error_that_says_how_many():
+    small = {"task": "parity", "d": 4}
     with pytest.raises(InputError, match="only 16 exist"):
-        make_rows(parity(sources=[{"task": "parity", "d": 4}], n_train=10, n_test=7))
-
-
-def test_all_problems_can_be_used():
-    train, test = make_rows(parity(sources=[{"task": "parity", "d": 4}], n_train=10, n_test=6))
+        rows_of({**PARITY, "sources": [small], "n_train": 10, "n_test": 7})
+    train, test = rows_of({**PARITY, "sources": [small], "n_train": 10, "n_test": 6})
     assert len({row["prompt"] for row in train + test}) == 16
 
 
-def test_a_folder_is_the_same_to_the_byte_and_says_what_it_holds(tmp_path, command):
-    manifest = build(parity(), str(tmp_path / "a"))
-    config = tmp_path / "mixture.yaml"
-    config.write_text("{p_cot: 0.25, n_train: 200, n_test: 40, seed: 3, sources: [{task: parity, d: 12}]}")
-    command("-m", "data_mix", "build", config, "--out", tmp_path / "b", PYTHONHASHSEED="7")
-    for name in ("train.parquet", "test.parquet", "manifest.json"):
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-    assert {c["form"]: c["rows"] for c in manifest["counts"]} == {"long": 50, "short": 150}
-    assert manifest["rows"] == {"train": 200, "test": 40}
-    assert read_rows(str(tmp_path / "a"), "train")[0]["meta"]["style"] == "parity"
-    shown = show(str(tmp_path / "a"))
-    assert "200 train rows" in shown and "--- long" in shown and "--- short" in shown
+def repeating(tmp_path, **changes):
+    path = write_jsonl(
+        tmp_path / "few.jsonl", [{"question": f"{i} or {i}?", "solution": f"{i}.", "answer": i} for i in range(30)]
+    )
+    source = {"task": "records", "name": "few", "path": path, "solution": "solution", "answer": "answer"}
+    return {"p_cot": 0.3, "n_train": 50, "n_test": 10, "sources": [source], **changes}
 
 
-def test_build_never_touches_a_folder_that_exists(tmp_path):
-    (tmp_path / "precious").write_text("1")
-    with pytest.raises(InputError, match="exists already"):
-        build(parity(), str(tmp_path))
-    assert (tmp_path / "precious").read_text() == "1"
+def test_oversampling_takes_whole_epochs_first_and_keeps_to_the_cap(tmp_path):
+    train, test = rows_of(repeating(tmp_path, max_repeats=3))
+    times = collections.Counter(row["problem_id"] for row in train)
+    assert len(times) == 20 and set(times.values()) == {2, 3} and sum(times.values()) == 50
+    assert counts(train) == {("few", "long"): 15, ("few", "short"): 35}
+    assert not times.keys() & {row["problem_id"] for row in test}
+    with pytest.raises(InputError, match=r"50 rows asked for, the source has 20, each at most 2 times; .* `max_repeats: 3`"):
+        rows_of(repeating(tmp_path, max_repeats=2))
+    with pytest.raises(InputError, match="the source has 20; ask for at most 20, or allow repetition"):
+        rows_of(repeating(tmp_path))
 
 
-def test_trl_reads_the_rows_as_they_are(tmp_path):
-    from datasets import load_dataset
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    """A tokenizer of single characters, saved as a checkpoint's is."""
+    from recipes.training.models import character_tokenizer
 
-    build(parity(prompt_format="chat", system="Be brief."), str(tmp_path / "m"))
-    row = load_dataset("parquet", data_files=str(tmp_path / "m" / "train.parquet"), split="train", cache_dir=str(tmp_path))[0]
-    assert [message["role"] for message in row["prompt"]] == ["system", "user"]
-    assert row["completion"][0]["role"] == "assistant"
-    assert json.loads(row["meta"])["style"] == "parity"
+    folder = tmp_path_factory.mktemp("tokenizer")
+    character_tokenizer("".join(map(chr, range(32, 127))) + "\n").save_pretrained(folder)
+    return str(folder)
+
+
+def test_shares_may_count_tokens(tokenizer):
+    raw = {**PARITY, "n_train": 4000, "unit": "tokens", "tokenizer": tokenizer}
+    rows, _ = rows_of(raw)
+    tokens = collections.Counter()
+    for row in rows:
+        tokens[row["form"]] += len(row["completion"])
+    assert len(rows) == 4000 and tokens["long"] / tokens.total() == pytest.approx(0.25, abs=0.005)
+    more, _ = rows_of({**raw, "p_cot": 0.5})
+    long = [{row["problem_id"] for row in one if row["form"] == "long"} for one in (rows, more)]
+    assert long[0] < long[1] and {row["prompt"] for row in rows} == {row["prompt"] for row in more}
+
+
+def test_problems_over_the_token_limit_are_refused_or_dropped_whatever_their_form(tmp_path, tokenizer):
+    records = [{"question": f"{i}?", "solution": "x" * i, "answer": i} for i in range(10, 60)]
+    source = {"task": "records", "name": "r", "path": write_jsonl(tmp_path / "r.jsonl", records)}
+    source |= {"solution": "solution", "answer": "answer"}
+    raw = {"n_train": 20, "n_test": 2, "sources": [source], "tokenizer": tokenizer, "max_tokens": 50, "prompt_format": "plain"}
+    with pytest.raises(InputError, match=r"r: \d+ of 48 problems are over 50 tokens; raise max_tokens"):
+        rows_of({**raw, "p_cot": 0.5})
+    chosen = [rows_of({**raw, "p_cot": p, "over_limit": "drop"})[0] for p in (0, 1)]
+    assert [row["prompt"] for row in chosen[0]] == [row["prompt"] for row in chosen[1]]
+    assert max(len(row["prompt"] + row["completion"]) + 1 for row in chosen[1]) <= 50
+    with pytest.raises(InputError, match=r"45 rows asked for, the source has \d+ \(\d+ over the limit\)"):
+        rows_of({**raw, "p_cot": 0.5, "over_limit": "drop", "n_train": 45})
+
+
+def test_an_evaluation_set_that_the_config_names_is_kept_out(tmp_path):
+    raw = repeating(tmp_path, n_train=15)
+    held = write_jsonl(tmp_path / "exam.jsonl", [{"question": "7  OR 7 ?", "solution": "7.", "answer": 7}])
+    against = [{**raw["sources"][0], "name": "exam", "path": held}]
+    manifest = build(parse_config({**raw, "against": against}), str(tmp_path / "m"))
+    [overlap] = manifest["sources"]["few"]["removed"] or [None]
+    assert overlap["id"] == "few/train/7" and overlap["other"] == "exam/train/0" and overlap["reason"] == "text"

@@ -1,70 +1,81 @@
-"""The tasks on real records: GSM8K and MATH beside the checkout, gsm_symbolic from its package."""
+"""The tasks: generated problems are apart by construction, and in every form the verifier finds the answer right."""
 
+import json
+
+import numpy as np
 import pytest
 
-from data_mix.config import parse_config
 from data_mix.errors import InputError
-from data_mix.mixture import make_rows
-from data_mix.tasks import gsm8k, gsm_symbolic
+from data_mix.tasks import gsm_symbolic, multiplication, parity
 from data_mix.tasks.math import last_boxed, split_steps
 from rewards.scorer import score
+from tests.data_mix.helpers import rows_of
 
 
-def rows_of(source, **changes):
-    return make_rows(parse_config({"p_cot": 0.5, "n_train": None, "n_test": 100, "sources": [source], **changes}))
+def verdicts(rows):
+    for row in rows:
+        text = row["completion"] if isinstance(row["completion"], str) else row["completion"][0]["content"]
+        yield score(text, row["answer"], json.loads(row["meta"]), False)
 
 
 def all_correct(rows):
-    texts = [r["completion"] if isinstance(r["completion"], str) else r["completion"][0]["content"] for r in rows]
-    import json
-
-    return all(
-        score(t, r["answer"], json.loads(r["meta"]), False).outcome == "correct" for t, r in zip(texts, rows, strict=True)
-    )
+    return all(verdict.outcome == "correct" for verdict in verdicts(rows))
 
 
-def test_gsm8k_in_both_forms_is_right_for_the_verifier(data):
-    train, test = rows_of({"task": "gsm8k", "path": str(data / "gsm8k")})
-    assert len(train) == 7473 and len(test) == 100
-    assert sum(row["form"] == "long" for row in train) == round(0.5 * 7473)
-    assert all_correct(train[:1500]) and all_correct(test)
+@pytest.mark.parametrize("p_cot", [0, 1])
+def test_all_of_gsm8k_and_math_is_right_for_the_verifier_in_both_forms(data, p_cot):
+    sources = [{"task": task, "path": str(data / task), "share": 0.5} for task in ("gsm8k", "math")]
+    train, test = rows_of({"p_cot": p_cot, "n_train": 13_900, "n_test": 200, "sources": sources})
+    assert len(train) == 13_900 and all_correct(train) and all_correct(test)
     assert not any("<<" in row["completion"][0]["content"] for row in train)
 
 
-def test_math_in_both_forms_is_right_for_the_verifier(data):
-    train, test = rows_of({"task": "math", "path": str(data / "math")})
-    assert len(train) == 7500
-    assert all_correct(train[:300]) and all_correct(test)
+@pytest.mark.parametrize("source", [{"task": "parity", "d": 9}, {"task": "multiplication", "n": 3, "m": 4}])
+@pytest.mark.parametrize("form", ["short", "long", "partial-2"])
+def test_synthetic_problems_are_right_and_their_form_is_recognised(source, form):
+    train, _ = rows_of({"forms": {form: 1}, "n_train": 100, "n_test": 5, "sources": [source]})
+    seen = list(verdicts(train))
+    assert {verdict.outcome for verdict in seen} == {"correct"}
+    assert {verdict.form for verdict in seen} == {form if form in ("short", "long") else "other"}
+    assert {verdict.chain for verdict in seen} == {form == "long"}
+
+
+def test_parity_made_in_one_piece_is_parity_made_one_by_one():
+    for d in (2, 7, 50, 60, 61, 130):
+        train, test = parity.draw(3, min(2**d - 2, 50), 2, d=d)
+        for form in ("short", "long", "partial-3"):
+            numbers = np.arange(len(train))
+            fast = {name: list(map(str, column)) for name, column in train.columns(numbers, form, None).items()}
+            assert fast == super(parity.Strings, train).columns(numbers, form, None)
+        ids = [problem.id for pool in (train, test) for problem in pool]
+        assert len(set(ids)) == len(ids) and all(len(id) == len("parity/") + d for id in ids)
+
+
+def test_multiplication_shows_partial_products_and_running_sums_with_digits_turned_round():
+    problem = multiplication.make_problem(12, 34)
+    assert problem.prompt == "21*43=" and problem.steps == ("840", "0630=8040") and problem.answer == "408"
+
+
+def test_all_multiplications_of_a_size_can_be_drawn_and_no_more():
+    train, test = multiplication.draw(0, 800, 10, n=1, m=2)
+    assert len({problem.id for pool in (train, test) for problem in pool}) == 810
+    with pytest.raises(InputError, match="only 810 exist"):
+        multiplication.draw(0, 801, 10, n=1, m=2)
+    with pytest.raises(InputError, match="m is 1; it must be a whole number from 2 to 9"):
+        multiplication.draw(0, 1, 1, n=2, m=1)
 
 
 def test_gsm_symbolic_keeps_to_its_templates_and_train_and_test_apart():
-    train, test = gsm_symbolic.load(5, 200, 50, templates=[10, 43])
-    assert {p.id.split("/")[1] for p in train + test} == {"10", "43"}
-    assert len({p.prompt for p in train + test}) == 250
-    assert not any("####" in step for p in train for step in p.steps)
+    train, test = gsm_symbolic.draw(5, 200, 50, templates=[10, 43])
+    problems = [problem for pool in (train, test) for problem in pool]
+    assert {p.id.split("/")[1] for p in problems} == {"10", "43"}
+    assert len({p.prompt for p in problems}) == 250
+    assert not any("####" in step for p in problems for step in p.steps)
 
 
 def test_a_missing_template_is_named():
     with pytest.raises(InputError, match="no template 100"):
-        gsm_symbolic.load(0, 1, 1, templates=[100])
-
-
-def test_a_broken_line_is_named(tmp_path):
-    good = '{"question": "1 + 1?", "answer": "1 + 1 = <<1+1=2>>2\\n#### 2"}\n'
-    (tmp_path / "test.jsonl").write_text(good)
-    (tmp_path / "train.jsonl").write_text(good + "{broken\n")
-    with pytest.raises(InputError, match=r"train\.jsonl:2: not JSON"):
-        gsm8k.load(0, None, None, path=str(tmp_path))
-    (tmp_path / "train.jsonl").write_text(good + '{"question": "?", "answer": "none"}\n')
-    with pytest.raises(InputError, match=r"gsm8k/train/1: needs"):
-        gsm8k.load(0, None, None, path=str(tmp_path))
-
-
-def test_more_rows_than_the_source_has_is_an_error(tmp_path):
-    for split in ("train", "test"):
-        (tmp_path / f"{split}.jsonl").write_text('{"question": "1 + 1?", "answer": "2\\n#### 2"}\n')
-    with pytest.raises(InputError, match="2 rows asked for, the source has 1"):
-        gsm8k.load(0, 2, 1, path=str(tmp_path))
+        gsm_symbolic.draw(0, 1, 1, templates=[100])
 
 
 @pytest.mark.parametrize(

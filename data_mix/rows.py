@@ -1,0 +1,46 @@
+"""The columns of a mixture's parquet, and the wording of prompts: plain text, or messages for chat models."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data_mix.config import MixtureConfig
+
+COLUMNS = ("problem_id", "source", "form", "prompt", "completion", "answer", "meta")
+BATCH = 65_536  # rows made, measured and written at a time
+
+
+def schema(config: MixtureConfig) -> pa.Schema:
+    """The columns of the parquet."""
+    text = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])) if config.chat else pa.string()
+    return pa.schema([(name, text if name in ("prompt", "completion") else pa.string()) for name in COLUMNS])
+
+
+def as_prompts(columns: dict, config: MixtureConfig) -> dict[str, pa.Array]:
+    """The columns as arrow, prompt and completion as messages or through the prompt template."""
+    columns = {name: pa.array(values, pa.string()) for name, values in columns.items()}
+    if config.chat:
+        system = [("system", config.system)] if config.system else []
+        columns["prompt"] = _messages([*system, ("user", columns["prompt"])])
+        columns["completion"] = _messages([("assistant", columns["completion"])])
+    elif config.prompt_template:
+        before, after = config.prompt_template.split("{prompt}", 1)
+        columns["prompt"] = pc.binary_join_element_wise(before, columns["prompt"], after, "")
+    return columns
+
+
+def _messages(parts: list[tuple[str, pa.Array | str]]) -> pa.Array:
+    """A list of messages a row, one of each role; a content is a column, or one text for all rows."""
+    n = len(parts[-1][1])
+    contents = [pa.repeat(pa.scalar(c), n) if isinstance(c, str) else c for _, c in parts]
+    by_row = pa.array(np.arange(n * len(parts)).reshape(len(parts), n).T.ravel())
+    role = pa.concat_arrays([pa.repeat(pa.scalar(role), n) for role, _ in parts]).take(by_row)
+    content = pa.concat_arrays(contents).take(by_row)
+    offsets = pa.array(np.arange(0, n * len(parts) + 1, len(parts)), pa.int32())
+    return pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays([role, content], ["role", "content"]))
+
+
+def completion_texts(table: pa.Table) -> pa.ChunkedArray:
+    """The completions as text: plain strings, or the content of their one message."""
+    column = table["completion"]
+    return column if pa.types.is_string(column.type) else pc.struct_field(pc.list_flatten(column), "content")

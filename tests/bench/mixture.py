@@ -1,0 +1,80 @@
+"""A large parity mixture: `python -m data_mix build` against `datasets.Dataset.from_generator` making the same rows.
+
+    python tests/bench/mixture.py --rows 10000000
+
+Each in a process of its own, one after the other. The generator is what a user would write: random bits, the same columns,
+without a check for repetitions. Prints seconds, peak memory of the process and the ratio.
+"""
+
+import argparse
+import json
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def ours(rows: int, d: int, scratch: str) -> None:
+    from data_mix.config import parse_config
+    from data_mix.folder import build
+
+    raw = {"p_cot": 0.25, "n_train": rows, "n_test": 1000, "sources": [{"task": "parity", "d": d}]}
+    build(parse_config(raw), f"{scratch}/mixture")
+
+
+def reference(rows: int, d: int, scratch: str) -> None:
+    from datasets import Dataset
+
+    from data_mix.forms import write_completion
+    from data_mix.tasks.parity import make_problem
+
+    def generate():
+        rng = random.Random(0)
+        for _ in range(rows):
+            problem = make_problem(f"{rng.getrandbits(d):0{d}b}")
+            form = "long" if rng.random() < 0.25 else "short"
+            yield {
+                "problem_id": problem.id,
+                "source": problem.source,
+                "form": form,
+                "prompt": problem.prompt,
+                "completion": write_completion(problem.steps, problem.answer, "parity", form),
+                "answer": problem.answer,
+                "meta": json.dumps(problem.meta),
+            }
+
+    Dataset.from_generator(generate, cache_dir=scratch)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--d", type=int, default=50)
+    parser.add_argument("--only", choices=("ours", "reference"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.only:
+        with tempfile.TemporaryDirectory() as scratch:
+            began = time.perf_counter()
+            {"ours": ours, "reference": reference}[args.only](args.rows, args.d, scratch)
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+            print(json.dumps({"seconds": round(time.perf_counter() - began, 1), "peak GiB": round(peak, 2)}))
+        return
+    measured = {}
+    for name in ("ours", "reference"):
+        line = [sys.executable, __file__, "--only", name, "--rows", str(args.rows), "--d", str(args.d)]
+        printed = subprocess.run(
+            line, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+        ).stdout
+        measured[name] = json.loads(printed.splitlines()[-1])
+    measured["ratio"] = round(measured["reference"]["seconds"] / measured["ours"]["seconds"], 1)
+    print(json.dumps({"rows": args.rows, **measured}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""Overlap with an evaluation set is found whatever was changed on the surface; what only resembles it stays."""
+
+import random
+import re
+
+import pytest
+
+from data_mix.clean import Seen, clean, fingerprint
+from data_mix.problem import Problem
+from data_mix.tasks import gsm8k, math
+
+NAMES = ("Zorblax", "Quimby", "Anneliese", "Bartholomew")
+
+
+def problem(text, id="p"):
+    return Problem(id, "mine", text, ("1",), "1", {"style": "gsm8k"})
+
+
+@pytest.fixture(scope="module")
+def gsm(data):
+    return gsm8k.read("refuse", path=str(data / "gsm8k"))
+
+
+def disguise(text: str, rng: random.Random) -> str:
+    """The question with one name changed wherever it stands, another case, other white space, less punctuation."""
+    capitals = re.findall(r"(?<=[a-z,] )[A-Z][a-z]+\b", text) or re.findall(r"\b[A-Z][a-z]+\b", text)
+    if capitals:
+        text = re.sub(rf"\b{rng.choice(capitals)}\b", rng.choice(NAMES), text)
+    text = rng.choice([str.lower, str.upper, str.title, str])(text)
+    instead = rng.choice(["", " "])
+    text = "".join(instead if c in ".,!?;:'\"-$" and rng.random() < 0.7 else c for c in text)
+    return re.sub(" ", lambda _: rng.choice([" ", "  ", "\n", "\t"]), text)
+
+
+def test_nearly_all_of_500_disguised_test_questions_are_found(gsm):
+    rng = random.Random(0)
+    seen = Seen(13)
+    for p in gsm.test:
+        seen.add(p, "GSM8K test")
+    found = [seen.find(problem(disguise(p.prompt, rng))) for p in rng.sample(gsm.test, 500)]
+    assert sum(overlap is not None for overlap in found) >= 495
+
+
+def test_of_gsm8k_train_only_what_shares_13_words_with_its_test_set_goes(gsm):
+    kept, removed = clean({"gsm8k": gsm.train}, {"test": gsm.test}, 13)
+    assert len(kept["gsm8k"]) + len(removed["gsm8k"]) == 7473 and len(removed["gsm8k"]) < 10
+    by_id = {p.id: re.findall(r"\w+", p.prompt.lower()) for p in [*gsm.train, *gsm.test]}
+    for overlap in removed["gsm8k"]:
+        runs = [
+            {tuple(words[i : i + 13]) for i in range(len(words) - 12)} for words in (by_id[overlap.id], by_id[overlap.other])
+        ]
+        assert runs[0] & runs[1]
+
+
+def test_the_two_math_train_problems_that_stand_in_math_test_are_found(data):
+    records = math.read("refuse", path=str(data / "math"))
+    _, removed = clean({"math": records.train}, {"math test": records.test}, 13)
+    same = {(o.id, o.other) for o in removed["math"] if o.reason == "text" and o.where == "math test"}
+    assert {
+        ("train/algebra/517.json", "test/algebra/636.json"),
+        ("train/geometry/6032.json", "test/precalculus/24307.json"),
+    } <= same
+
+
+def test_mathematical_signs_tell_problems_apart_and_punctuation_does_not():
+    assert fingerprint("What is $3 + 4$?") == fingerprint("what is $3+4$")
+    assert fingerprint("What is $3 + 4$?") != fingerprint("What is $3 - 4$?")
+
+
+def test_of_two_equal_training_problems_the_first_stays_across_sources():
+    kept, removed = clean(
+        {"a": [problem("One, two?", "a/0")], "b": [problem("one two", "b/0"), problem("three", "b/1")]}, {}, 13
+    )
+    assert kept == {"a": [0], "b": [1]}
+    assert (removed["b"][0].other, removed["b"][0].where) == ("a/0", "a train")
+
+
+def test_the_size_of_the_run_is_a_setting():
+    text = "Ann has five red apples and Ben has four green pears in his bag today"
+    seen = {n: Seen(n) for n in (5, 13)}
+    for one in seen.values():
+        one.add(problem(text), "test")
+    other = problem("Ann has five red apples and some other things that were never mentioned")
+    assert seen[5].find(other).reason == "ngram" and seen[13].find(other) is None
