@@ -7,18 +7,16 @@ from pathlib import Path
 
 from data_mix.errors import InputError
 from eval.metrics import compute_metrics
-from rewards.scorer import score
+from rewards.scorer import Item, score
 
 INFO = b"cotmix.eval"  # key of the parquet's own metadata that holds model, temperature, seed, max_tokens
 
 
 def score_rows(rows: list[dict]) -> list[dict]:
-    """The rows with form, extracted and outcome from the verifier."""
-    scored = []
-    for row in rows:
-        verdict = score(row["completion"], row["answer"], json.loads(row["meta"]), row["truncated"])
-        scored.append({**row, "form": verdict.form, "extracted": verdict.extracted, "outcome": verdict.outcome})
-    return scored
+    """The rows with form, extracted, outcome and strict_outcome from the verifier."""
+    verdicts = score([Item(row["completion"], row["answer"], json.loads(row["meta"]), row["truncated"]) for row in rows])
+    names = ("form", "extracted", "outcome", "strict_outcome")
+    return [{**row, **{name: getattr(v, name) for name in names}} for row, v in zip(rows, verdicts, strict=True)]
 
 
 def write_folder(folder: str, rows: list[dict], info: dict) -> dict:

@@ -36,7 +36,7 @@ def compute_metrics(rows: list[dict], info: dict) -> dict:
     """The content of metrics.json.
 
     Args:
-        rows: completions with outcome, form, n_tokens, truncated, extracted, problem_id; all samples of all problems.
+        rows: completions with outcome, strict_outcome, form, n_tokens, truncated, extracted, problem_id: all samples of all.
         info: model, temperature and seed, as the generation recorded them.
 
     Returns:
@@ -68,6 +68,7 @@ def compute_metrics(rows: list[dict], info: dict) -> dict:
         "seed": info["seed"],
         "model": info["model"],
         "accuracy": {"value": float(shares.mean()), "ci95": bootstrap_ci95(shares)},
+        "accuracy_strict": float(np.mean([row["strict_outcome"] == "correct" for row in rows])),
         "pass_at_k": {
             str(k): float(np.mean([pass_at_k(len(s), c, k) for s, c in zip(problems, correct, strict=True)])) for k in ks
         },

@@ -23,6 +23,7 @@ from eval.run import check_model_path  # noqa: E402
 from recipes.training import config, cpu, models, tracking  # noqa: E402
 from recipes.training.run import train_and_save  # noqa: E402
 from rewards import functions  # noqa: E402
+from rewards.equality import readable  # noqa: E402
 
 
 @dataclass
@@ -30,7 +31,9 @@ class GRPORecipe:
     """What the recipe needs beside TRL's GRPOConfig and ModelConfig."""
 
     mixture: str = field(metadata={"help": "mixture folder; its train problems are prompts, its forms play no part"})
-    rewards: list[str] = field(default_factory=lambda: ["answer"], metadata={"help": "of answer, chain; see reward_weights"})
+    rewards: list[str] = field(
+        default_factory=lambda: ["answer"], metadata={"help": "see rewards/functions.py, and reward_weights"}
+    )
     heldout_problems: int = field(default=128, metadata={"help": "test problems that are tracked during training"})
     heldout_every: int = field(default=0, metadata={"help": "track every N steps (0: only before and after)"})
     max_logp_difference: float = field(
@@ -77,6 +80,18 @@ def check_lengths(rows: list[dict], tokenizer, args: trl.GRPOConfig, context: in
     return need
 
 
+def check_golds(rewards: list[str], rows: list[dict]) -> None:
+    """Raises InputError for rewards that a problem's gold answer or chain cannot decide: they would be silent zeros."""
+    if "chain" in rewards and not all(functions.has_chain(row["meta"]) for row in rows):
+        raise InputError(
+            "rewards: chain needs problems whose chain can be checked (synthetic ones, or the gsm8k style); use answer"
+        )
+    unreadable = [row["problem_id"] for row in rows if not readable(row["answer"])]
+    if unreadable:
+        first = ", ".join(unreadable[:5])
+        raise InputError(f"{len(unreadable)} gold answers cannot be read by the verifier: {first}; mend or drop these problems")
+
+
 class OutOfStep(tracking.TrainerCallback):
     """Stops the run when sampler and trainer log-probs part: then rollouts come from other weights than those trained."""
 
@@ -105,8 +120,7 @@ def main(recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig) 
     need = check_lengths(rows, tokenizer, args, context_length(AutoConfig.from_pretrained(path)))
     # left open, vLLM would reserve for the model's whole context: 131,072 tokens for Llama 3
     args.vllm_max_model_length = args.vllm_max_model_length or need
-    if "chain" in recipe.rewards and any("long" not in row["meta"] for row in rows):
-        raise InputError("rewards: chain needs problems whose whole long form can be checked (parity); use answer")
+    check_golds(recipe.rewards, rows)
     if recipe.check_only:
         return
     config.save_config(args.output_dir, recipe, args, model_args)
@@ -121,7 +135,7 @@ def main(recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig) 
     trainer = trl.GRPOTrainer(
         model=model,
         args=args,
-        reward_funcs=functions.make_reward_functions(recipe.rewards, models.end_ids(tokenizer)),
+        reward_funcs=functions.make_reward_functions(recipe.rewards, models.end_ids(tokenizer), args.max_completion_length),
         train_dataset=Dataset.from_list([{k: r[k] for k in columns} | {"meta": functions.dump_meta(r)} for r in rows]),
         processing_class=tokenizer,
         peft_config=trl.get_peft_config(model_args),

@@ -1,58 +1,65 @@
-"""Whether two final answers are equal: numbers exactly, everything else through math-verify.
+"""Whether two final answers are equal, by the conventions of answers.py.
 
-Units of money, percent signs and thousands separators are dropped; `28%` is 28. No tolerance: 0.33 is not 1/3.
+Nearly all are settled here, by structure and exact arithmetic, in well under a millisecond and within fixed bounds. What is
+left (an integral, an operator that our parser does not know) goes to math-verify in a worker process (pool.py).
 """
 
-import re
-import threading
-from fractions import Fraction
+import functools
 
-_NUMBER = re.compile(r"[-+]?\d+(?:\.\d*)?|[-+]?\.\d+")
-_RATIO = re.compile(r"([-+]?\d+)\s*/\s*(\d+)")
-_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
-_UNITS = str.maketrans("", "", "$€£%")
-# A longer answer is prose or an attack; both are wrong, and neither reaches the parser.
-MAX_LENGTH = 400
+from rewards.answers import LONGEST, Answer, clean, is_words, read, same
+from rewards.expression import TooLargeError, UnknownError
+
+_read = functools.lru_cache(maxsize=8192)(read)  # the gold answer of a group is read once
 
 
-def normalise(answer: str) -> str:
-    """The answer without money and percent signs, thousands separators, outer blanks and a final full stop."""
-    return _THOUSANDS.sub("", answer.replace("\\$", "").replace("\\%", "").translate(_UNITS)).strip().rstrip(".").strip()
-
-
-def to_number(answer: str) -> Fraction | None:
-    """The exact value of a normalised integer, decimal or plain ratio; None for anything else."""
-    if len(answer) > 100:
-        return None
-    if _NUMBER.fullmatch(answer):
-        return Fraction(answer)
-    ratio = _RATIO.fullmatch(answer)
-    return Fraction(int(ratio[1]), int(ratio[2])) if ratio and int(ratio[2]) else None
-
-
-def equal(predicted: str, gold: str) -> bool:
-    """Whether two final answers are the same.
-
-    Raises:
-        TimeoutError: when math-verify ran out of time (5 s; enforced only in the main thread, where signals work).
-    """
-    ours, theirs = normalise(predicted), normalise(gold)
-    if ours == theirs:
-        return ours != ""
-    a, b = to_number(ours), to_number(theirs)
-    if a is not None and b is not None:
-        return a == b
-    if max(len(ours), len(theirs)) > MAX_LENGTH or not ours or not theirs:
+def readable(gold: str) -> bool:
+    """Whether a gold answer can be compared to anything."""
+    try:
+        _read(gold)
+    except UnknownError:
         return False
-    return _math_verify(ours, theirs)
+    return True
 
 
-def _math_verify(ours: str, theirs: str) -> bool:
+def settle(predicted: str, gold: str) -> str | None:
+    """The outcome of comparing two answers: correct, wrong, timeout (beyond the bounds of exact arithmetic).
+
+    None where only a computer algebra system could say: neither side is an expression that we know, and they are not alike.
+    """
+    if len(predicted) > LONGEST or len(gold) > LONGEST:
+        return "wrong"
+    if predicted.strip() == gold.strip():
+        return "correct" if readable(gold) else "wrong"
+    try:
+        ours, theirs = _read(predicted), _read(gold)
+    except UnknownError:
+        return "wrong"
+    try:
+        if same(ours, theirs):
+            return "correct"
+    except UnknownError:
+        return None
+    except TooLargeError:
+        return "timeout"
+    return None if _is_odd(ours, predicted) and _is_odd(theirs, gold) else "wrong"
+
+
+def _is_odd(answer: Answer, text: str) -> bool:
+    """Whether words were seen where there is mathematics: a LaTeX command that only a larger parser knows."""
+    return is_words(answer) and "\\" in clean(text)
+
+
+def ask_math_verify(predicted: str, gold: str) -> bool:
+    """math-verify's verdict, asked both ways because it is not symmetric; without time limit, so in a worker only.
+
+    Only its LaTeX parser is used: the one for plain expressions evaluates Python.
+    """
     from math_verify import LatexExtractionConfig, parse, verify
 
-    seconds = 5 if threading.current_thread() is threading.main_thread() else None
-    latex = [LatexExtractionConfig()]  # the plain-expression path evaluates Python; it stays shut
-    sides = [
-        parse(f"${text}$", extraction_config=latex, parsing_timeout=seconds, raise_on_error=False) for text in (theirs, ours)
-    ]
-    return bool(sides[0] and sides[1]) and verify(*sides, timeout_seconds=seconds, raise_on_error=False)
+    latex = [LatexExtractionConfig()]
+    a, b = (
+        parse(f"${clean(text)}$", extraction_config=latex, parsing_timeout=None, raise_on_error=True)
+        for text in (predicted, gold)
+    )
+    both = ((a, b), (b, a))
+    return bool(a and b) and all(verify(*pair, timeout_seconds=None, raise_on_error=True) for pair in both)

@@ -1,15 +1,22 @@
-"""Reward functions with TRL's signature, all from one scoring of the batch.
+"""Reward functions with TRL's signature, all from one scoring of the batch. A recipe names them, with weights, in YAML.
 
-`answer` is end-to-end: 1 when the final answer is right. `chain` is 1 when the whole long form is right (synthetic tasks).
+answer       1 when the final answer is right
+chain        1 when the whole long form is right (synthetic tasks), or when the final answer and every calculation on
+             the way are, and there is one (GSM8K's style)
+format       1 when an answer stands where the mixture's style wants it
+cosine       right: 1 to 0.5 with growing length, wrong: -1 to -0.5 (arXiv 2502.03373, C.1), lengths in tokens
+overlong     0 down to -1 over the last fifth of the token limit (arXiv 2503.14476, eq. 13), TRL's
+repetition   down to -1 with the share of repeated 3-grams (arXiv 2502.03373, C.2), TRL's
 """
 
 import json
+import math
 from collections.abc import Callable, Collection
 
 from rewards.accounting import account
-from rewards.scorer import Verdict, score
+from rewards.scorer import Item, Verdict, score
 
-NAMES = ("answer", "chain")
+NAMES = ("answer", "chain", "format", "cosine", "overlong", "repetition")
 
 
 def text_of(completion: str | list[dict]) -> str:
@@ -22,12 +29,24 @@ def dump_meta(row: dict) -> str:
     return json.dumps(row["meta"])
 
 
-def make_reward_functions(names: list[str], end_ids: Collection[int]) -> list[Callable]:
+def has_chain(meta: dict) -> bool:
+    """Whether a problem's chain can be checked, so that the reward `chain` has a meaning."""
+    return "long" in meta or meta["style"] == "gsm8k"
+
+
+def cosine_scaled(correct: bool, length: int, limit: int) -> float:
+    """Between the reward of an empty completion and that of one at the limit, along half a cosine."""
+    short, long = (1.0, 0.5) if correct else (-1.0, -0.5)
+    return long + 0.5 * (short - long) * (1 + math.cos(math.pi * min(length / limit, 1.0)))
+
+
+def make_reward_functions(names: list[str], end_ids: Collection[int], max_length: int) -> list[Callable]:
     """The named reward functions, in order; the first also logs the length accounting and the verdicts of each batch.
 
     Args:
         names: of NAMES.
         end_ids: token ids that end a completion; one without is truncated.
+        max_length: the token limit of a completion.
     """
     last: dict = {"batch": None, "verdicts": []}
 
@@ -37,7 +56,7 @@ def make_reward_functions(names: list[str], end_ids: Collection[int]) -> list[Ca
     def judge(completions, completion_ids, answer, meta) -> list[Verdict]:
         if last["batch"] is not completions:  # TRL hands every reward function the same list object
             rows = zip(completions, answer, meta, completion_ids, strict=True)
-            last["verdicts"] = [score(text_of(c), a, json.loads(m), is_truncated(ids)) for c, a, m, ids in rows]
+            last["verdicts"] = score([Item(text_of(c), a, json.loads(m), is_truncated(ids)) for c, a, m, ids in rows])
             last["batch"] = completions
         return last["verdicts"]
 
@@ -51,15 +70,36 @@ def make_reward_functions(names: list[str], end_ids: Collection[int]) -> list[Ca
         log_extra("outcome", [v.outcome for v in verdicts])
 
     def make(name: str, first: bool) -> Callable:
+        earn = _earnings(name, max_length)
+
         def reward(completions, completion_ids, answer, meta, log_metric, log_extra, **_) -> list[float]:
             verdicts = judge(completions, completion_ids, answer, meta)
             if first:
                 log(verdicts, completion_ids, answer, log_metric, log_extra)
-            if name == "chain":
-                return [float(v.chain) for v in verdicts]
-            return [float(v.outcome == "correct") for v in verdicts]
+            return earn(verdicts, completion_ids)
 
         reward.__name__ = name
         return reward
 
     return [make(name, i == 0) for i, name in enumerate(names)]
+
+
+def _earnings(name: str, max_length: int) -> Callable[[list[Verdict], list[list[int]]], list[float]]:
+    """Verdicts and completion ids to rewards."""
+    if name in ("overlong", "repetition"):
+        from trl.rewards import get_repetition_penalty_reward, get_soft_overlong_punishment
+
+        penalty = (
+            get_soft_overlong_punishment(max_length, max_length // 5) if name == "overlong" else get_repetition_penalty_reward()
+        )
+        return lambda verdicts, ids: penalty(completion_ids=ids)
+    if name == "cosine":
+        return lambda verdicts, ids: [
+            cosine_scaled(v.outcome == "correct", len(tokens), max_length) for v, tokens in zip(verdicts, ids, strict=True)
+        ]
+    earned = {
+        "answer": lambda v: v.outcome == "correct",
+        "chain": lambda v: v.chain,
+        "format": lambda v: v.strict_outcome != "unparseable",
+    }[name]
+    return lambda verdicts, ids: [float(bool(earned(v))) for v in verdicts]

@@ -1,9 +1,13 @@
 """The scorer: what the verifier says of one completion. Training rewards and evaluation both come from here."""
 
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from rewards.equality import equal
-from rewards.extraction import extract, find_boxed
+from rewards import pool
+from rewards.equality import settle
+from rewards.extraction import extract, has_box
+from rewards.steps import true_steps
 
 OUTCOMES = ("correct", "wrong", "unparseable", "timeout", "error")
 
@@ -14,46 +18,92 @@ class Verdict:
 
     Attributes:
         outcome: one of OUTCOMES.
+        strict_outcome: the same where only the style's own mark counts; `unparseable` where it is missing.
         extracted: the final answer found, None if there is none.
         form: `short` (the answer alone), `long` (steps before it) or `other` (neither; only where the task tells them apart).
-        chain: whether the text is the whole long form, letter for letter; None where the task has no such form.
+        chain: whether the text is the whole long form, letter for letter, or, in GSM8K's style, calculates and is right all the
+            way to a right answer; None where the task has no chain that can be checked.
+        ms: milliseconds that the verdict took.
     """
 
     outcome: str
+    strict_outcome: str
     extracted: str | None
     form: str
     chain: bool | None
+    ms: float
 
 
-def score(text: str, answer: str, meta: dict, truncated: bool) -> Verdict:
-    """Judges one completion against its gold `answer`; `meta` names the style and, for synthetic tasks, the long form.
+@dataclass(frozen=True)
+class Item:
+    """A completion to judge: its text, the gold answer, the row's meta, and whether the token limit ended it."""
+
+    text: str
+    answer: str
+    meta: dict
+    truncated: bool = False
+
+
+def score(items: Sequence[Item], verifiers: pool.Pool | None = None) -> list[Verdict]:
+    """Judges completions, in order. Those that need a computer algebra system go to the pool together.
 
     An answer at the very end of a truncated text may be cut itself (`#### 4` of `#### 42`), so it does not count. An
     exception while comparing is the outcome `error`, never a silent zero.
     """
-    extracted = extract(text, meta["style"])
-    form = find_form(text, meta)
-    chain = text.strip() == meta["long"] if "long" in meta else None
-    if extracted is None or (truncated and ("long" in meta or text.rstrip().endswith(extracted))):
-        return Verdict("unparseable", None, form, chain)
+    verdicts, open_places = [], []
+    for place, item in enumerate(items):
+        began = time.perf_counter()
+        extracted, own_mark = extract(item.text, item.meta["style"])
+        if item.truncated and extracted and ("long" in item.meta or item.text.rstrip().endswith(extracted)):
+            extracted = None
+        outcome = _settle(extracted, item)
+        if outcome is None:
+            open_places.append(place)
+        strict = outcome if own_mark else "unparseable"
+        ms = 1000 * (time.perf_counter() - began)
+        verdicts.append(Verdict(outcome, strict, extracted, find_form(item.text, item.meta), None, ms))
+    if open_places:
+        began = time.perf_counter()
+        pairs = [(verdicts[place].extracted, items[place].answer) for place in open_places]
+        outcomes = (verifiers or pool.shared()).judge(pairs)
+        ms = 1000 * (time.perf_counter() - began) / len(open_places)
+        for place, outcome in zip(open_places, outcomes, strict=True):
+            verdict = verdicts[place]
+            strict = outcome if verdict.strict_outcome is None else verdict.strict_outcome
+            verdicts[place] = replace(verdict, outcome=outcome, strict_outcome=strict, ms=verdict.ms + ms)
+    return [replace(verdict, chain=_chain(item, verdict.outcome)) for item, verdict in zip(items, verdicts, strict=True)]
+
+
+def _settle(extracted: str | None, item: Item) -> str | None:
+    """The outcome, or None where the pool must be asked."""
+    if extracted is None:
+        return "unparseable"
+    if "long" in item.meta:
+        return "correct" if extracted == item.answer else "wrong"
     try:
-        right = extracted == answer if "long" in meta else equal(extracted, answer)
-    except TimeoutError:
-        return Verdict("timeout", extracted, form, chain)
-    except Exception:  # math-verify and sympy raise many kinds; all of them are counted
-        return Verdict("error", extracted, form, chain)
-    return Verdict("correct" if right else "wrong", extracted, form, chain)
+        return settle(extracted, item.answer)
+    except Exception:  # a fault of ours is counted as one, not paid for as a wrong answer
+        return "error"
+
+
+def _chain(item: Item, outcome: str) -> bool | None:
+    if "long" in item.meta:
+        return item.text.strip() == item.meta["long"]
+    if item.meta["style"] != "gsm8k":
+        return None
+    if outcome != "correct":
+        return False
+    true, total = true_steps(item.text)
+    return 0 < total == true
 
 
 def find_form(text: str, meta: dict) -> str:
     """`short`, `long` or `other` (see Verdict). A truncated text with steps and no answer is `long`."""
     text = text.strip()
-    if meta["style"] == "parity":
-        return {1: "short", len(meta["long"]): "long"}.get(len(text), "other")
-    if meta["style"] == "multiplication":
-        short = meta["long"].rsplit("=", 1)[-1]
-        return {len(short): "short", len(meta["long"]): "long"}.get(len(text), "other")
+    if "long" in meta:
+        short = 1 if meta["style"] == "parity" else len(meta["long"].rsplit("=", 1)[-1])
+        return {short: "short", len(meta["long"]): "long"}.get(len(text), "other")
     if meta["style"] == "gsm8k":
         return "short" if text.startswith("####") or text == "" else "long"
-    before = text.rsplit("\\boxed", 1)[0] if find_boxed(text) is not None else text
+    before = text.rsplit("\\boxed", 1)[0] if has_box(text) else text
     return "short" if before.strip() in ("", "$", "The final answer is $") else "long"

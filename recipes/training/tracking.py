@@ -12,7 +12,7 @@ from transformers import TrainerCallback
 from eval.generate import Completion, TransformersEngine, decode, encode_prompts
 from recipes.training.models import end_ids
 from rewards.accounting import account
-from rewards.scorer import score
+from rewards.scorer import Item, score
 
 # (prompt ids, temperature) -> one completion a prompt, from the weights as they are now
 Sampler = Callable[[list[list[int]], float], list[Completion]]
@@ -60,7 +60,8 @@ class HeldOut(TrainerCallback):
         figures = {}
         for name, temperature in (("greedy", 0.0), ("sampled", 1.0)):
             completions = self.sampler(self.prompt_ids, temperature)
-            verdicts = [score(c.text, r["answer"], r["meta"], c.truncated) for c, r in zip(completions, self.rows, strict=True)]
+            pairs = zip(completions, self.rows, strict=True)
+            verdicts = score([Item(c.text, r["answer"], r["meta"], c.truncated) for c, r in pairs])
             gathered = gather_object(list(zip(verdicts, completions, strict=True)))
             all_verdicts, all_completions = zip(*gathered, strict=True)
             lengths, truncated = zip(*((c.n_tokens, c.truncated) for c in all_completions), strict=True)

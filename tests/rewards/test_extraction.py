@@ -1,29 +1,54 @@
+r"""Where the final answer of a completion stands, strictly (the style's own mark) and leniently."""
+
 import pytest
 
 from rewards.extraction import extract
 
 
 @pytest.mark.parametrize(
-    ("text", "style", "answer"),
+    ("text", "style", "answer", "own_mark"),
     [
-        ("4 + 4 = 8\n#### 8", "gsm8k", "8"),
-        ("#### 1,000", "gsm8k", "1,000"),
-        ("#### 4\n#### 5", "gsm8k", "5"),
-        ("####", "gsm8k", None),
-        ("So the answer is 42.", "gsm8k", "42"),
-        ("The answer is: 3.5. I hope it is correct.", "gsm8k", "3.5"),
-        ("so it is $\\boxed{7}$", "gsm8k", "7"),
-        ("there are 8 apples", "gsm8k", None),
-        (r"is $\boxed{\frac{1}{2}}$.", "boxed", r"\frac{1}{2}"),
-        (r"\boxed{1} and \fbox{2}", "boxed", "2"),
-        (r"\boxed{open", "boxed", None),
-        (r"\boxed{ }", "boxed", None),
-        ("#### 9", "boxed", "9"),
-        ("0110", "parity", "0"),
-        ("1", "parity", "1"),
-        ("01=1", "parity", None),
-        ("", "parity", None),
+        ("4 + 4 = 8\n#### 8", "gsm8k", "8", True),
+        ("#### 1,000", "gsm8k", "1,000", True),
+        ("#### 4\n#### 5", "gsm8k", "5", True),
+        ("#### $42 and nothing more", "gsm8k", "$42 and nothing more", True),
+        ("#### The answer is 42.", "gsm8k", "42", True),
+        ("####", "gsm8k", None, True),
+        ("the answer is 4\n####", "gsm8k", None, True),
+        ("So the answer is 42.", "gsm8k", "42", False),
+        ("The answer is: 3.5. I hope it is correct.", "gsm8k", "3.5", False),
+        ("The final answer is $\\frac{1}{2}$. I hope it is correct.", "boxed", "\\frac{1}{2}", False),
+        ("**Answer:** 42", "gsm8k", "42", False),
+        ("**The answer is 42.**", "gsm8k", "42", False),
+        ("Answer: 5 apples because he ate two", "gsm8k", "5 apples", False),
+        ("The answer is 1. No, the answer is 2.", "gsm8k", "2", False),
+        ("so it is $\\boxed{7}$", "gsm8k", "7", False),
+        ("there are 8 apples", "gsm8k", None, False),
+        ("", "gsm8k", None, False),
+        (r"is $\boxed{\frac{1}{2}}$.", "boxed", r"\frac{1}{2}", True),
+        (r"\boxed{1} and \fbox{2}", "boxed", "2", True),
+        (r"\boxed{\boxed{3}}", "boxed", "3", True),
+        (r"$\boxed 2$", "boxed", "2", True),
+        (r"\boxed{\{1, 2\}}", "boxed", r"\{1, 2\}", True),
+        (r"\boxed{open", "boxed", None, True),
+        (r"\boxed{5}, so \boxed{}", "boxed", None, True),
+        (r"\boxed{ }", "boxed", None, True),
+        (r"\boxedx{5}", "boxed", None, False),
+        ("#### 9", "boxed", "9", False),
+        ("#### 9<|im_end|>\n#### 10", "gsm8k", "9", True),
+        ("#### 9<|endoftext|>#### 10", "gsm8k", "9", True),
+        (r"no<|eot_id|>\boxed{4}", "boxed", None, False),
+        (r"\boxed{4}", "auto", "4", True),
+        ("#### 4", "auto", "4", True),
+        ("0110", "parity", "0", True),
+        ("1", "parity", "1", True),
+        ("01=1", "parity", None, True),
+        ("", "parity", None, True),
+        ("840;0630=8040", "multiplication", "408", True),
+        ("8040", "multiplication", "408", True),
+        ("000", "multiplication", "0", True),
+        ("840;0630=", "multiplication", None, True),
     ],
 )
-def test_the_final_answer(text, style, answer):
-    assert extract(text, style) == answer
+def test_the_final_answer(text, style, answer, own_mark):
+    assert extract(text, style) == (answer, own_mark)

@@ -1,6 +1,6 @@
 import pytest
 
-from rewards.functions import dump_meta, make_reward_functions
+from rewards.functions import NAMES, cosine_scaled, dump_meta, make_reward_functions
 
 END = 1
 
@@ -24,7 +24,7 @@ def call(function, texts, ids, **logs):
 
 def test_answer_is_end_to_end_and_chain_wants_the_whole_long_form():
     texts, ids = ["1001", "1111", "1", "0"], [[3, 2, 2, 3, END], [3, 3, 3, 3, END], [3, END], [2, END]]
-    answer, chain = make_reward_functions(["answer", "chain"], [END])
+    answer, chain = make_reward_functions(["answer", "chain"], [END], 8)
     rewards, metrics, extra = call(answer, texts, ids)
     assert rewards == [1, 1, 1, 0]
     assert call(chain, texts, ids)[0] == [1, 0, 0, 0]
@@ -33,13 +33,29 @@ def test_answer_is_end_to_end_and_chain_wants_the_whole_long_form():
 
 
 def test_only_the_first_function_logs_and_a_cut_completion_earns_nothing():
-    answer, chain = make_reward_functions(["answer", "chain"], [END])
+    answer, chain = make_reward_functions(["answer", "chain"], [END], 8)
     texts = [[{"role": "assistant", "content": "1001"}]]
     rewards, metrics, _ = call(answer, texts, [[3, 2, 2, 3]])
     assert rewards == [0] and metrics["truncated"] == 1 and metrics["length/mean"] == 4
     assert call(chain, texts, [[3, 2, 2, 3]])[1] == {}
 
 
-@pytest.mark.parametrize("name", ["answer", "chain"])
+@pytest.mark.parametrize("name", NAMES)
 def test_trl_logs_each_function_under_its_name(name):
-    assert make_reward_functions([name], [END])[0].__name__ == name
+    assert make_reward_functions([name], [END], 8)[0].__name__ == name
+
+
+def test_format_pays_for_the_mark_and_cosine_for_short_right_and_long_wrong_ones():
+    form, cosine = make_reward_functions(["format", "cosine"], [END], 4)
+    texts, ids = ["1001", "1", "0", "?"], [[3, 2, 2, 3, END], [3, END], [2, END], [5, END]]
+    assert call(form, texts, ids)[0] == [1, 1, 1, 0]
+    rewards = call(cosine, texts, ids)[0]
+    assert rewards[1] > rewards[0] > 0 > rewards[2] and rewards[0] == 0.5
+    assert cosine_scaled(True, 0, 4) == 1 and cosine_scaled(False, 0, 4) == -1 and cosine_scaled(False, 9, 4) == -0.5
+
+
+def test_penalties_are_counted_in_tokens():
+    overlong, repetition = make_reward_functions(["overlong", "repetition"], [END], 10)
+    ids = [[2, 3], [2] * 9 + [END], [2] * 11]
+    assert call(overlong, ["1", "1", "1"], ids)[0] == [0, -1, -1]
+    assert call(repetition, ["1", "1", "1"], ids)[0][0] == 0 > call(repetition, ["1", "1", "1"], ids)[0][2]

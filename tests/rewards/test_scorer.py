@@ -1,20 +1,26 @@
 import pytest
 
+from rewards import scorer
 from rewards.accounting import account
-from rewards.scorer import score
+from rewards.scorer import Item
 
 GSM = {"style": "gsm8k"}
 PARITY = {"style": "parity", "long": "1001"}
 
 
+def score(text, answer, meta, truncated=False):
+    return scorer.score([Item(text, answer, meta, truncated)])[0]
+
+
 @pytest.mark.parametrize(
     ("text", "answer", "meta", "outcome", "form", "chain"),
     [
-        ("#### 8", "8", GSM, "correct", "short", None),
-        ("4 + 4 = 8\n#### 8", "8", GSM, "correct", "long", None),
-        ("4 + 4 = 9\n#### 9", "8", GSM, "wrong", "long", None),
-        ("4 + 4", "8", GSM, "unparseable", "long", None),
-        ("", "8", GSM, "unparseable", "short", None),
+        ("#### 8", "8", GSM, "correct", "short", False),
+        ("4 + 4 = 8\n#### 8", "8", GSM, "correct", "long", True),
+        ("4 + 4 = 9\n#### 8", "8", GSM, "correct", "long", False),
+        ("4 + 4 = 8\n#### 9", "8", GSM, "wrong", "long", False),
+        ("4 + 4", "8", GSM, "unparseable", "long", False),
+        ("", "8", GSM, "unparseable", "short", False),
         ("The final answer is $\\boxed{8}$.", "8", {"style": "boxed"}, "correct", "short", None),
         ("Two fours.\nThe final answer is $\\boxed{8}$.", "8", {"style": "boxed"}, "correct", "long", None),
         ("1001", "1", PARITY, "correct", "long", True),
@@ -44,3 +50,15 @@ def test_accounting_by_form_and_outcome():
     assert figures["accuracy_long"] == 1.0 and figures["accuracy_short"] == 0.5
     assert figures["length/mean"] == 2 and figures["length/correct"] == 2.5 and figures["length/long"] == 4
     assert figures["outcome/wrong"] == 0.5
+
+
+def test_strict_counts_the_style_s_own_mark_only():
+    verdicts = [score(text, "8", GSM) for text in ("#### 8", "the answer is 8", "#### 9")]
+    assert [v.outcome for v in verdicts] == ["correct", "correct", "wrong"]
+    assert [v.strict_outcome for v in verdicts] == ["correct", "unparseable", "wrong"]
+
+
+def test_a_batch_keeps_its_order_through_the_pool():
+    answers = ["8", r"\int_0^2 x\,dx", "9", r"\int_0^2 y\,dy"]
+    items = [Item(f"#### {answer}", r"\int_0^2 2x/2\,dx" if "int" in answer else "8", GSM) for answer in answers]
+    assert [verdict.outcome for verdict in scorer.score(items)] == ["correct", "correct", "wrong", "correct"]

@@ -1,0 +1,55 @@
+"""`python -m rewards`: score a file, explain a verdict, list disagreements."""
+
+import json
+
+
+def test_score_keeps_lines_and_order_and_adds_what_it_saw(tmp_path, command):
+    lines = [{"completion": "1 + 1 = 2\n#### 2", "gold": "2", "id": "a"}, {"completion": "so 3", "gold": "3"}]
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    command("-m", "rewards", "score", source, out, "--style", "gsm8k")
+    judged = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [line["completion"] for line in judged] == [line["completion"] for line in lines] and judged[0]["id"] == "a"
+    assert [(line["extracted"], line["outcome"], line["strict_outcome"]) for line in judged] == [
+        ("2", "correct", "correct"),
+        (None, "unparseable", "unparseable"),
+    ]
+    assert all(line["ms"] >= 0 for line in judged)
+    again = command("-m", "rewards", "score", source, out, check=False)
+    assert again.returncode == 2 and "exists already" in again.stderr and again.stderr.count("\n") == 1
+
+
+def test_a_broken_line_is_named_and_nothing_is_written(tmp_path, command):
+    (tmp_path / "in.jsonl").write_text('{"completion": "#### 2", "gold": "2"}\n{"completion": 3}\n')
+    done = command("-m", "rewards", "score", tmp_path / "in.jsonl", tmp_path / "out.jsonl", check=False)
+    assert done.returncode == 2 and "in.jsonl:2: needs a JSON object" in done.stderr
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_explain_says_what_was_found_and_how_it_was_settled(command):
+    said = command("-m", "rewards", "explain", r"so $\boxed{\frac{1}{2}}$", "--gold", "0.5").stdout
+    assert r"'\\frac{1}{2}'" in said and "exact arithmetic" in said and "outcome    correct (strict: correct)" in said
+
+
+def test_audit_lists_what_strict_and_lenient_judge_differently(tmp_path, command):
+    from eval.folder import write_folder
+
+    texts = ["#### 2", "the answer is 2", "#### 3"]
+    rows = [
+        {
+            "problem_id": f"p{i}",
+            "source": "mine",
+            "sample": 0,
+            "prompt": "?",
+            "completion": text,
+            "answer": "2",
+            "meta": '{"style": "gsm8k"}',
+            "n_tokens": 3,
+            "truncated": False,
+        }
+        for i, text in enumerate(texts)
+    ]
+    metrics = write_folder(str(tmp_path / "e"), rows, {"model": "m", "temperature": 0.0, "seed": 0, "max_tokens": 9})
+    assert metrics["accuracy"]["value"] == 2 / 3 and metrics["accuracy_strict"] == 1 / 3
+    said = command("-m", "rewards", "audit", tmp_path / "e" / "completions.parquet").stdout
+    assert "p1: '2' for '2': lenient correct, strict unparseable" in said and "1 of 3 completions" in said

@@ -1,0 +1,93 @@
+"""The pool of workers: in order, in time, confined, and gone when its parent is."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from rewards.pool import Pool, shared
+
+SLOW = (r"\int_0^1 x^{x^{x^{x^{x}}}}\,dx", r"\int_0^2 \sin(x^{x^{x}})\,dx")  # sympy tries, and tries
+QUICK = (r"\int_0^1 x\,dx", r"\frac{1}{2}")
+
+
+@pytest.fixture(scope="module")
+def pool():
+    return shared()
+
+
+def test_outcomes_come_in_order(pool):
+    assert pool.judge([QUICK, (QUICK[0], "2"), QUICK]) == ["correct", "wrong", "correct"]
+
+
+def test_an_item_over_its_deadline_is_a_timeout_and_the_others_are_unharmed():
+    impatient = Pool(deadline=0.5)
+    impatient.judge([QUICK])  # the workers start outside of the clock
+    began = time.monotonic()
+    outcomes = impatient.judge([("(10^8)!", "1"), QUICK, ("9^{9^{9^{9}}}", "1"), QUICK])
+    assert outcomes == ["timeout", "correct", "timeout", "correct"]
+    assert time.monotonic() - began < 60
+    impatient.close()
+
+
+def test_the_pool_answers_any_thread(pool):
+    outcomes = []
+    threads = [threading.Thread(target=lambda: outcomes.append(pool.judge([QUICK] * 3))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outcomes == [["correct"] * 3] * 4
+
+
+def children_of(pid: int) -> list[int]:
+    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False).stdout
+    return [int(child) for child in listed.split()]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("pair", [QUICK, ("(10^8)!", "1")])
+def test_no_worker_outlives_a_parent_that_is_killed_idle_or_at_work(pair):
+    code = f"import threading; from rewards.pool import Pool; pool = Pool(2.0); pool.judge([{QUICK!r}])\n"
+    code += f"print('ready', flush=True); pool.judge([{pair!r}]); threading.Event().wait()"
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout.readline() == "ready\n"
+    workers = children_of(parent.pid)
+    assert workers
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    deadline = time.monotonic() + 10
+    while any(map(is_alive, workers)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(map(is_alive, workers))
+
+
+def test_a_confined_worker_writes_no_file_and_reaches_no_network(tmp_path):
+    code = (
+        "import socket, sys; from rewards.worker import confine; confine()\n"
+        f"file = open({str(tmp_path / 'f')!r}, 'w')\n"
+        "try:\n    file.write('x' * 10**6); file.flush()\nexcept OSError: print('no file')\n"
+        "try:\n    socket.create_connection(('127.0.0.1', int(sys.argv[1])), 1)\nexcept OSError: print('no network')\n"
+        "try:\n    bytearray(3 * 2**30)\nexcept MemoryError: print('no memory')\n"
+    )
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        line = ["unshare", "--user", "--net", "true"]
+        allowed = subprocess.run(line, capture_output=True, check=False).returncode == 0
+        done = subprocess.run([sys.executable, "-c", code, port], capture_output=True, text=True, check=False)
+    said = done.stdout.split("\n")
+    assert "no memory" in said and ("no file" in said or done.returncode == -signal.SIGXFSZ)
+    assert "no network" in said or not allowed
