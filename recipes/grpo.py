@@ -115,12 +115,12 @@ def main(recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig) 
     from transformers import AutoConfig, AutoModelForCausalLM
 
     path = model_args.model_name_or_path
-    tokenizer = models.load_tokenizer(path)
     rows = read_rows(recipe.mixture, "train")
+    check_golds(recipe.rewards, rows)
+    tokenizer = models.load_tokenizer(path)
     need = check_lengths(rows, tokenizer, args, context_length(AutoConfig.from_pretrained(path)))
     # left open, vLLM would reserve for the model's whole context: 131,072 tokens for Llama 3
     args.vllm_max_model_length = args.vllm_max_model_length or need
-    check_golds(recipe.rewards, rows)
     if recipe.check_only:
         return
     config.save_config(args.output_dir, recipe, args, model_args)

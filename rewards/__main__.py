@@ -62,9 +62,7 @@ def explain_one(args: argparse.Namespace) -> None:
     from rewards.scorer import score
 
     extracted, own_mark = extract(args.completion, args.style)
-    print(
-        f"extracted  {extracted!r} ({'by the style own mark' if own_mark else 'leniently' if extracted else 'no answer found'})"
-    )
+    print(f"extracted  {extracted!r} ({'by its own mark' if own_mark else 'leniently' if extracted else 'no answer found'})")
     for name, text in (("answer", extracted), ("gold", args.gold)):
         try:
             print(f"{name:<10} {read(text).kind if text else 'nothing'}")
@@ -91,7 +89,8 @@ def audit_file(args: argparse.Namespace) -> None:
     pool = Pool(args.deadline)
     verdicts = score([Item(r["completion"], r["answer"], json.loads(r["meta"]), r["truncated"]) for r in rows], pool)
     asked = [i for i, v in enumerate(verdicts) if v.extracted is not None and "long" not in json.loads(rows[i]["meta"])]
-    theirs = dict(zip(asked, pool.judge([(verdicts[i].extracted, rows[i]["answer"]) for i in asked]), strict=True))
+    judged = pool.judge([(verdicts[i].extracted, rows[i]["answer"]) for i in asked])
+    theirs = {i: outcome for i, (outcome, _) in zip(asked, judged, strict=True)}
     differ = 0
     for i, (row, verdict) in enumerate(zip(rows, verdicts, strict=True)):
         outcomes = {"lenient": verdict.outcome, "strict": verdict.strict_outcome, "math-verify": theirs.get(i, verdict.outcome)}

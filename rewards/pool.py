@@ -14,6 +14,7 @@ import select
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,16 +33,17 @@ class Worker:
         self.process = subprocess.Popen(line, cwd=Path(__file__).parents[1], env=environment, **pipes)
         self.ready = False
 
-    def judge(self, predicted: str, gold: str, deadline: float) -> str:
-        """The outcome, `timeout` when it did not come in time; then the worker is of no more use."""
+    def judge(self, predicted: str, gold: str, deadline: float) -> tuple[str, float]:
+        """The outcome and its milliseconds; `timeout` when it did not come in time, and then the worker is of no more use."""
         try:
             if not self.ready:
                 self.ready = self._reply(_START) == "ready"
+            began = time.perf_counter()
             self.process.stdin.write(json.dumps([predicted, gold, deadline]).encode() + b"\n")
             self.process.stdin.flush()
-            return self._reply(deadline) or "timeout"
+            return self._reply(deadline) or "timeout", 1000 * (time.perf_counter() - began)
         except BrokenPipeError:
-            return "error"
+            return "error", 0.0
 
     def _reply(self, seconds: float) -> str:
         """The next line, or an empty one when the worker ended or the time did."""
@@ -66,18 +68,18 @@ class Pool:
             self.idle.put(None)  # a place for a worker that is not started yet
         atexit.register(self.close)
 
-    def judge(self, pairs: Sequence[tuple[str, str]]) -> list[str]:
-        """The outcome of each (predicted, gold), in order: correct, wrong, timeout or error."""
+    def judge(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, float]]:
+        """The outcome of each (predicted, gold), in order: correct, wrong, timeout or error; and its milliseconds."""
         return list(self.threads.map(self._judge_one, pairs))
 
-    def _judge_one(self, pair: tuple[str, str]) -> str:
+    def _judge_one(self, pair: tuple[str, str]) -> tuple[str, float]:
         worker = self.idle.get() or Worker()
-        outcome = worker.judge(*pair, self.deadline)
+        outcome, ms = worker.judge(*pair, self.deadline)
         if worker.process.poll() is not None or outcome == "timeout":
             worker.stop()
             worker = None
         self.idle.put(worker)
-        return outcome
+        return outcome, ms
 
     def close(self) -> None:
         """Stops the workers."""

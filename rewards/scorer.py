@@ -23,7 +23,7 @@ class Verdict:
         form: `short` (the answer alone), `long` (steps before it) or `other` (neither; only where the task tells them apart).
         chain: whether the text is the whole long form, letter for letter, or, in GSM8K's style, calculates and is right all the
             way to a right answer; None where the task has no chain that can be checked.
-        ms: milliseconds that the verdict took.
+        ms: milliseconds that the verdict took, waiting for a worker not counted.
     """
 
     outcome: str
@@ -63,11 +63,9 @@ def score(items: Sequence[Item], verifiers: pool.Pool | None = None) -> list[Ver
         ms = 1000 * (time.perf_counter() - began)
         verdicts.append(Verdict(outcome, strict, extracted, find_form(item.text, item.meta), None, ms))
     if open_places:
-        began = time.perf_counter()
         pairs = [(verdicts[place].extracted, items[place].answer) for place in open_places]
-        outcomes = (verifiers or pool.shared()).judge(pairs)
-        ms = 1000 * (time.perf_counter() - began) / len(open_places)
-        for place, outcome in zip(open_places, outcomes, strict=True):
+        judged = (verifiers or pool.shared()).judge(pairs)
+        for place, (outcome, ms) in zip(open_places, judged, strict=True):
             verdict = verdicts[place]
             strict = outcome if verdict.strict_outcome is None else verdict.strict_outcome
             verdicts[place] = replace(verdict, outcome=outcome, strict_outcome=strict, ms=verdict.ms + ms)

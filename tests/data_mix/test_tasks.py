@@ -6,16 +6,15 @@ import numpy as np
 import pytest
 
 from data_mix.errors import InputError
+from data_mix.folder import text_of
 from data_mix.tasks import gsm_symbolic, multiplication, parity
 from data_mix.tasks.math import last_boxed, split_steps
-from rewards.scorer import score
+from rewards.scorer import Item, score
 from tests.data_mix.helpers import rows_of
 
 
 def verdicts(rows):
-    for row in rows:
-        text = row["completion"] if isinstance(row["completion"], str) else row["completion"][0]["content"]
-        yield score(text, row["answer"], json.loads(row["meta"]), False)
+    return score([Item(text_of(row["completion"]), row["answer"], json.loads(row["meta"])) for row in rows])
 
 
 def all_correct(rows):
@@ -34,7 +33,7 @@ def test_all_of_gsm8k_and_math_is_right_for_the_verifier_in_both_forms(data, p_c
 @pytest.mark.parametrize("form", ["short", "long", "partial-2"])
 def test_synthetic_problems_are_right_and_their_form_is_recognised(source, form):
     train, _ = rows_of({"forms": {form: 1}, "n_train": 100, "n_test": 5, "sources": [source]})
-    seen = list(verdicts(train))
+    seen = verdicts(train)
     assert {verdict.outcome for verdict in seen} == {"correct"}
     assert {verdict.form for verdict in seen} == {form if form in ("short", "long") else "other"}
     assert {verdict.chain for verdict in seen} == {form == "long"}

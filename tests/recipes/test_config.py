@@ -23,12 +23,20 @@ def mixture(tmp_path_factory):
     raw = {"p_cot": 0.5, "n_train": 64, "n_test": 16, "sources": [{"task": "parity", "d": 8}]}
     build(parse_config(raw), str(folder))
     build(parse_config({**raw, "prompt_format": "chat"}), str(folder.parent / "chat"))
+    for split in ("train", "test"):
+        lines = [
+            {"question": f"{split} {i}?", "solution": f"So {i}.", "answer": "x" * 500 if i == 3 else f"{i}"} for i in range(4)
+        ]
+        (folder.parent / f"{split}.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    mine = {"task": "records", "name": "mine", "path": str(folder.parent), "solution": "solution", "answer": "answer"}
+    words = {"answer_style": "boxed", "prompt_format": "plain", "n_train": 4, "n_test": 1, "sources": [mine]}
+    build(parse_config({**raw, **words}), str(folder.parent / "words"))
     return folder
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    """A parity model of 8 positions: too few for prompt and completion."""
+    """A parity model of 8 positions: too few for its prompts and completions."""
     from transformers import AutoModelForCausalLM
 
     folder = tmp_path_factory.mktemp("model")
@@ -62,6 +70,7 @@ def wrong_inputs(mixture, checkpoint, tmp_path):
     used.mkdir()
     (used / "model.safetensors").write_text("precious")
     chat_mixture = mixture.parent / "chat"
+    words = ["--mixture", mixture.parent / "words"]
     here, new = ["--mixture", mixture], ["--output_dir", tmp_path / "new"]
     start = ["--model_name_or_path", checkpoint]
     return {
@@ -73,6 +82,8 @@ def wrong_inputs(mixture, checkpoint, tmp_path):
         "groups": (GRPO, [*here, *new, *start, "--per_device_train_batch_size", 30, "--num_generations", 8], "divisible"),
         "context": (GRPO, [*here, *new, *start], "more than the context of 8"),
         "reward": (GRPO, [*here, *new, *start, "--rewards", "answr"], "did you mean 'answer'?"),
+        "chain": (GRPO, [*words, *new, *start, "--rewards", "chain"], "chain needs problems whose chain can be checked"),
+        "unreadable gold": (GRPO, [*words, *new, *start], "1 gold answers cannot be read by the verifier: mine/"),
         "output folder in use": (SFT, [*here, "--output_dir", used], "holds another run"),
         "rows over max_length": (SFT, [*here, *new, "--max_length", 12], "raise max_length"),
         "grouped forms": (SFT, [*here, *new, "--train_sampling_strategy", "group_by_length"], "biases p_long"),
@@ -93,6 +104,8 @@ KINDS = [
     "groups",
     "context",
     "reward",
+    "chain",
+    "unreadable gold",
     "output folder in use",
     "rows over max_length",
     "grouped forms",

@@ -11,7 +11,7 @@ from tests.rewards.cases import DIFFERENT, SAME, pairs
 
 def equal(a, b):
     """Whether the outcome is correct, from the pool where it takes one."""
-    return (settle(a, b) or shared().judge([(a, b)])[0]) == "correct"
+    return (settle(a, b) or shared().judge([(a, b)])[0][0]) == "correct"
 
 
 def test_there_are_enough_cases_and_more_that_differ():

@@ -11,9 +11,10 @@ from tests.rewards.cases import DIFFERENT, SAME, pairs
 ITEMS = [Item(f"\\boxed{{{a}}}", b, {"style": "boxed"}) for a, b in [*pairs(SAME), *pairs(DIFFERENT)]]
 JUDGE = """
 import json, os
+from accelerate import PartialState
 from tests.rewards.test_everywhere import outcomes
-path = os.environ["OUT"] + os.environ.get("RANK", "0")
-open(path, "w").write(json.dumps(outcomes()))
+rank = PartialState(cpu=True).process_index
+open(os.environ["OUT"] + str(rank), "w").write(json.dumps(outcomes()))
 """
 
 
@@ -40,7 +41,7 @@ def test_two_ranks_say_it_too_while_the_machine_is_busy(tmp_path, command):
     script.write_text(JUDGE)
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3)]
     try:
-        launch = ("-m", "accelerate.commands.launch", "--num_processes", 2, "--use_cpu", "--mixed_precision", "no", script)
+        launch = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", 2, "--mixed_precision", "no", script)
         command(*launch, OUT=str(tmp_path / "rank"), PYTHONPATH=".")
     finally:
         for process in busy:
@@ -62,7 +63,8 @@ def test_math_verify_never_gets_to_evaluate_an_answer():
         "        try: ask_math_verify(*(side.replace('MARK', MARK) for side in pair))\n"
         "        except Exception: pass\n"
         "import os, re\n"
-        "print([code for code in seen if not re.fullmatch(r'[-+*/(). 0-9]*|(Integer|Float|Rational).*', code)], os.path.exists(MARK))"
+        "plain = r'[-+*/(). 0-9]*|(Integer|Float|Rational).*'\n"
+        "print([code for code in seen if not re.fullmatch(plain, code)], os.path.exists(MARK))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.strip() == "[] False"
