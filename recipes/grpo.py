@@ -1,4 +1,4 @@
-"""GRPO: reinforcement learning from verifiable rewards on a mixture's problems, through TRL's GRPOTrainer and vLLM.
+"""Reinforcement learning from verifiable rewards on a mixture's problems, through TRL's GRPOTrainer and vLLM.
 
     accelerate launch recipes/grpo.py                                         # the embedded default: parity
     accelerate launch recipes/grpo.py --config recipes/gsm8k/smollm2-135m-cpu/grpo.yaml --output_dir runs/gsm8k/grpo
@@ -20,7 +20,7 @@ from data_mix.errors import InputError, nearest  # noqa: E402
 from data_mix.folder import check_folder, read_rows  # noqa: E402
 from eval.generate import context_length, encode_prompts  # noqa: E402
 from eval.run import check_model_path  # noqa: E402
-from recipes.training import config, cpu, models, tracking  # noqa: E402
+from recipes.training import algorithms, config, cpu, models, tracking  # noqa: E402
 from recipes.training.run import train_and_save  # noqa: E402
 from rewards import functions  # noqa: E402
 from rewards.equality import readable  # noqa: E402
@@ -31,6 +31,12 @@ class GRPORecipe:
     """What the recipe needs beside TRL's GRPOConfig and ModelConfig."""
 
     mixture: str = field(metadata={"help": "mixture folder; its train problems are prompts, its forms play no part"})
+    algorithm: str = field(
+        default="dr_grpo", metadata={"help": "see recipes/training/algorithms.py; sets TRL's loss_type and such"}
+    )
+    baseline: str | None = field(
+        default=None, metadata={"help": "group, leave_one_out or batch; the algorithm's own if not given"}
+    )
     rewards: list[str] = field(
         default_factory=lambda: ["answer"], metadata={"help": "see rewards/functions.py, and reward_weights"}
     )
@@ -42,8 +48,8 @@ class GRPORecipe:
     check_only: bool = field(default=False, metadata={"help": "stop after the checks, before a model is loaded"})
 
 
-def check(recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig) -> None:
-    """What can be known to be wrong before anything is loaded."""
+def check(recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig) -> algorithms.Algorithm:
+    """What can be known to be wrong before anything is loaded; returns the algorithm."""
     for name in recipe.rewards:
         if name not in functions.NAMES:
             known = ", ".join(functions.NAMES)
@@ -62,6 +68,13 @@ def check(recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig)
     check_model_path(path, "model_name_or_path", made_by)
     check_folder(recipe.mixture)
     config.check_output_dir(args.output_dir)
+    algorithm = algorithms.choose(recipe.algorithm, recipe.baseline, args)
+    if algorithm.resamples and args.per_device_train_batch_size * args.steps_per_generation % args.num_generations:
+        raise InputError(
+            f"algorithm {recipe.algorithm} replaces whole groups: per_device_train_batch_size x steps_per_generation "
+            f"({args.per_device_train_batch_size} x {args.steps_per_generation}) must be a multiple of {args.num_generations}"
+        )
+    return algorithm
 
 
 def check_lengths(rows: list[dict], tokenizer, args: trl.GRPOConfig, context: int) -> int:
@@ -82,9 +95,9 @@ def check_lengths(rows: list[dict], tokenizer, args: trl.GRPOConfig, context: in
 
 def check_golds(rewards: list[str], rows: list[dict]) -> None:
     """Raises InputError for rewards that a problem's gold answer or chain cannot decide: they would be silent zeros."""
-    if "chain" in rewards and not all(functions.has_chain(row["meta"]) for row in rows):
+    if {"chain", "valid"} & set(rewards) and not all(functions.has_chain(row["meta"]) for row in rows):
         raise InputError(
-            "rewards: chain needs problems whose chain can be checked (synthetic ones, or the gsm8k style); use answer"
+            "rewards: chain and valid need problems whose chain can be checked (synthetic ones, or the gsm8k style); use answer"
         )
     unreadable = [row["problem_id"] for row in rows if not readable(row["answer"])]
     if unreadable:
@@ -110,7 +123,7 @@ class OutOfStep(tracking.TrainerCallback):
 
 def main(recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig) -> None:
     """Trains and saves; see the module docstring."""
-    check(recipe, args, model_args)
+    algorithm = check(recipe, args, model_args)
     from datasets import Dataset
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -132,7 +145,8 @@ def main(recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig) 
     models.set_end_tokens(model, tokenizer)
     cpu.prepare_colocate(args.seed, "bfloat16" if args.bf16 else "float16" if args.fp16 else model_args.dtype)
     columns = ("prompt", "answer", "problem_id", "source")
-    trainer = trl.GRPOTrainer(
+    trainer = algorithms.PolicyTrainer(
+        algorithm=algorithm,
         model=model,
         args=args,
         reward_funcs=functions.make_reward_functions(recipe.rewards, models.end_ids(tokenizer), args.max_completion_length),

@@ -3,6 +3,8 @@
 answer       1 when the final answer is right
 chain        1 when the whole long form is right (synthetic tasks), or when the final answer and every calculation on
              the way are, and there is one (GSM8K's style)
+valid        1 when the completion is right as a whole in one of the two forms: `chain`, or the right answer alone. It is the
+             chain-of-thought reward of arXiv 2510.11495
 format       1 when an answer stands where the mixture's style wants it
 cosine       right: 1 to 0.5 with growing length, wrong: -1 to -0.5 (arXiv 2502.03373, C.1), lengths in tokens
 overlong     0 down to -1 over the last fifth of the token limit (arXiv 2503.14476, eq. 13), TRL's
@@ -16,7 +18,7 @@ from collections.abc import Callable, Collection
 from rewards.accounting import account
 from rewards.scorer import Item, Verdict, score
 
-NAMES = ("answer", "chain", "format", "cosine", "overlong", "repetition")
+NAMES = ("answer", "chain", "valid", "format", "cosine", "overlong", "repetition")
 
 
 def text_of(completion: str | list[dict]) -> str:
@@ -100,6 +102,7 @@ def _earnings(name: str, max_length: int) -> Callable[[list[Verdict], list[list[
     earned = {
         "answer": lambda v: v.outcome == "correct",
         "chain": lambda v: v.chain,
+        "valid": lambda v: v.chain or (v.form == "short" and v.outcome == "correct"),
         "format": lambda v: v.strict_outcome != "unparseable",
     }[name]
     return lambda verdicts, ids: [float(bool(earned(v))) for v in verdicts]

@@ -82,7 +82,7 @@ def wrong_inputs(mixture, checkpoint, tmp_path):
         "groups": (GRPO, [*here, *new, *start, "--per_device_train_batch_size", 30, "--num_generations", 8], "divisible"),
         "context": (GRPO, [*here, *new, *start], "more than the context of 8"),
         "reward": (GRPO, [*here, *new, *start, "--rewards", "answr"], "did you mean 'answer'?"),
-        "chain": (GRPO, [*words, *new, *start, "--rewards", "chain"], "chain needs problems whose chain can be checked"),
+        "chain": (GRPO, [*words, *new, *start, "--rewards", "chain"], "need problems whose chain can be checked"),
         "unreadable gold": (GRPO, [*words, *new, *start], "1 gold answers cannot be read by the verifier: mine/"),
         "output folder in use": (SFT, [*here, "--output_dir", used], "holds another run"),
         "rows over max_length": (SFT, [*here, *new, "--max_length", 12], "raise max_length"),

@@ -24,10 +24,11 @@ def call(function, texts, ids, **logs):
 
 def test_answer_is_end_to_end_and_chain_wants_the_whole_long_form():
     texts, ids = ["1001", "1111", "1", "0"], [[3, 2, 2, 3, END], [3, 3, 3, 3, END], [3, END], [2, END]]
-    answer, chain = make_reward_functions(["answer", "chain"], [END], 8)
+    answer, chain, valid = make_reward_functions(["answer", "chain", "valid"], [END], 8)
     rewards, metrics, extra = call(answer, texts, ids)
     assert rewards == [1, 1, 1, 0]
     assert call(chain, texts, ids)[0] == [1, 0, 0, 0]
+    assert call(valid, texts, ids)[0] == [1, 0, 1, 0]
     assert metrics["p_long"] == 0.5 and metrics["length/mean"] == 2.5 and metrics["truncated"] == 0
     assert extra["outcome"] == ["correct", "correct", "correct", "wrong"] and extra["gold"] == ["1"] * 4
 
