@@ -7,6 +7,7 @@ Starts from a checkpoint that recipes/sft.py wrote. Rollouts come from vLLM, in 
 and GPU) or from `trl vllm-serve` (`server`, GPUs); rewards from the verifier that evaluation uses.
 """
 
+import functools
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,14 +17,12 @@ machine.prepare()
 
 import trl  # noqa: E402
 
-from data_mix.errors import InputError, nearest  # noqa: E402
-from data_mix.folder import check_folder, read_rows  # noqa: E402
-from eval.generate import context_length, encode_prompts  # noqa: E402
-from eval.run import check_model_path  # noqa: E402
-from recipes.training import algorithms, config, cpu, models, tracking  # noqa: E402
+from data_mix.errors import InputError  # noqa: E402
+from data_mix.folder import read_rows  # noqa: E402
+from eval.generate import context_length  # noqa: E402
+from recipes.training import algorithms, checks, config, cpu, models, tracking  # noqa: E402
 from recipes.training.run import train_and_save  # noqa: E402
-from rewards import functions  # noqa: E402
-from rewards.equality import readable  # noqa: E402
+from rewards.functions import dump_meta, make_reward_functions  # noqa: E402
 
 
 @dataclass
@@ -50,23 +49,12 @@ class GRPORecipe:
 
 def check(recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig) -> algorithms.Algorithm:
     """What can be known to be wrong before anything is loaded; returns the algorithm."""
-    for name in recipe.rewards:
-        if name not in functions.NAMES:
-            known = ", ".join(functions.NAMES)
-            raise InputError(f"rewards: '{name}' is unknown; there are {known}{nearest(name, functions.NAMES)}")
-    if not recipe.rewards:
-        raise InputError("rewards: name at least one")
     if args.reward_weights and len(args.reward_weights) != len(recipe.rewards):
         given = f"{len(args.reward_weights)} numbers for {len(recipe.rewards)} rewards"
         raise InputError(f"reward_weights has {given}; give one each")
     if not args.use_vllm:
         raise InputError("use_vllm is false; rollouts come from vLLM, set it to true")
-    if model_args.model_name_or_path is None:
-        raise InputError("model_name_or_path is missing; give the SFT checkpoint to start from")
-    path = model_args.model_name_or_path
-    made_by = f"`accelerate launch recipes/sft.py --output_dir {path}` makes the default's; another needs its --config"
-    check_model_path(path, "model_name_or_path", made_by)
-    check_folder(recipe.mixture)
+    checks.check_start(recipe, model_args)
     config.check_output_dir(args.output_dir)
     algorithm = algorithms.choose(recipe.algorithm, recipe.baseline, args)
     if algorithm.resamples and args.per_device_train_batch_size * args.steps_per_generation % args.num_generations:
@@ -75,34 +63,6 @@ def check(recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig)
             f"({args.per_device_train_batch_size} x {args.steps_per_generation}) must be a multiple of {args.num_generations}"
         )
     return algorithm
-
-
-def check_lengths(rows: list[dict], tokenizer, args: trl.GRPOConfig, context: int) -> int:
-    """The tokens that the longest prompt and `max_completion_length` take together.
-
-    Raises:
-        InputError: when that is more than the model's, or the engine's, context.
-    """
-    longest = max(len(ids) for ids in encode_prompts(tokenizer, [row["prompt"] for row in rows]))
-    need, have = longest + args.max_completion_length, min(context, args.vllm_max_model_length or context)
-    if need > have:
-        raise InputError(
-            f"longest prompt ({longest} tokens) + max_completion_length ({args.max_completion_length}) is {need}, more than "
-            f"the context of {have} (vllm_max_model_length, the model's own {context}); shorten one or raise the other"
-        )
-    return need
-
-
-def check_golds(rewards: list[str], rows: list[dict]) -> None:
-    """Raises InputError for rewards that a problem's gold answer or chain cannot decide: they would be silent zeros."""
-    if {"chain", "valid"} & set(rewards) and not all(functions.has_chain(row["meta"]) for row in rows):
-        raise InputError(
-            "rewards: chain and valid need problems whose chain can be checked (synthetic ones, or the gsm8k style); use answer"
-        )
-    unreadable = [row["problem_id"] for row in rows if not readable(row["answer"])]
-    if unreadable:
-        first = ", ".join(unreadable[:5])
-        raise InputError(f"{len(unreadable)} gold answers cannot be read by the verifier: {first}; mend or drop these problems")
 
 
 class OutOfStep(tracking.TrainerCallback):
@@ -129,9 +89,9 @@ def main(recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig) 
 
     path = model_args.model_name_or_path
     rows = read_rows(recipe.mixture, "train")
-    check_golds(recipe.rewards, rows)
+    checks.check_golds(recipe.rewards, rows)
     tokenizer = models.load_tokenizer(path)
-    need = check_lengths(rows, tokenizer, args, context_length(AutoConfig.from_pretrained(path)))
+    need = checks.check_lengths(rows, tokenizer, args, context_length(AutoConfig.from_pretrained(path)))
     # left open, vLLM would reserve for the model's whole context: 131,072 tokens for Llama 3
     args.vllm_max_model_length = args.vllm_max_model_length or need
     if recipe.check_only:
@@ -149,13 +109,14 @@ def main(recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig) 
         algorithm=algorithm,
         model=model,
         args=args,
-        reward_funcs=functions.make_reward_functions(recipe.rewards, models.end_ids(tokenizer), args.max_completion_length),
-        train_dataset=Dataset.from_list([{k: r[k] for k in columns} | {"meta": functions.dump_meta(r)} for r in rows]),
+        reward_funcs=make_reward_functions(recipe.rewards, models.end_ids(tokenizer), args.max_completion_length),
+        train_dataset=Dataset.from_list([{k: r[k] for k in columns} | {"meta": dump_meta(r)} for r in rows]),
         processing_class=tokenizer,
         peft_config=trl.get_peft_config(model_args),
         callbacks=[tracking.JsonlLog(args.output_dir), OutOfStep(recipe.max_logp_difference)],
     )
-    sampler = tracking.RolloutSampler(trainer, tokenizer)
+    sync = functools.partial(tracking.sync_once_a_step, trainer)
+    sampler = tracking.RolloutSampler(trainer.vllm_generation, tokenizer, sync)
     train_and_save(trainer, sampler, recipe)
     if trainer.accelerator.is_main_process:
         print(f"{args.output_dir}: saved; next `python -m eval run --model {args.output_dir} --mixture {recipe.mixture} ...`")

@@ -18,7 +18,14 @@ from collections.abc import Callable, Collection
 from rewards.accounting import account
 from rewards.scorer import Item, Verdict, score
 
-NAMES = ("answer", "chain", "valid", "format", "cosine", "overlong", "repetition")
+# What a verdict alone decides.
+VERIFIED = {
+    "answer": lambda v: v.outcome == "correct",
+    "chain": lambda v: bool(v.chain),
+    "valid": lambda v: bool(v.chain) or (v.form == "short" and v.outcome == "correct"),
+    "format": lambda v: v.strict_outcome != "unparseable",
+}
+NAMES = (*VERIFIED, "cosine", "overlong", "repetition")
 
 
 def text_of(completion: str | list[dict]) -> str:
@@ -99,10 +106,5 @@ def _earnings(name: str, max_length: int) -> Callable[[list[Verdict], list[list[
         return lambda verdicts, ids: [
             cosine_scaled(v.outcome == "correct", len(tokens), max_length) for v, tokens in zip(verdicts, ids, strict=True)
         ]
-    earned = {
-        "answer": lambda v: v.outcome == "correct",
-        "chain": lambda v: v.chain,
-        "valid": lambda v: v.chain or (v.form == "short" and v.outcome == "correct"),
-        "format": lambda v: v.strict_outcome != "unparseable",
-    }[name]
-    return lambda verdicts, ids: [float(bool(earned(v))) for v in verdicts]
+    earned = VERIFIED[name]
+    return lambda verdicts, ids: [float(earned(v)) for v in verdicts]

@@ -83,8 +83,13 @@ def check_output_dir(output_dir: str) -> None:
         raise InputError(f"output_dir {output_dir} holds another run already; give another --output_dir, or remove it first")
 
 
-def save_config(output_dir: str, *parts: Any) -> None:
-    """Writes every field of the run's config to `recipe.json`, so that a run folder says how it was made."""
+def dump(*parts: Any) -> str:
+    """Every field of the run's config as JSON."""
     fields = {k: v for part in parts for k, v in dataclasses.asdict(part).items() if not k.endswith("_token")}
+    return json.dumps(fields, indent=2, default=str)
+
+
+def save_config(output_dir: str, *parts: Any) -> None:
+    """Writes the run's config to `recipe.json`, so that a run folder says how it was made."""
     Path(output_dir).mkdir(parents=True, exist_ok=True)
-    (Path(output_dir) / "recipe.json").write_text(json.dumps(fields, indent=2, default=str) + "\n", encoding="utf-8")
+    (Path(output_dir) / "recipe.json").write_text(dump(*parts) + "\n", encoding="utf-8")

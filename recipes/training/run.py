@@ -1,15 +1,20 @@
 """The run itself, once a recipe has made its trainer: track, train, merge, save."""
 
 from data_mix.folder import read_rows
-from recipes.training.tracking import HeldOut, Sampler
+from recipes.training.tracking import HeldOut, Sampler, Slice
 
 
 def train_and_save(trainer, sampler: Sampler, recipe) -> None:
-    """Trains with the recipe's held-out problems tracked, and saves one plain checkpoint: an adapter is merged into it."""
+    """Trains with the recipe's held-out problems tracked, and saves one plain checkpoint."""
     rows = read_rows(recipe.mixture, "test")[: recipe.heldout_problems]
-    trainer.add_callback(HeldOut(trainer, sampler, rows, recipe.heldout_every))
+    trainer.add_callback(HeldOut(trainer, Slice(rows, trainer.processing_class, sampler), recipe.heldout_every))
     trainer.train()
+    merge_adapter(trainer)
+    trainer.save_model(trainer.args.output_dir)
+
+
+def merge_adapter(trainer) -> None:
+    """Makes the trainer's model a plain one: an adapter is merged into the weights."""
     model = trainer.accelerator.unwrap_model(trainer.model)
     if hasattr(model, "merge_and_unload"):
         trainer.model = model.merge_and_unload()
-    trainer.save_model(trainer.args.output_dir)

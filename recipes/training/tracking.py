@@ -3,16 +3,17 @@ held-out slice, greedy and sampled."""
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from accelerate import PartialState
 from accelerate.utils import gather_object
 from transformers import TrainerCallback
 
 from eval.generate import Completion, TransformersEngine, decode, encode_prompts
 from recipes.training.models import end_ids
 from rewards.accounting import account
-from rewards.scorer import Item, score
+from rewards.scorer import Item, Verdict, score
 
 # (prompt ids, temperature) -> one completion a prompt, from the weights as they are now
 Sampler = Callable[[list[list[int]], float], list[Completion]]
@@ -28,46 +29,74 @@ class JsonlLog(TrainerCallback):
     def on_log(self, args, state, control, logs=None, **_) -> None:
         """Called by the trainer with each log entry."""
         if state.is_world_process_zero:
-            entry = {"step": state.global_step, "seconds": round(time.monotonic() - self.began, 3), **logs}
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(entry) + "\n")
+            self.write(state.global_step, logs)
+
+    def forget_after(self, step: int) -> None:
+        """Drops entries of later steps, or of any when `step` is 0: a run that goes on from there writes them again."""
+        if self.path.is_file():
+            lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
+            self.path.write_text("".join(line for line in lines if 0 < step >= json.loads(line)["step"]), encoding="utf-8")
+
+    def write(self, step: int, figures: dict) -> None:
+        """Appends one entry."""
+        entry = {"step": step, "seconds": round(time.monotonic() - self.began, 3), **figures}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+
+def share(rows: list) -> list:
+    """This process's share of the rows."""
+    process = PartialState()
+    return rows[process.process_index :: process.num_processes]
+
+
+class Slice:
+    """Held-out problems, of which each process has its share, and the figures of a sampler on them."""
+
+    def __init__(self, rows: list[dict], tokenizer, sampler: Sampler) -> None:
+        """`rows` are mixture rows with parsed meta."""
+        self.rows = share(rows)
+        self.prompt_ids = encode_prompts(tokenizer, [row["prompt"] for row in self.rows])
+        self.sampler = sampler
+
+    def measure(self) -> dict[str, float]:
+        """`heldout/greedy/accuracy`, `heldout/sampled/p_long` and the like, over all processes' rows."""
+        figures = {}
+        for name, temperature in (("greedy", 0.0), ("sampled", 1.0)):
+            completions = self.sampler(self.prompt_ids, temperature)
+            verdicts = score(
+                [Item(c.text, r["answer"], r["meta"], c.truncated) for c, r in zip(completions, self.rows, strict=True)]
+            )
+            gathered = gather_object(list(zip(verdicts, completions, strict=True)))
+            for key, value in account_completions(*zip(*gathered, strict=True)).items():
+                figures[f"heldout/{name}/{key}"] = value
+        return figures
+
+
+def account_completions(verdicts: Sequence[Verdict], completions: Sequence[Completion]) -> dict[str, float]:
+    """rewards.accounting.account of scored completions."""
+    return account(verdicts, [c.n_tokens for c in completions], [c.truncated for c in completions])
 
 
 class HeldOut(TrainerCallback):
-    """Tracks held-out problems every N steps: `heldout/greedy/accuracy`, `heldout/sampled/p_long` and the like."""
+    """Logs a slice's figures before training, after every N-th step and after the last."""
 
-    def __init__(self, trainer, sampler: Sampler, rows: list[dict], every: int) -> None:
-        """`rows` are mixture rows with parsed meta; each process takes its share of them. `every` 0: before and after only."""
-        self.trainer, self.sampler, self.every = trainer, sampler, every
-        self.rows = rows[trainer.accelerator.process_index :: trainer.accelerator.num_processes]
-        self.prompt_ids = encode_prompts(trainer.processing_class, [row["prompt"] for row in self.rows])
+    def __init__(self, trainer, held_out: Slice, every: int) -> None:
+        """`every` 0: before and after only."""
+        self.trainer, self.held_out, self.every = trainer, held_out, every
 
     def on_train_begin(self, args, state, control, **_) -> None:
         """The figures before the first step (a resumed run has them already)."""
         if state.global_step == 0:
-            self.trainer.log(self.measure())
+            self.trainer.log(self.held_out.measure())
 
     def on_step_end(self, args, state, control, **_) -> None:
-        """The figures after every N-th step and the last; they join the trainer's own log entry of that step."""
+        """The figures join the trainer's own log entry of that step."""
         last = state.global_step == state.max_steps
         if last or (self.every and state.global_step % self.every == 0):
-            for name, value in self.measure().items():
+            for name, value in self.held_out.measure().items():
                 self.trainer._metrics["train"][name].append(value)
             control.should_log = True
-
-    def measure(self) -> dict[str, float]:
-        """Greedy and sampled figures over all processes' rows."""
-        figures = {}
-        for name, temperature in (("greedy", 0.0), ("sampled", 1.0)):
-            completions = self.sampler(self.prompt_ids, temperature)
-            pairs = zip(completions, self.rows, strict=True)
-            verdicts = score([Item(c.text, r["answer"], r["meta"], c.truncated) for c, r in pairs])
-            gathered = gather_object(list(zip(verdicts, completions, strict=True)))
-            all_verdicts, all_completions = zip(*gathered, strict=True)
-            lengths, truncated = zip(*((c.n_tokens, c.truncated) for c in all_completions), strict=True)
-            for key, value in account(all_verdicts, lengths, truncated).items():
-                figures[f"heldout/{name}/{key}"] = value
-        return figures
 
 
 class ModelSampler:
@@ -90,20 +119,25 @@ class ModelSampler:
 
 
 class RolloutSampler:
-    """A Sampler on GRPOTrainer's vLLM engine, colocated or served, with the trainer's current weights."""
+    """A Sampler on TRL's vLLM engine, colocated or served, with the weights that `sync` gives it."""
 
-    def __init__(self, trainer, tokenizer) -> None:
-        self.trainer, self.tokenizer = trainer, tokenizer
+    def __init__(self, generation, tokenizer, sync: Callable[[], None]) -> None:
+        self.generation, self.tokenizer, self.sync = generation, tokenizer, sync
 
     def __call__(self, prompt_ids: list[list[int]], temperature: float) -> list[Completion]:
         """One completion a prompt; the engine's own temperature is put back afterwards."""
-        engine, step = self.trainer.vllm_generation, self.trainer.state.global_step
-        if self.trainer._last_loaded_step != step:
-            engine.sync_weights()
-            self.trainer._last_loaded_step = step
-        trained_at, engine.temperature = engine.temperature, temperature
+        self.sync()
+        trained_at, self.generation.temperature = self.generation.temperature, temperature
         try:
-            _, ids, _, _ = engine.generate(prompt_ids, images=None, num_generations=1)
+            _, ids, _, _ = self.generation.generate(prompt_ids, images=None, num_generations=1)
         finally:
-            engine.temperature = trained_at
-        return [decode(self.tokenizer, sample, self.trainer.eos_token_ids) for sample in ids]
+            self.generation.temperature = trained_at
+        return [decode(self.tokenizer, sample, end_ids(self.tokenizer)) for sample in ids]
+
+
+def sync_once_a_step(trainer) -> None:
+    """Gives GRPOTrainer's engine the trainer's weights unless it has had this step's already."""
+    step = trainer.state.global_step
+    if trainer._last_loaded_step != step:
+        trainer.vllm_generation.sync_weights()
+        trainer._last_loaded_step = step

@@ -45,6 +45,7 @@ def test_a_folder_holds_the_columns_and_rescoring_changes_nothing(tmp_path, comm
             "form",
             "extracted",
             "outcome",
+            "strict_outcome",
         ]
     )
     assert [r["outcome"] for r in read] == ["correct", "correct", "wrong", "unparseable"] and info == INFO

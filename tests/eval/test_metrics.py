@@ -15,6 +15,7 @@ KEYS = {
     "seed",
     "model",
     "accuracy",
+    "accuracy_strict",
     "pass_at_k",
     "maj_at_k",
     "length",
@@ -30,6 +31,7 @@ def row(problem, outcome, form="long", n=3, extracted="1", truncated=False):
     return {
         "problem_id": problem,
         "outcome": outcome,
+        "strict_outcome": outcome,
         "form": form,
         "n_tokens": n,
         "extracted": extracted,

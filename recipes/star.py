@@ -1,0 +1,179 @@
+"""STaR: rounds of vLLM rollouts on a mixture's problems, of which the verified ones are trained on (arXiv 2203.14465).
+
+    accelerate launch recipes/star.py                                         # the embedded default: parity
+    accelerate launch recipes/star.py --config recipes/gsm_symbolic/smollm2-135m-cpu/star.yaml
+
+Starts from a checkpoint that recipes/sft.py wrote. A round draws completions of fresh problems from the model as it is,
+keeps those that earn every reward in `rewards`, and makes one pass of TRL's SFTTrainer over them. Rollouts are kept in
+`rollouts/`, and each round ends with a `checkpoint-N`: the same command goes on after the last complete one.
+"""
+
+import copy
+import dataclasses
+import json
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from eval import machine
+
+machine.prepare()
+
+import trl  # noqa: E402
+
+from data_mix.errors import InputError  # noqa: E402
+from data_mix.folder import read_rows  # noqa: E402
+from eval.generate import context_length, encode_prompts  # noqa: E402
+from recipes.training import checks, config, cpu, models, rounds, tracking  # noqa: E402
+from rewards import functions  # noqa: E402
+from rewards.scorer import Item, score  # noqa: E402
+
+SHOWN = ("kept", "p_long", "accuracy", "heldout/greedy/accuracy", "heldout/sampled/p_long")
+
+
+@dataclass
+class STaRRecipe:
+    """What the recipe needs beside TRL's SFTConfig and ModelConfig."""
+
+    mixture: str = field(metadata={"help": "mixture folder; its train problems are prompts, its forms play no part"})
+    rounds: int = field(default=8, metadata={"help": "rounds of rollouts and training"})
+    problems: int = field(default=1024, metadata={"help": "problems a round, drawn anew for each"})
+    num_generations: int = field(default=8, metadata={"help": "completions a problem"})
+    temperature: float = field(default=1.0, metadata={"help": "of the rollouts"})
+    rewards: list[str] = field(
+        default_factory=lambda: ["answer"],
+        metadata={"help": "what a kept completion earns, each of them: answer, chain, valid"},
+    )
+    max_completion_length: int = field(default=256, metadata={"help": "token limit of a completion"})
+    vllm_max_model_length: int | None = field(
+        default=None, metadata={"help": "prompt + completion; what is needed if not given"}
+    )
+    vllm_gpu_memory_utilization: float = field(default=0.3, metadata={"help": "the engine's share of a GPU's memory"})
+    heldout_problems: int = field(default=128, metadata={"help": "test problems that are tracked after each round"})
+    check_only: bool = field(default=False, metadata={"help": "stop after the checks, before a model is loaded"})
+
+
+def check(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -> None:
+    """What can be known to be wrong before anything is loaded."""
+    checks.check_start(recipe, model_args)
+    for name in recipe.rewards:
+        if name not in functions.VERIFIED:
+            raise InputError(f"rewards: {name} is not a verdict, so nothing can be kept by it; use answer, chain or valid")
+    for name in ("rounds", "problems", "num_generations", "temperature"):
+        if getattr(recipe, name) <= 0:
+            raise InputError(f"{name} is {getattr(recipe, name)}; it must be more than 0")
+    if args.max_steps > 0:
+        raise InputError(f"max_steps is {args.max_steps}; a round is one pass over what was kept, so leave it out")
+    rounds.check_output_dir(args.output_dir, recipe, args, model_args)
+
+
+def roll_out(recipe: STaRRecipe, rows: list[dict], tokenizer, sampler, seed: str) -> list[dict]:
+    """The round's completions, scored: this process's share of the problems, the completions of each one after another."""
+    chosen = random.Random(seed).choices(rows, k=recipe.problems)
+    mine = tracking.share([row for row in chosen for _ in range(recipe.num_generations)])
+    prompt_ids = encode_prompts(tokenizer, [row["prompt"] for row in mine])
+    completions = sampler(prompt_ids, recipe.temperature)
+    verdicts = score([Item(c.text, r["answer"], r["meta"], c.truncated) for c, r in zip(completions, mine, strict=True)])
+    return [
+        {
+            **{name: row[name] for name in ("problem_id", "source", "prompt", "answer")},
+            "completion": completion.text,
+            "n_tokens": completion.n_tokens,
+            "truncated": completion.truncated,
+            **dataclasses.asdict(verdict),
+            # a completion that the token limit cut is never a model of a good one
+            "kept": not completion.truncated and all(functions.VERIFIED[name](verdict) for name in recipe.rewards),
+        }
+        for row, completion, verdict in zip(mine, completions, verdicts, strict=True)
+    ]
+
+
+def as_example(rollout: dict) -> dict:
+    """A kept rollout as a row for SFT, in the format of its prompt."""
+    text, chat = rollout["completion"], not isinstance(rollout["prompt"], str)
+    return {"prompt": rollout["prompt"], "completion": [{"role": "assistant", "content": text}] if chat else text}
+
+
+def main(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -> None:
+    """Runs the rounds that are not done yet, and saves; see the module docstring."""
+    check(recipe, args, model_args)
+    from accelerate import Accelerator
+    from accelerate.utils import set_seed
+    from datasets import Dataset
+    from transformers import AutoConfig, AutoModelForCausalLM
+    from trl.generation.vllm_generation import VLLMGeneration
+
+    rows = read_rows(recipe.mixture, "train")
+    checks.check_golds(recipe.rewards, rows)
+    done, path = rounds.last_complete(args.output_dir, model_args.model_name_or_path)
+    tokenizer = models.load_tokenizer(path)
+    need = checks.check_lengths(rows, tokenizer, recipe, context_length(AutoConfig.from_pretrained(path)))
+    if recipe.check_only:
+        return
+    config.save_config(args.output_dir, recipe, args, model_args)
+    one_pass = copy.copy(args)
+    one_pass.num_train_epochs, one_pass.save_strategy, one_pass.logging_strategy, one_pass.report_to = 1, "no", "no", []
+
+    cpu.score_labels_only()
+    cpu.prepare_colocate(args.seed, "bfloat16" if args.bf16 else "float16" if args.fp16 else model_args.dtype)
+    model = AutoModelForCausalLM.from_pretrained(
+        path, dtype=model_args.dtype, attn_implementation=model_args.attn_implementation
+    )
+    models.set_end_tokens(model, tokenizer)
+    accelerator = Accelerator(log_with=args.report_to, project_dir=args.output_dir)
+    accelerator.init_trackers("star")
+    generation = VLLMGeneration(
+        model=model,
+        accelerator=accelerator,
+        processing_class=tokenizer,
+        gpu_memory_utilization=recipe.vllm_gpu_memory_utilization,
+        max_model_length=recipe.vllm_max_model_length or need,
+        max_num_seqs=512,
+        enable_sleep_mode=machine.has_gpu(),
+        max_completion_length=recipe.max_completion_length,
+    )
+    sampler = tracking.RolloutSampler(generation, tokenizer, generation.sync_weights)
+    held_out = tracking.Slice(read_rows(recipe.mixture, "test")[: recipe.heldout_problems], tokenizer, sampler)
+    log = tracking.JsonlLog(args.output_dir)
+    if accelerator.is_main_process:
+        log.forget_after(done)
+
+    def write(number: int, figures: dict) -> None:
+        accelerator.log(figures, step=number)
+        if accelerator.is_main_process:
+            log.write(number, figures)
+            shown = {name: round(figures[name], 4) for name in SHOWN if name in figures}
+            print(json.dumps({"round": number, **shown}), flush=True)
+
+    if done == 0:
+        write(0, held_out.measure())
+    for number in range(done + 1, recipe.rounds + 1):
+        set_seed(args.seed * 1000 + number, device_specific=True)  # also of the engine's draws: it samples in this process
+        rollouts = rounds.read_rollouts(args.output_dir, number)
+        if rollouts is None:
+            mine = roll_out(recipe, rows, tokenizer, sampler, f"{args.seed}/{number}")
+            rollouts = rounds.write_rollouts(args.output_dir, number, mine, accelerator)
+        kept = [as_example(rollout) for rollout in rollouts if rollout["kept"]]
+        figures = {**rounds.account_rollouts(rollouts), "kept": len(kept) / len(rollouts)}
+        if kept:
+            set_seed(args.seed * 1000 + number)
+            trainer = trl.SFTTrainer(
+                model=model,
+                args=one_pass,
+                train_dataset=Dataset.from_list(kept),
+                processing_class=tokenizer,
+                peft_config=trl.get_peft_config(model_args),
+            )
+            figures["loss"] = trainer.train().training_loss
+            model = generation.model = rounds.merged(trainer)
+        figures |= held_out.measure()
+        write(number, figures)
+        rounds.save_checkpoint(args.output_dir, number, model, tokenizer, accelerator, args.save_total_limit)
+    rounds.finish(args.output_dir, recipe.rounds, accelerator)
+    for tracker in accelerator.trackers:
+        tracker.finish()
+
+
+if __name__ == "__main__":
+    here = Path(__file__).parent
+    config.run_recipe(main, (STaRRecipe, trl.SFTConfig, trl.ModelConfig), str(here / "parity" / "star.yaml"))

@@ -1,0 +1,102 @@
+"""The folder of a STaR run: `rollouts/round-N.parquet` and a `checkpoint-N` a round, each there whole or not at all."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+from accelerate.utils import gather_object
+
+from data_mix.errors import InputError
+from data_mix.folder import is_taken
+from recipes.training import config
+from recipes.training.run import merge_adapter
+from rewards.accounting import account
+from rewards.scorer import Verdict
+
+
+def check_output_dir(output_dir: str, *parts) -> None:
+    """Raises InputError when the folder holds a finished run, or one of another config: only the same run goes on."""
+    folder = Path(output_dir)
+    if not is_taken(output_dir):
+        return
+    made_by = folder / "recipe.json"
+    if (folder / "model.safetensors").exists() or not made_by.is_file():
+        raise InputError(f"output_dir {output_dir} holds another run already; give another --output_dir, or remove it first")
+    before, now = json.loads(made_by.read_text(encoding="utf-8")), json.loads(config.dump(*parts))
+    changed = [name for name in now if before.get(name) != now[name] and name not in ("check_only", "output_dir")]
+    if changed:
+        was = f"{changed[0]} was {before.get(changed[0])!r} and is {now[changed[0]]!r}"
+        raise InputError(f"output_dir {output_dir} holds a run of another config ({was}); give another, or remove it first")
+
+
+def last_complete(output_dir: str, start: str) -> tuple[int, str]:
+    """The last round that is done and its checkpoint; 0 and `start` before the first."""
+    found = {int(re.sub(r"\D", "", path.name)): str(path) for path in Path(output_dir).glob("checkpoint-*")}
+    return max(found.items(), default=(0, start))
+
+
+def read_rollouts(output_dir: str, number: int) -> list[dict] | None:
+    """The rollouts of a round that was interrupted after them."""
+    import pyarrow.parquet as pq
+
+    path = _rollouts(output_dir, number)
+    return pq.read_table(path).to_pylist() if path.is_file() else None
+
+
+def write_rollouts(output_dir: str, number: int, mine: list[dict], accelerator) -> list[dict]:
+    """Writes the rollouts of all processes; returns them."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rollouts = gather_object(mine)
+    if accelerator.is_main_process:
+        path = _rollouts(output_dir, number)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_suffix(".part")
+        pq.write_table(pa.Table.from_pylist(rollouts), aside)
+        aside.rename(path)
+    accelerator.wait_for_everyone()
+    return rollouts
+
+
+def account_rollouts(rollouts: list[dict]) -> dict[str, float]:
+    """Accuracy and length of a round's rollouts, by form and outcome."""
+    verdicts = [Verdict(**{name: row[name] for name in Verdict.__dataclass_fields__}) for row in rollouts]
+    return account(verdicts, [row["n_tokens"] for row in rollouts], [row["truncated"] for row in rollouts])
+
+
+def merged(trainer):
+    """The trained model without what the trainer wrapped around it, for the next round's trainer."""
+    merge_adapter(trainer)
+    return trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+
+
+def save_checkpoint(output_dir: str, number: int, model, tokenizer, accelerator, limit: int | None) -> None:
+    """Writes `checkpoint-N` aside and renames it; removes all but the last `limit`."""
+    if accelerator.is_main_process:
+        folder = Path(output_dir)
+        aside = folder / f".checkpoint-{number}.part"
+        shutil.rmtree(aside, ignore_errors=True)
+        model.save_pretrained(aside)
+        tokenizer.save_pretrained(aside)
+        aside.rename(folder / f"checkpoint-{number}")
+        for old in range(1, number - limit + 1 if limit else 1):
+            shutil.rmtree(folder / f"checkpoint-{old}", ignore_errors=True)
+    accelerator.wait_for_everyone()
+
+
+def finish(output_dir: str, number: int, accelerator) -> None:
+    """Copies the last round's checkpoint to where every recipe leaves its model, the weights last."""
+    if not accelerator.is_main_process:
+        return
+    folder, last = Path(output_dir), Path(output_dir) / f"checkpoint-{number}"
+    for path in sorted(last.iterdir(), key=lambda path: path.suffix == ".safetensors"):
+        aside = folder / f".{path.name}.part"
+        shutil.copyfile(path, aside)
+        aside.rename(folder / path.name)
+    print(f"{output_dir}: saved; next `python -m eval run --model {output_dir} ...`")
+
+
+def _rollouts(output_dir: str, number: int) -> Path:
+    return Path(output_dir) / "rollouts" / f"round-{number}.parquet"

@@ -1,0 +1,59 @@
+"""STaR with real vLLM rollouts: what is kept is verified, and an interrupted run ends as it would have ended."""
+
+import shutil
+
+import pyarrow.parquet as pq
+import pytest
+
+from rewards.functions import VERIFIED
+from rewards.scorer import Verdict
+from tests.conftest import read_log
+
+SMALL = ["--rounds", 2, "--problems", 16, "--num_generations", 4, "--heldout_problems", 8, "--per_device_train_batch_size", 8]
+
+
+def arguments(run, out):
+    return ["recipes/star.py", "--mixture", run / "mixture", "--model_name_or_path", run / "sft", "--output_dir", out, *SMALL]
+
+
+@pytest.fixture(scope="module")
+def star(command, parity_run, tmp_path_factory):
+    out = tmp_path_factory.mktemp("star") / "star"
+    command(*arguments(parity_run, out))
+    return out
+
+
+def test_kept_are_the_completions_that_earn_the_reward(star):
+    for number in (1, 2):
+        rollouts = pq.read_table(star / "rollouts" / f"round-{number}.parquet").to_pylist()
+        assert len(rollouts) == 64 and len({row["problem_id"] for row in rollouts}) > 8
+        for row in rollouts:
+            verdict = Verdict(**{name: row[name] for name in Verdict.__dataclass_fields__})
+            assert row["kept"] == (VERIFIED["valid"](verdict) and not row["truncated"])
+
+
+def test_the_log_has_length_and_accuracy_of_every_round(star):
+    log = read_log(star)
+    assert [entry["step"] for entry in log] == [0, 1, 2] and "heldout/greedy/p_long" in log[0]
+    assert all({"kept", "p_long", "length/median", "accuracy", "truncated", "loss"} <= entry.keys() for entry in log[1:])
+    assert list((star / "star").glob("events*"))  # TensorBoard's
+
+
+def test_a_run_that_was_killed_in_its_second_round_ends_as_if_it_had_not_been(command, parity_run, star, tmp_path):
+    killed = tmp_path / "star"
+    shutil.copytree(star, killed)
+    shutil.rmtree(killed / "checkpoint-2")
+    (killed / "model.safetensors").unlink()
+    (killed / "rollouts" / "round-2.parquet").unlink()
+    other = command(*arguments(parity_run, killed), "--temperature", 0.5, check=False)
+    assert other.returncode == 2 and "a run of another config (temperature was 1.0 and is 0.5)" in other.stderr
+    command(*arguments(parity_run, killed))
+    assert (killed / "model.safetensors").read_bytes() == (star / "model.safetensors").read_bytes()
+    assert [entry["step"] for entry in read_log(killed)] == [0, 1, 2]
+    again = command(*arguments(parity_run, killed), check=False)
+    assert again.returncode == 2 and "holds another run" in again.stderr
+
+
+def test_a_reward_that_is_not_a_verdict_keeps_nothing_and_is_refused(command, parity_run, tmp_path):
+    done = command(*arguments(parity_run, tmp_path / "star"), "--rewards", "cosine", check=False)
+    assert done.returncode == 2 and "cosine is not a verdict" in done.stderr
