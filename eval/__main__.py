@@ -1,4 +1,5 @@
-"""The commands of eval: `run` generates and scores, `score` rescores, `compare` pairs two evals, `report` draws a run."""
+"""The commands of eval: `run` generates and scores, `score` rescores, `compare` pairs two evals, `report` draws a run and
+`table` an ablation."""
 
 import argparse
 import sys
@@ -26,6 +27,8 @@ def make_parser() -> argparse.ArgumentParser:
     compare.add_argument("b", metavar="DIR")
     report = commands.add_parser("report", help="write RUN_DIR/report.html and its figures")
     report.add_argument("run_dir", metavar="RUN_DIR", help="a folder with sft/, grpo/ and eval/")
+    table = commands.add_parser("table", help="one table and figures of an ablation's evals")
+    table.add_argument("out", metavar="DIR", help="the `out` of an ablation that `python -m launch ablate` runs")
     return parser
 
 
@@ -46,6 +49,10 @@ def run(args: argparse.Namespace) -> None:
         from eval.compare import compare, format_comparison
 
         print(format_comparison(compare(args.a, args.b)))
+    elif args.command == "table":
+        from eval.table import write_table
+
+        print(write_table(args.out))
     else:
         from eval.report import write_report
 

@@ -8,6 +8,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+import numpy as np
 
 # Okabe and Ito's palette: told apart by readers with any colour vision.
 COLOURS = {
@@ -20,6 +21,7 @@ COLOURS = {
     "timeout": "#CC79A7",
     "error": "#000000",
 }
+LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 plt.rcParams.update({"figure.dpi": 110, "axes.spines.top": False, "axes.spines.right": False})
 plt.rcParams.update({"axes.grid": True, "grid.alpha": 0.25})
 
@@ -104,6 +106,39 @@ def draw_lengths(completions: dict[str, list[dict]], by: str, path: Path) -> Fig
     for ax in flat[len(names) :]:
         ax.set_visible(False)
     return _save(fig, f"Length by {by}", f"How long completions are in each eval, by {by}.", path)
+
+
+def draw_axis(groups: list[dict], axis: str, names: dict[str, str], path: Path) -> Figure:
+    """Figures of an ablation over one of its axes: a line for each stage, decoding and value of the other axes.
+
+    Args:
+        groups: of eval.table.over_seeds; bands are their half widths.
+        axis: what is on the horizontal axis; values that are no numbers stand side by side.
+        names: figure → label, a panel each.
+    """
+    groups = [group for group in groups if axis in group["axes"]]
+    values = [group["axes"][axis] for group in groups]
+    numeric = all(isinstance(value, int | float) for value in values)
+    places = {str(v): v if numeric else i for i, v in enumerate(sorted(set(values)) if numeric else dict.fromkeys(values))}
+    lines: dict[str, list[dict]] = {}
+    for group in groups:
+        others = [f"{name.rsplit('.', 1)[-1]} {value}" for name, value in group["axes"].items() if name != axis]
+        lines.setdefault(", ".join([f"{group['stage']}, {group['kind']}", *others]), []).append(group)
+    fig, axes = plt.subplots(1, len(names), figsize=(4.3 * len(names), 4.2))
+    for ax, (figure, label) in zip(axes, names.items(), strict=True):
+        for number, (line, members) in enumerate(lines.items()):
+            points = sorted((places[str(m["axes"][axis])], *m[figure]) for m in members if m[figure] is not None)
+            if points:
+                x, mean, half = (np.array(column) for column in zip(*points, strict=True))
+                ax.plot(x, mean, marker="o", ms=3, label=line, color=LINES[number % len(LINES)])
+                ax.fill_between(x, mean - half, mean + half, alpha=0.2, color=LINES[number % len(LINES)], lw=0)
+        ax.set_title(label, fontsize=10)
+        ax.set_xlabel(axis.rsplit(".", 1)[-1])
+        if not numeric:
+            ax.set_xticks(list(places.values()), list(places), fontsize=8)
+    axes[len(names) // 2].legend(frameon=False, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
+    text = "Each line's mean over seeds; the band is the mean's 95% interval (Student's t)."
+    return _save(fig, f"Over {axis}", text, path)
 
 
 def _bins(top: int) -> list[float]:

@@ -10,7 +10,7 @@ from accelerate.utils import gather_object
 from data_mix.errors import InputError
 from data_mix.folder import is_taken
 from recipes.training import config
-from recipes.training.run import merge_adapter
+from recipes.training.run import merge_adapter, publish
 from rewards.accounting import account
 from rewards.scorer import Verdict
 
@@ -90,11 +90,7 @@ def finish(output_dir: str, number: int, accelerator) -> None:
     """Copies the last round's checkpoint to where every recipe leaves its model, the weights last."""
     if not accelerator.is_main_process:
         return
-    folder, last = Path(output_dir), Path(output_dir) / f"checkpoint-{number}"
-    for path in sorted(last.iterdir(), key=lambda path: path.suffix == ".safetensors"):
-        aside = folder / f".{path.name}.part"
-        shutil.copyfile(path, aside)
-        aside.rename(folder / path.name)
+    publish(Path(output_dir) / f"checkpoint-{number}", Path(output_dir))
     print(f"{output_dir}: saved; next `python -m eval run --model {output_dir} ...`")
 
 

@@ -1,5 +1,8 @@
 """The run itself, once a recipe has made its trainer: track, train, merge, save."""
 
+import shutil
+from pathlib import Path
+
 from data_mix.folder import read_rows
 from recipes.training.tracking import HeldOut, Sampler, Slice
 
@@ -10,7 +13,11 @@ def train_and_save(trainer, sampler: Sampler, recipe) -> None:
     trainer.add_callback(HeldOut(trainer, Slice(rows, trainer.processing_class, sampler), recipe.heldout_every))
     trainer.train()
     merge_adapter(trainer)
-    trainer.save_model(trainer.args.output_dir)
+    aside = Path(trainer.args.output_dir) / ".model.part"
+    trainer.save_model(str(aside))
+    if trainer.accelerator.is_main_process:
+        publish(aside, Path(trainer.args.output_dir))
+        shutil.rmtree(aside)
 
 
 def merge_adapter(trainer) -> None:
@@ -18,3 +25,11 @@ def merge_adapter(trainer) -> None:
     model = trainer.accelerator.unwrap_model(trainer.model)
     if hasattr(model, "merge_and_unload"):
         trainer.model = model.merge_and_unload()
+
+
+def publish(source: Path, folder: Path) -> None:
+    """Copies a complete checkpoint's files to where every recipe leaves its model: whole, and the weights last."""
+    for path in sorted(source.iterdir(), key=lambda path: path.suffix == ".safetensors"):
+        aside = folder / f".{path.name}.part"
+        shutil.copyfile(path, aside)
+        aside.rename(folder / path.name)

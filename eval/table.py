@@ -1,0 +1,99 @@
+"""`eval table`: all evals of an ablation as one table (parquet and Markdown) and figures with bands over seeds."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+
+from data_mix.errors import InputError
+from eval import figures
+from eval.folder import read_metrics
+
+FIGURES = {"accuracy": "accuracy", "p_long": "p_long", "length_p50": "median length (tokens)"}
+COLUMNS = ("accuracy", "p_long", "accuracy_long", "accuracy_short", "length_mean", "length_p50", "truncated")
+# Student's t at 97.5% for 1, 2, ... degrees of freedom: the half width of a 95% interval of a mean, in standard errors.
+T975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+
+
+def write_table(out: str) -> str:
+    """Writes OUT/table.parquet, OUT/table.md and OUT/figures/*.png from the evals that are there; returns the Markdown.
+
+    Raises:
+        InputError: when `out` is no ablation's folder or no eval in it is done.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder = Path(out)
+    if not (folder / "evals.json").is_file():
+        raise InputError(f"{out}: no evals.json in it; `python -m launch ablate FILE.yaml` writes it")
+    evals = json.loads((folder / "evals.json").read_text(encoding="utf-8"))
+    rows = [_row(folder, one) for one in evals if (folder / one["folder"] / "metrics.json").is_file()]
+    if not rows:
+        raise InputError(f"{out}: none of its {len(evals)} evals is done; `python -m launch ablate FILE.yaml` goes on")
+    axes = list(dict.fromkeys(axis for one in evals for axis in one["axes"]))
+    pq.write_table(pa.Table.from_pylist(rows), folder / "table.parquet")
+    groups = over_seeds(rows, [axis for axis in axes if axis != "seed"])
+    text = format_groups(groups) + f"\n\n{len(rows)} of {len(evals)} evals are done.\n"
+    (folder / "table.md").write_text(text, encoding="utf-8")
+    (folder / "figures").mkdir(exist_ok=True)
+    for axis in axes:
+        if axis != "seed" and len({str(group["axes"].get(axis)) for group in groups}) > 1:
+            figures.draw_axis(groups, axis, FIGURES, folder / "figures" / f"{axis.rsplit('.', 1)[-1]}.png")
+    return text
+
+
+def _row(folder: Path, one: dict) -> dict:
+    metrics = read_metrics(str(folder / one["folder"]))
+    low, high = metrics["accuracy"]["ci95"]
+    figures_ = {"accuracy": metrics["accuracy"]["value"], "accuracy_low": low, "accuracy_high": high}
+    lengths = {f"length_{name}": value for name, value in metrics["length"].items()}
+    plain = ("p_long", "accuracy_long", "accuracy_short", "truncated", "n_problems", "n_samples", "temperature")
+    axes = {axis: value if isinstance(value, int | float | str) else json.dumps(value) for axis, value in one["axes"].items()}
+    return {**axes, "stage": one["stage"], "kind": one["kind"], **figures_, **lengths} | {name: metrics[name] for name in plain}
+
+
+def over_seeds(rows: list[dict], axes: list[str]) -> list[dict]:
+    """Rows that differ in their seed alone, together: `axes`, stage, kind, seeds, and each figure's mean and half width.
+
+    The half width is that of the mean's 95% interval over seeds, Student's t; 0 where there is one seed.
+    """
+    together: dict[str, list[dict]] = {}
+    for row in rows:
+        key = json.dumps([row["stage"], row["kind"], *[row.get(axis) for axis in axes]])
+        together.setdefault(key, []).append(row)
+    groups = []
+    for members in together.values():
+        first = members[0]
+        group = {"axes": {axis: first[axis] for axis in axes if first.get(axis) is not None}}
+        group |= {"stage": first["stage"], "kind": first["kind"], "seeds": len(members)}
+        for name in COLUMNS:
+            values = [member[name] for member in members if member[name] is not None]
+            group[name] = (float(np.mean(values)), half_width(values)) if values else None
+        groups.append(group)
+    return groups
+
+
+def half_width(values: list[float]) -> float:
+    """Half the 95% interval of the mean of values, Student's t; 0 for one value."""
+    n = len(values)
+    return T975[min(n - 2, len(T975) - 1)] * float(np.std(values, ddof=1)) / math.sqrt(n) if n > 1 else 0.0
+
+
+def format_groups(groups: list[dict]) -> str:
+    """The groups as a Markdown table: mean ± half width over seeds."""
+    axes = list(dict.fromkeys(axis for group in groups for axis in group["axes"]))
+    head = [*(axis.rsplit(".", 1)[-1] for axis in axes), "stage", "decoding", "seeds", *COLUMNS]
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    for group in groups:
+        cells = [str(group["axes"].get(axis, "")) for axis in axes]
+        cells += [group["stage"], group["kind"], str(group["seeds"])]
+        cells += ["-" if group[name] is None else _with_width(*group[name], group["seeds"]) for name in COLUMNS]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _with_width(mean: float, half: float, seeds: int) -> str:
+    digits = 1 if mean >= 10 else 3
+    return f"{mean:.{digits}f} ± {half:.{digits}f}" if seeds > 1 else f"{mean:.{digits}f}"

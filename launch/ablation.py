@@ -1,0 +1,225 @@
+"""An ablation: a grid over fields of the pipeline's stages, as jobs that share what they can.
+
+    out: runs/threshold
+    grid:                                   # every combination is a cell
+      seed: [0, 1, 2]                       # of every stage
+      mixture.p_cot: [0.1, 0.25, 0.4]       # a stage's field; `rl.` means grpo and star alike
+    stages:                                 # config (beside this file) and fields that are the same in all cells
+      mixture: {config: mixture.yaml, sources.0.d: 25}
+      sft: {config: sft.yaml}
+      grpo: {config: grpo.yaml}
+    eval:                                   # arguments of `python -m eval run`, for the model of every stage
+      greedy: {}
+      sampled: {samples: 4, temperature: 1.0}
+
+A stage depends on the fields of its own and of the stages before it, and its folder is named after those alone: cells that
+agree in them share it. `start` is no field of a recipe but the SFT checkpoint that RL starts from (`checkpoint-50`).
+"""
+
+import itertools
+import json
+import os
+import re
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from data_mix.errors import InputError, nearest
+
+ROOT = Path(__file__).parents[1]
+BEFORE = {"mixture": (), "sft": ("mixture",), "grpo": ("mixture", "sft"), "star": ("mixture", "sft")}
+RL = ("grpo", "star")
+MARKER = {"mixture": "manifest.json", "eval": "metrics.json"}  # the last file of a finished folder; else model.safetensors
+
+
+@dataclass
+class Job:
+    """One command that writes one folder.
+
+    Attributes:
+        name: `stage/fields`, unique in the ablation, and the folder's path in it.
+        folder: what it writes.
+        marker: the file in it that is written last.
+        command: the command line.
+        needs: names of the jobs whose folders it reads.
+        axes: the grid's fields that it depends on, with their values.
+        resumes: whether the command goes on in a folder that it had not finished.
+    """
+
+    name: str
+    folder: Path
+    marker: str
+    command: list[str]
+    needs: list[str]
+    axes: dict[str, Any]
+    resumes: bool = False
+    measures: dict[str, str] = field(default_factory=dict)
+
+    def is_done(self) -> bool:
+        """Whether its folder is complete."""
+        return (self.folder / self.marker).is_file()
+
+
+@dataclass
+class Ablation:
+    """The grid's cells, and the jobs that they need, in an order in which each comes after those it needs."""
+
+    out: Path
+    cells: dict[str, dict[str, Job]]
+    jobs: dict[str, Job]
+
+
+def read(path: str) -> Ablation:
+    """Parses an ablation file.
+
+    Raises:
+        InputError: for a file, stage, field or axis that does not exist.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
+    known = ("out", "grid", "stages", "eval", "launcher")
+    if not isinstance(raw, dict) or not all(isinstance(raw.get(key), dict) for key in ("grid", "stages")) or "out" not in raw:
+        raise InputError(f"{path}: must have out, grid and stages")
+    for key in raw:
+        if key not in known:
+            raise InputError(f"{path}: unknown field '{key}'{nearest(key, known)}")
+    _check(path, raw)
+    builder = _Builder(Path(raw["out"]), raw, file.parent)
+    names, values = list(raw["grid"]), list(raw["grid"].values())
+    for combination in itertools.product(*values):
+        builder.add_cell(dict(zip(names, combination, strict=True)))
+    return Ablation(builder.out, builder.cells, builder.jobs)
+
+
+def _check(path: str, raw: dict) -> None:
+    stages = raw["stages"]
+    for stage, fields in stages.items():
+        if stage not in BEFORE:
+            raise InputError(f"{path}: stages: '{stage}' is unknown; there are {', '.join(BEFORE)}{nearest(stage, BEFORE)}")
+        missing = [name for name in BEFORE[stage] if name not in stages]
+        if missing:
+            raise InputError(f"{path}: stages: {stage} needs {missing[0]}")
+        if not isinstance(fields, dict) or "config" not in fields:
+            raise InputError(f"{path}: stages: {stage} needs a config: the YAML file that it starts from, beside this one")
+        if not (Path(path).parent / fields["config"]).is_file():
+            raise InputError(f"{path}: stages: {stage}: {fields['config']}: no such file beside {Path(path).name}")
+    for axis, values in raw["grid"].items():
+        stage = axis.split(".", 1)[0]
+        if axis != "seed" and ("." not in axis or stage not in (*stages, "rl")):
+            raise InputError(
+                f"{path}: grid: '{axis}' must be seed or STAGE.FIELD, with one of the stages {', '.join(stages)}, rl"
+            )
+        if not isinstance(values, list) or not values:
+            raise InputError(f"{path}: grid: {axis} must be a list of values")
+
+
+def link_cells(ablation: Ablation) -> None:
+    """Makes a run folder a cell, `cells/NAME`, of links to what it shares, and lists every eval in `evals.json`."""
+    for name, jobs in ablation.cells.items():
+        for place, job in jobs.items():
+            link = ablation.out / "cells" / name / place
+            link.parent.mkdir(parents=True, exist_ok=True)
+            if not link.is_symlink():
+                link.symlink_to(os.path.relpath(job.folder, link.parent))
+    evals = [
+        {"folder": str(job.folder.relative_to(ablation.out)), **job.measures, "axes": job.axes}
+        for job in ablation.jobs.values()
+        if job.measures
+    ]
+    (ablation.out / "evals.json").write_text(json.dumps(evals, indent=1) + "\n")
+
+
+class _Builder:
+    def __init__(self, out: Path, raw: dict, here: Path) -> None:
+        self.out, self.raw, self.here = out, raw, here
+        self.cells: dict[str, dict[str, Job]] = {}
+        self.jobs: dict[str, Job] = {}
+
+    def add_cell(self, cell: dict[str, Any]) -> None:
+        jobs: dict[str, Job] = {}
+        for stage in [name for name in BEFORE if name in self.raw["stages"]]:
+            jobs[stage] = self.add_stage(stage, cell, jobs)
+            if stage != "mixture":
+                for kind, arguments in (self.raw.get("eval") or {"greedy": {}}).items():
+                    folder = stage if kind == "greedy" else f"{stage}-{kind}"
+                    jobs[f"eval/{folder}"] = self.add_eval(stage, kind, folder, arguments or {}, jobs)
+        self.cells[name_of(cell)] = jobs
+
+    def add_stage(self, stage: str, cell: dict, before: dict[str, Job]) -> Job:
+        own = {"seed": cell["seed"]} if "seed" in cell else {}
+        axes = {**own, **{axis: value for name in BEFORE[stage] for axis, value in before[name].axes.items()}}
+        fields = {name: value for name, value in self.raw["stages"][stage].items() if name != "config"} | own
+        for axis, value in cell.items():
+            prefix, _, name = axis.partition(".")
+            if prefix == stage or (prefix == "rl" and stage in RL):
+                axes[axis] = value
+                fields[name] = value
+        config = str(self.here / self.raw["stages"][stage]["config"])
+        folder = self.out / stage / name_of(axes)
+        if stage == "mixture":
+            settings = [f"{name}={json.dumps(value)}" for name, value in fields.items()]
+            command = [sys.executable, "-m", "data_mix", "build", config, "--out", str(folder)]
+            command += ["--set", *settings] if settings else []
+        else:
+            fields |= {"mixture": str(before["mixture"].folder), "output_dir": str(folder)}
+            if stage in RL:
+                start = fields.pop("start", None)
+                fields["model_name_or_path"] = str(before["sft"].folder / start if start else before["sft"].folder)
+            launcher = self.raw["launcher"].split() if self.raw.get("launcher") else [sys.executable]
+            command = [*launcher, str(ROOT / "recipes" / f"{stage}.py"), "--config", config, *arguments_of(fields)]
+        needs = [before[name].name for name in BEFORE[stage]]
+        return self.add(
+            Job(f"{stage}/{name_of(axes)}", folder, marker_of(stage), command, needs, axes, resumes=stage == "star")
+        )
+
+    def add_eval(self, stage: str, kind: str, folder: str, arguments: dict, jobs: dict[str, Job]) -> Job:
+        model, mixture = jobs[stage], jobs["mixture"]
+        where = {"model": model.folder, "mixture": mixture.folder, "out": self.out / "eval" / folder / name_of(model.axes)}
+        seed = {"seed": model.axes["seed"]} if "seed" in model.axes else {}
+        options = {name.replace("_", "-"): value for name, value in (seed | arguments).items()}
+        command = [sys.executable, "-m", "eval", "run", *arguments_of(where | options)]
+        name = f"eval/{folder}/{name_of(model.axes)}"
+        measures = {"stage": stage, "kind": kind}
+        needs = [model.name, mixture.name]
+        return self.add(Job(name, where["out"], marker_of("eval"), command, needs, model.axes, measures=measures))
+
+    def add(self, job: Job) -> Job:
+        return self.jobs.setdefault(job.name, job)
+
+
+def marker_of(stage: str) -> str:
+    """The file that is written last in a stage's folder."""
+    return MARKER.get(stage, "model.safetensors")
+
+
+def name_of(axes: dict[str, Any]) -> str:
+    """`p_cot=0.25,seed=0`, safe as a file name; `all` where nothing varies."""
+    text = ",".join(f"{axis.rsplit('.', 1)[-1]}={shown(value)}" for axis, value in sorted(axes.items()))
+    return re.sub(r"[^\w.=,+-]", "-", text) or "all"
+
+
+def shown(value: Any) -> str:
+    """A value of the grid as text for people: lists joined by +, mappings by their values."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    return "+".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def arguments_of(fields: dict[str, Any]) -> list[str]:
+    """`--name value ...` as the recipes' parser reads them."""
+    words = []
+    for name, value in fields.items():
+        if isinstance(value, bool):
+            value = str(value).lower()
+        elif isinstance(value, dict):
+            value = json.dumps(value)
+        words += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
+    return words

@@ -1,0 +1,132 @@
+"""Runs jobs side by side, each on cores of its own, until all are done or cannot be.
+
+Cores are shared out and pinned, because two processes with as many threads as there are cores slow each other tenfold.
+Children end with this process, however it ends; what they had not finished is started anew the next time.
+"""
+
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_mix.errors import InputError
+from launch.ablation import Ablation, Job
+
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass
+class Running:
+    """A job that runs: its process, its cores and when it began."""
+
+    job: Job
+    process: subprocess.Popen
+    cores: tuple[int, ...]
+    began: float
+
+
+@contextlib.contextmanager
+def lock(out: Path) -> Iterator[None]:
+    """Keeps a second process out of the same folder.
+
+    Raises:
+        InputError: when another process has it.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(f"{out}: another `launch ablate` is at work there; wait for it, or stop it") from None
+        yield
+
+
+def check_finished(ablation: Ablation) -> None:
+    """Raises InputError for a finished folder that another command made: its results would be taken for this one's."""
+    for job in ablation.jobs.values():
+        record = _record(ablation, job)
+        if job.is_done() and record.is_file() and json.loads(record.read_text()) != _essence(job):
+            was, now = json.loads(record.read_text()), _essence(job)
+            changed = [word for word in now if word not in was] or [word for word in was if word not in now]
+            raise InputError(f"{job.folder} was made by another command (differs in {changed[0]}); remove it, or change `out`")
+
+
+def run(ablation: Ablation, slots: int) -> list[str]:
+    """Runs what is not done; returns the names of the jobs that failed or could not start."""
+    cores = sorted(os.sched_getaffinity(0))
+    free = [tuple(cores[i::slots]) for i in range(slots)]
+    waiting = {name: job for name, job in ablation.jobs.items() if not job.is_done()}
+    running: list[Running] = []
+    lost: list[str] = []
+    total, finished = len(ablation.jobs), len(ablation.jobs) - len(waiting)
+    try:
+        while waiting or running:
+            for job in list(waiting.values()):
+                if any(name in lost for name in job.needs):
+                    lost.append(job.name)
+                    del waiting[job.name]
+                    print(f"skipped {job.name}: what it needs failed", flush=True)
+                elif free and not set(job.needs) & {*waiting, *(one.job.name for one in running)}:
+                    running.append(_start(ablation, job, free.pop()))
+                    del waiting[job.name]
+            time.sleep(0.1)
+            for one in [one for one in running if one.process.poll() is not None]:
+                running.remove(one)
+                free.append(one.cores)
+                finished += 1
+                seconds = time.monotonic() - one.began
+                if one.process.returncode == 0 and one.job.is_done():
+                    print(f"[{finished}/{total}] {one.job.name}: {seconds:.0f} s", flush=True)
+                else:
+                    lost.append(one.job.name)
+                    print(f"[{finished}/{total}] FAILED {one.job.name}: see {_log(ablation, one.job)}", flush=True)
+    except KeyboardInterrupt:
+        for one in running:
+            os.killpg(one.process.pid, signal.SIGTERM)
+        for one in running:
+            one.process.wait()
+        print("interrupted; the same command goes on with what is not finished", file=sys.stderr)
+        raise
+    return lost
+
+
+def _start(ablation: Ablation, job: Job, cores: tuple[int, ...]) -> Running:
+    if job.folder.exists() and not job.resumes:
+        shutil.rmtree(job.folder)  # of a run that was interrupted: it has not its last file
+    log, record = _log(ablation, job), _record(ablation, job)
+    for path in (log, record, job.folder):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    record.write_text(json.dumps(_essence(job)))
+    libc = ctypes.CDLL(None)
+
+    def confine() -> None:
+        os.sched_setaffinity(0, cores)
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            job.command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, preexec_fn=confine, start_new_session=True
+        )
+    return Running(job, process, cores, time.monotonic())
+
+
+def _essence(job: Job) -> list[str]:
+    """The command without the interpreter's path, which may move."""
+    return job.command[1:]
+
+
+def _log(ablation: Ablation, job: Job) -> Path:
+    return ablation.out / "logs" / f"{job.name}.log"
+
+
+def _record(ablation: Ablation, job: Job) -> Path:
+    return ablation.out / "logs" / f"{job.name}.json"
