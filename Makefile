@@ -1,12 +1,14 @@
 # make demo    the whole pipeline on parity, d = 16, into runs/demo (a few minutes on two cores)
+# make headline SEED=0  the same at d = 50, into runs/headline-0 (about 12 minutes)
 # make test    ruff and the tests
 # make install the environment alone: .venv, from the locked CPU stack
 SEED ?= 0
 RUN := runs/demo
+STUDY := recipes/parity
 MIX := --mixture $(RUN)/mixture
 PY := .venv/bin/python
 
-.PHONY: install demo test lint clean-demo
+.PHONY: install demo headline test lint clean-demo
 .DELETE_ON_ERROR:
 
 install: .venv/.complete
@@ -23,18 +25,22 @@ demo: install
 	@$(MAKE) --no-print-directory $(RUN)/report.html
 	@$(PY) -m eval report $(RUN)
 
+headline: install
+	@$(MAKE) --no-print-directory RUN=runs/headline-$(SEED) STUDY=recipes/parity/headline runs/headline-$(SEED)/report.html
+	@$(PY) -m eval report runs/headline-$(SEED)
+
 # One process, so plain python does; several are started by `accelerate launch`.
 # Each stage is made once; a stage that was interrupted has not its last file and starts over.
 $(RUN)/mixture/manifest.json:
-	$(PY) -m data_mix build recipes/parity/mixture.yaml --out $(RUN)/mixture --set seed=$(SEED)
+	$(PY) -m data_mix build $(STUDY)/mixture.yaml --out $(RUN)/mixture --set seed=$(SEED)
 
 $(RUN)/sft/model.safetensors: $(RUN)/mixture/manifest.json
 	@rm -rf $(RUN)/sft
-	$(PY) recipes/sft.py --config recipes/parity/sft.yaml --seed $(SEED) --output_dir $(RUN)/sft
+	$(PY) recipes/sft.py --config $(STUDY)/sft.yaml $(MIX) --seed $(SEED) --output_dir $(RUN)/sft
 
 $(RUN)/grpo/model.safetensors: $(RUN)/sft/model.safetensors
 	@rm -rf $(RUN)/grpo
-	$(PY) recipes/grpo.py --config recipes/parity/grpo.yaml --seed $(SEED) --output_dir $(RUN)/grpo
+	$(PY) recipes/grpo.py --config $(STUDY)/grpo.yaml $(MIX) --model_name_or_path $(RUN)/sft --seed $(SEED) --output_dir $(RUN)/grpo
 
 $(RUN)/eval/%-sampled/metrics.json: $(RUN)/%/model.safetensors
 	$(PY) -m eval run --model $(RUN)/$* $(MIX) --out $(RUN)/eval/$*-sampled --samples 4 --temperature 1.0 --seed $(SEED)

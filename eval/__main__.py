@@ -1,5 +1,5 @@
-"""The commands of eval: `run` generates and scores, `score` rescores, `compare` pairs two evals, `report` draws a run and
-`table` an ablation."""
+"""The commands of eval: `run` generates and scores, `score` rescores, `compare` pairs two evals, `report` draws a run,
+`table` an ablation, and `forecast` says what RL will do."""
 
 import argparse
 import sys
@@ -29,6 +29,10 @@ def make_parser() -> argparse.ArgumentParser:
     report.add_argument("run_dir", metavar="RUN_DIR", help="a folder with sft/, grpo/ and eval/")
     table = commands.add_parser("table", help="one table and figures of an ablation's evals")
     table.add_argument("out", metavar="DIR", help="the `out` of an ablation that `python -m launch ablate` runs")
+    forecast = commands.add_parser("forecast", help="what rounds of STaR will make of an SFT checkpoint, from its sampled eval")
+    forecast.add_argument("folder", metavar="SFT_EVAL_DIR", help="an eval with --samples and --temperature 1.0")
+    forecast.add_argument("--rounds", type=int, default=8)
+    forecast.add_argument("--measured", metavar="STAR_DIR", help="a finished STaR run to compare with")
     return parser
 
 
@@ -53,6 +57,11 @@ def run(args: argparse.Namespace) -> None:
         from eval.table import write_table
 
         print(write_table(args.out))
+    elif args.command == "forecast":
+        from eval.forecast import forecast, format_forecast, read_measured
+
+        measured = read_measured(args.measured) if args.measured else None
+        print(format_forecast(forecast(args.folder, args.rounds), measured))
     else:
         from eval.report import write_report
 
