@@ -1,0 +1,137 @@
+"""`launch ablate`: what cells share, wrong files, and a real grid that is killed, started again and run a second time."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from data_mix.errors import InputError
+from eval.table import half_width, over_seeds
+from launch import ablation
+from launch.ablation import arguments_of, name_of
+from tests.conftest import ROOT
+
+STAGES = {
+    "mixture": {"config": "mixture.yaml", "sources.0.d": 12, "n_train": 512, "n_test": 32},
+    "sft": {
+        "config": "sft.yaml",
+        "max_steps": 2,
+        "per_device_train_batch_size": 32,
+        "heldout_problems": 4,
+        "report_to": "none",
+    },
+    "grpo": {"config": "grpo.yaml"},
+    "star": {"config": "star.yaml"},
+}
+
+
+def write(folder, **fields):
+    """An ablation file beside copies of the parity configs."""
+    for path in (ROOT / "recipes" / "parity").glob("*.yaml"):
+        shutil.copy(path, folder)
+    raw = {"out": str(folder / "out"), "grid": {"seed": [0]}, "stages": {n: STAGES[n] for n in ("mixture", "sft")}} | fields
+    (folder / "ablation.yaml").write_text(yaml.safe_dump(raw))
+    return folder / "ablation.yaml"
+
+
+def test_cells_share_the_stages_that_do_not_depend_on_what_tells_them_apart(tmp_path):
+    grid = {"seed": [0, 1], "mixture.p_cot": [0.1, 0.3], "rl.temperature": [1.0, 1.5], "grpo.algorithm": ["grpo", "rloo"]}
+    found = ablation.read(write(tmp_path, grid=grid, stages=STAGES))
+    stages = [name.split("/")[0] for name in found.jobs]
+    counts = {stage: stages.count(stage) for stage in STAGES}
+    assert len(found.cells) == 16 and counts == {"mixture": 4, "sft": 4, "grpo": 16, "star": 8}
+    assert stages.count("eval") == 4 + 16 + 8
+    job = found.jobs["grpo/algorithm=rloo,p_cot=0.1,temperature=1.5,seed=1"]
+    assert job.needs == ["mixture/p_cot=0.1,seed=1", "sft/p_cot=0.1,seed=1"]
+    words = " ".join(job.command)
+    assert "--algorithm rloo" in words and "--temperature 1.5" in words and "--seed 1" in words
+
+
+def test_rl_starts_from_the_checkpoint_that_the_grid_names(tmp_path):
+    found = ablation.read(write(tmp_path, grid={"rl.start": ["checkpoint-5", "checkpoint-10"]}, stages=STAGES))
+    assert "sft/all/checkpoint-10" in " ".join(found.jobs["grpo/start=checkpoint-10"].command)
+    assert [name for name in found.jobs if name.startswith("sft/")] == ["sft/all"]
+
+
+def test_values_become_arguments_and_names():
+    assert arguments_of({"a": [1, 2], "b": True, "c": {"d": 1}}) == ["--a", "1", "2", "--b", "true", "--c", '{"d": 1}']
+    assert name_of({"rl.rewards": ["answer", "chain"], "seed": 0}) == "rewards=answer+chain,seed=0"
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"grid": {"sfft.seed": [0]}}, "must be seed or STAGE.FIELD"),
+        ({"grid": {"seed": 0}}, "seed must be a list"),
+        ({"stages": {"sft": STAGES["sft"]}}, "sft needs mixture"),
+        ({"stages": {"mixtur": {}}}, "did you mean 'mixture'"),
+        ({"stages": {"mixture": {"config": "no.yaml"}}}, "no such file beside"),
+        ({"evals": {}}, "unknown field 'evals'; did you mean 'eval'"),
+    ],
+)
+def test_a_wrong_file_is_refused_before_anything_runs(tmp_path, fields, said):
+    with pytest.raises(InputError, match=said):
+        ablation.read(write(tmp_path, **fields))
+
+
+def test_seeds_are_averaged_with_their_interval():
+    rows = [
+        {"seed": seed, "p": 0.1, "stage": "sft", "kind": "greedy", "accuracy": value}
+        | dict.fromkeys(("p_long", "length_mean", "length_p50", "truncated"), 0.0)
+        | dict.fromkeys(("accuracy_long", "accuracy_short"))
+        for seed, value in ((0, 0.4), (1, 0.6))
+    ]
+    [group] = over_seeds(rows, ["p"])
+    assert group["seeds"] == 2 and group["accuracy"][0] == pytest.approx(0.5) and group["accuracy_long"] is None
+    assert half_width([0.4, 0.6]) == pytest.approx(12.706 * 0.1) and half_width([0.4]) == 0
+
+
+def read_metrics(out):
+    found = {}
+    for path in sorted(out.glob("eval/sft/*/metrics.json")):
+        found[path.parent.name] = {k: v for k, v in json.loads(path.read_text()).items() if k != "model"}
+    return found
+
+
+def test_a_grid_survives_a_kill_and_a_cell_that_fails_and_gives_the_same_again(command, tmp_path):
+    grid = {"seed": [0], "mixture.p_cot": [0.25, 1.5, 0.5]}  # 1.5 is no share
+    file, out = write(tmp_path, grid=grid, eval={"greedy": {"problems": 8}}), tmp_path / "out"
+    line = [sys.executable, "-m", "launch", "ablate", str(file), "--jobs", "2"]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    runner = subprocess.Popen(line, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not list(out.glob("sft/*/model.safetensors")):
+        assert runner.poll() is None
+        time.sleep(0.05)
+    os.kill(runner.pid, signal.SIGKILL)
+    runner.wait()
+    time.sleep(0.5)
+    left = subprocess.run(["pgrep", "-f", str(out)], capture_output=True, text=True, check=False).stdout.split()
+    assert not left  # its children ended with it
+    finished = {path: path.stat().st_mtime_ns for path in out.glob("sft/*/model.safetensors")}
+
+    done = command("-m", "launch", "ablate", file, "--jobs", 2, check=False)
+    assert done.returncode == 1 and "FAILED mixture/p_cot=1.5,seed=0" in done.stdout and "skipped sft/p_cot=1.5" in done.stdout
+    assert finished == {path: path.stat().st_mtime_ns for path in finished}
+    table = pq.read_table(out / "table.parquet").to_pylist()
+    assert sorted(row["mixture.p_cot"] for row in table) == [0.25, 0.5]
+    assert "2 of 3 evals are done" in (out / "table.md").read_text() and (out / "figures" / "p_cot.png").is_file()
+    assert (out / "cells" / "p_cot=0.5,seed=0" / "eval" / "sft" / "metrics.json").is_file()
+
+    first = read_metrics(out)
+    shutil.rmtree(out / "eval")
+    shutil.rmtree(out / "sft")
+    command("-m", "launch", "ablate", file, "--jobs", 2, check=False)
+    assert len(first) == 2 and read_metrics(out) == first
+
+    changed = yaml.safe_load(file.read_text())
+    changed["stages"]["sft"]["max_steps"] = 3
+    file.write_text(yaml.safe_dump(changed))
+    refused = command("-m", "launch", "ablate", file, check=False)
+    assert refused.returncode == 2 and "was made by another command" in refused.stderr
