@@ -108,6 +108,18 @@ def draw_lengths(completions: dict[str, list[dict]], by: str, path: Path) -> Fig
     return _save(fig, f"Length by {by}", f"How long completions are in each eval, by {by}.", path)
 
 
+def draw_forecast(predicted: list[float], measured: list[float], flips_at: float, path: Path) -> Figure:
+    """p_long over rounds of STaR: forecast from the SFT checkpoint's sampled eval, and measured on held-out problems."""
+    fig, ax = plt.subplots(figsize=(5.2, 3.6))
+    ax.plot(range(len(predicted)), predicted, "k:", label="forecast")
+    ax.plot(range(len(measured)), measured, marker="o", ms=3, color=LINES[0], label="measured")
+    ax.axhline(flips_at, color=LINES[1], lw=0.8, label="greedy decoding turns long")
+    ax.set(xlabel="round of STaR", ylabel="p_long, sampled", ylim=(-0.03, 1.03))
+    ax.legend(frameon=False, fontsize=8)
+    text = "p' = p a_long / (p a_long + (1 - p) a_short), from the sampled eval of the SFT checkpoint alone, and what came."
+    return _save(fig, "Forecast and measurement of STaR", text, path)
+
+
 def draw_axis(groups: list[dict], axis: str, names: dict[str, str], path: Path) -> Figure:
     """Figures of an ablation over one of its axes: a line for each stage, decoding and value of the other axes.
 

@@ -8,6 +8,7 @@ from data_mix.errors import InputError
 from data_mix.folder import text_of
 from eval import figures
 from eval.folder import read_completions, read_metrics
+from eval.forecast import forecast, read_measured
 from rewards.scorer import OUTCOMES
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -88,6 +89,7 @@ def write_report(run_dir: str) -> str:
     drawn = [
         figures.draw_curves(logs, folder / "curves.png"),
         figures.draw_rewards(logs["grpo"], folder / "rewards.png"),
+        _draw_forecast(run, stages, folder / "forecast.png"),
         figures.draw_lengths(completions, "form", folder / "length_by_form.png"),
         figures.draw_lengths(completions, "outcome", folder / "length_by_outcome.png"),
     ]
@@ -113,6 +115,14 @@ def _with_interval(accuracy: dict | None) -> str:
         return "-"
     low, high = accuracy["ci95"]
     return f"{accuracy['value']:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _draw_forecast(run: Path, stages: dict[str, dict[str, Path]], path: Path) -> figures.Figure | None:
+    if "sampled" not in stages.get("sft", {}) or not (run / "star" / "log.jsonl").is_file():
+        return None
+    measured = read_measured(str(run / "star"))
+    predicted = forecast(str(stages["sft"]["sampled"]), len(measured) - 1)
+    return figures.draw_forecast(predicted["p_long"], measured, predicted["flips_at"], path)
 
 
 def _describe(run: Path) -> str | None:

@@ -50,8 +50,9 @@ def _row(folder: Path, one: dict) -> dict:
     figures_ = {"accuracy": metrics["accuracy"]["value"], "accuracy_low": low, "accuracy_high": high}
     lengths = {f"length_{name}": value for name, value in metrics["length"].items()}
     plain = ("p_long", "accuracy_long", "accuracy_short", "truncated", "n_problems", "n_samples", "temperature")
-    axes = {axis: value if isinstance(value, int | float | str) else json.dumps(value) for axis, value in one["axes"].items()}
-    return {**axes, "stage": one["stage"], "kind": one["kind"], **figures_, **lengths} | {name: metrics[name] for name in plain}
+    return {**one["axes"], "stage": one["stage"], "kind": one["kind"], **figures_, **lengths} | {
+        name: metrics[name] for name in plain
+    }
 
 
 def over_seeds(rows: list[dict], axes: list[str]) -> list[dict]:

@@ -1,7 +1,7 @@
 """An ablation: a grid over fields of the pipeline's stages, as jobs that share what they can.
 
     out: runs/threshold
-    grid:                                   # every combination is a cell
+    grid:                                   # every combination is a cell; an axis is a list, or a mapping of names to values
       seed: [0, 1, 2]                       # of every stage
       mixture.p_cot: [0.1, 0.25, 0.4]       # a stage's field; `rl.` means grpo and star alike
     stages:                                 # config (beside this file) and fields that are the same in all cells
@@ -45,7 +45,7 @@ class Job:
         marker: the file in it that is written last.
         command: the command line.
         needs: names of the jobs whose folders it reads.
-        axes: the grid's fields that it depends on, with their values.
+        axes: the grid's fields that it depends on, with the labels of their values.
         resumes: whether the command goes on in a folder that it had not finished.
     """
 
@@ -93,9 +93,9 @@ def read(path: str) -> Ablation:
             raise InputError(f"{path}: unknown field '{key}'{nearest(key, known)}")
     _check(path, raw)
     builder = _Builder(Path(raw["out"]), raw, file.parent)
-    names, values = list(raw["grid"]), list(raw["grid"].values())
-    for combination in itertools.product(*values):
-        builder.add_cell(dict(zip(names, combination, strict=True)))
+    choices = [_choices(values) for values in raw["grid"].values()]
+    for combination in itertools.product(*choices):
+        builder.add_cell(dict(zip(raw["grid"], combination, strict=True)))
     return Ablation(builder.out, builder.cells, builder.jobs)
 
 
@@ -117,8 +117,15 @@ def _check(path: str, raw: dict) -> None:
             raise InputError(
                 f"{path}: grid: '{axis}' must be seed or STAGE.FIELD, with one of the stages {', '.join(stages)}, rl"
             )
-        if not isinstance(values, list) or not values:
-            raise InputError(f"{path}: grid: {axis} must be a list of values")
+        if not isinstance(values, list | dict) or not values:
+            raise InputError(f"{path}: grid: {axis} must be a list of values, or a mapping of names to values")
+
+
+def _choices(values: list | dict) -> list[tuple[Any, Any]]:
+    """An axis as (label, value) pairs: a number or text is its own label, a list's words are joined, others have names."""
+    if isinstance(values, dict):
+        return list(values.items())
+    return [("+".join(map(str, value)) if isinstance(value, list) else value, value) for value in values]
 
 
 def link_cells(ablation: Ablation) -> None:
@@ -143,7 +150,7 @@ class _Builder:
         self.cells: dict[str, dict[str, Job]] = {}
         self.jobs: dict[str, Job] = {}
 
-    def add_cell(self, cell: dict[str, Any]) -> None:
+    def add_cell(self, cell: dict[str, tuple[Any, Any]]) -> None:
         jobs: dict[str, Job] = {}
         for stage in [name for name in BEFORE if name in self.raw["stages"]]:
             jobs[stage] = self.add_stage(stage, cell, jobs)
@@ -151,16 +158,16 @@ class _Builder:
                 for kind, arguments in (self.raw.get("eval") or {"greedy": {}}).items():
                     folder = stage if kind == "greedy" else f"{stage}-{kind}"
                     jobs[f"eval/{folder}"] = self.add_eval(stage, kind, folder, arguments or {}, jobs)
-        self.cells[name_of(cell)] = jobs
+        self.cells[name_of({axis: label for axis, (label, _) in cell.items()})] = jobs
 
     def add_stage(self, stage: str, cell: dict, before: dict[str, Job]) -> Job:
-        own = {"seed": cell["seed"]} if "seed" in cell else {}
+        own = {"seed": cell["seed"][0]} if "seed" in cell else {}
         axes = {**own, **{axis: value for name in BEFORE[stage] for axis, value in before[name].axes.items()}}
         fields = {name: value for name, value in self.raw["stages"][stage].items() if name != "config"} | own
-        for axis, value in cell.items():
+        for axis, (label, value) in cell.items():
             prefix, _, name = axis.partition(".")
             if prefix == stage or (prefix == "rl" and stage in RL):
-                axes[axis] = value
+                axes[axis] = label
                 fields[name] = value
         config = str(self.here / self.raw["stages"][stage]["config"])
         folder = self.out / stage / name_of(axes)
@@ -202,15 +209,8 @@ def marker_of(stage: str) -> str:
 
 def name_of(axes: dict[str, Any]) -> str:
     """`p_cot=0.25,seed=0`, safe as a file name; `all` where nothing varies."""
-    text = ",".join(f"{axis.rsplit('.', 1)[-1]}={shown(value)}" for axis, value in sorted(axes.items()))
+    text = ",".join(f"{axis.rsplit('.', 1)[-1]}={label}" for axis, label in sorted(axes.items()))
     return re.sub(r"[^\w.=,+-]", "-", text) or "all"
-
-
-def shown(value: Any) -> str:
-    """A value of the grid as text for people: lists joined by +, mappings by their values."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    return "+".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def arguments_of(fields: dict[str, Any]) -> list[str]:

@@ -62,14 +62,30 @@ def test_rl_starts_from_the_checkpoint_that_the_grid_names(tmp_path):
 
 def test_values_become_arguments_and_names():
     assert arguments_of({"a": [1, 2], "b": True, "c": {"d": 1}}) == ["--a", "1", "2", "--b", "true", "--c", '{"d": 1}']
-    assert name_of({"rl.rewards": ["answer", "chain"], "seed": 0}) == "rewards=answer+chain,seed=0"
+    assert (
+        name_of({"rl.start": "checkpoint-5", "mixture.p_cot": 0.5}) == "p_cot=0.5,start=checkpoint-5" and name_of({}) == "all"
+    )
+
+
+def test_an_axis_is_a_list_or_a_mapping_of_names_to_values(tmp_path):
+    forms = {"all": {"long": 1.0}, "half": {"long": 0.5, "short": 0.5}}
+    found = ablation.read(write(tmp_path, grid={"mixture.forms": forms, "rl.rewards": [["answer", "format"]]}, stages=STAGES))
+    assert list(found.cells) == ["forms=all,rewards=answer+format", "forms=half,rewards=answer+format"]
+    assert 'forms={"long": 0.5, "short": 0.5}' in found.jobs["mixture/forms=half"].command
+    words = " ".join(found.jobs["star/forms=all,rewards=answer+format"].command)
+    assert "--rewards answer format" in words
+
+
+@pytest.mark.parametrize("path", sorted(str(p) for p in ROOT.glob("recipes/*/*.yaml") if "\ngrid:" in p.read_text()))
+def test_every_study_in_recipes_can_be_read(path):
+    assert ablation.read(path).cells
 
 
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
         ({"grid": {"sfft.seed": [0]}}, "must be seed or STAGE.FIELD"),
-        ({"grid": {"seed": 0}}, "seed must be a list"),
+        ({"grid": {"seed": 0}}, "seed must be a list of values, or a mapping"),
         ({"stages": {"sft": STAGES["sft"]}}, "sft needs mixture"),
         ({"stages": {"mixtur": {}}}, "did you mean 'mixture'"),
         ({"stages": {"mixture": {"config": "no.yaml"}}}, "no such file beside"),
