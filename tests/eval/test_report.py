@@ -25,7 +25,7 @@ def run(tmp_path_factory):
         write_folder(str(run / "eval" / name), rows(*texts), info)
     heldout = {f"heldout/{kind}/{key}": 0.5 for kind in ("greedy", "sampled") for key in ("accuracy", "length/mean", "p_long")}
     entry = {"step": 1, "reward": 0.5, "p_long": 0.2, "truncated": 0.0, "frac_reward_zero_std": 0.1, "length/correct": 3.0}
-    for stage, line in (("sft", {"step": 10} | heldout), ("grpo", entry | heldout)):
+    for stage, line in (("sft", {"step": 10} | heldout), ("star", {"step": 0} | heldout), ("grpo", entry | heldout)):
         (run / stage).mkdir()
         (run / stage / "log.jsonl").write_text(json.dumps(line) + "\n")
     return run
@@ -44,7 +44,7 @@ def test_the_report_needs_nothing_but_itself(run):
     assert "0.900" in said and said.endswith("report.html")
     page = (run / "report.html").read_text()
     assert not re.search(r"(src|href)=\"(?!data:)", page) and "http" not in page
-    assert page.count("data:image/png;base64,") == 4 == len(list((run / "figures").glob("*.png")))
+    assert page.count("data:image/png;base64,") == 5 == len(list((run / "figures").glob("*.png")))
     assert "&lt;b&gt;" in page and "<b>" not in page
 
 
@@ -57,4 +57,4 @@ def test_a_real_browser_shows_table_and_figures(run, tmp_path):
     table = dom[dom.index('id="pipeline"') :]
     cells = re.findall(r"<td>([^<]*)</td>", table[: table.index("</table>")])
     assert cells[0] == "sft" and cells[1].startswith("0.500 [")
-    assert dom.count("<figure>") == 4
+    assert dom.count("<figure>") == 5
