@@ -1,1 +1,5 @@
-"""Installing, checking and starting: what surrounds a run. Starts the other packages as commands and imports none of them."""
+"""Installing, checking and starting: what surrounds a run. Starts recipes and evals as commands.
+
+ablation.py    a YAML of a grid -> cells -> the jobs they need, shared where they can be
+scheduler.py   jobs -> finished folders, several at a time, each on cores of its own
+"""
