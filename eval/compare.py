@@ -6,7 +6,7 @@ import numpy as np
 
 from data_mix.errors import InputError
 from eval.folder import read_completions
-from eval.metrics import bootstrap_ci95
+from eval.metrics import bootstrap_ci95, mcnemar_p
 
 FIGURES = {
     "accuracy": lambda row: row["outcome"] == "correct",
@@ -18,6 +18,8 @@ FIGURES = {
 
 def compare(a: str, b: str) -> dict:
     """For each figure its mean in `a` and `b`, and the difference b - a with its 95% interval over the shared problems.
+
+    With one completion a problem also `flips`: the problems that only one of the two got right, and McNemar's exact p.
 
     Raises:
         InputError: when the two share no problem.
@@ -31,6 +33,10 @@ def compare(a: str, b: str) -> dict:
         x, y = (np.array([np.mean([figure(r) for r in rows[p]]) for p in shared]) for rows in (first, second))
         difference = {"value": float((y - x).mean()), "ci95": bootstrap_ci95(y - x)}
         result[name] = {"a": float(x.mean()), "b": float(y.mean()), "difference": difference}
+    if all(len(rows[p]) == 1 for rows in (first, second) for p in shared):
+        right = [{p for p in shared if rows[p][0]["outcome"] == "correct"} for rows in (first, second)]
+        lost, gained = sorted(right[0] - right[1]), sorted(right[1] - right[0])
+        result["flips"] = {"only_a_right": lost, "only_b_right": gained, "mcnemar_p": mcnemar_p(len(lost), len(gained))}
     return result
 
 
@@ -41,6 +47,14 @@ def format_comparison(result: dict) -> str:
         r = result[name]
         low, high = r["difference"]["ci95"]
         lines.append(f"{name:<12}{r['a']:>10.3f}{r['b']:>10.3f}{r['difference']['value']:>+10.3f}   [{low:+.3f}, {high:+.3f}]")
+    if "flips" in result:
+        flips = result["flips"]
+        lost, gained = flips["only_a_right"], flips["only_b_right"]
+        lines.append(f"right in one alone: a {len(lost)}, b {len(gained)}; McNemar's exact p = {flips['mcnemar_p']:.2g}")
+        for name, problems in (("a", lost), ("b", gained)):
+            if problems:
+                more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
+                lines.append(f"  only {name}: {', '.join(problems[:5])}{more}")
     return "\n".join(lines)
 
 

@@ -23,13 +23,45 @@ def pass_at_k(n: int, correct: int, k: int) -> float:
     return 1.0 - comb(n - correct, k) / comb(n, k)
 
 
-def majority_correct(rows: list[dict]) -> bool:
-    """Whether the most frequent extracted answer is right; ties go to the one seen first, no answer never wins."""
-    votes = Counter(row["extracted"] for row in rows if row["extracted"] is not None)
-    if not votes:
-        return False
-    winner = votes.most_common(1)[0][0]
-    return next(row["outcome"] == "correct" for row in rows if row["extracted"] == winner)
+def maj_at_k(samples: list[dict]) -> list[float]:
+    """Chance that the most frequent extracted answer of k of the samples is right, for k = 1 ... n, drawn without replacement.
+
+    Exact, over all subsets. Equal votes share the win; completions without an answer have no vote.
+    """
+    n = len(samples)
+    votes = Counter(row["extracted"] for row in samples if row["extracted"] is not None)
+    silent, wins = n - sum(votes.values()), [0.0] * n
+    for answer in {row["extracted"] for row in samples if row["outcome"] == "correct"}:
+        others = [count for other, count in votes.items() if other != answer]
+        for top in range(1, votes[answer] + 1):
+            # subsets of the others, by (completions drawn, answers that have `top` votes too): how many there are
+            ways = {(drawn, 0): comb(silent, drawn) for drawn in range(silent + 1)}
+            for count in others:
+                after: dict[tuple[int, int], int] = defaultdict(int)
+                for (drawn, ties), number in ways.items():
+                    for more in range(min(count, top) + 1):
+                        after[drawn + more, ties + (more == top)] += number * comb(count, more)
+                ways = after
+            for (drawn, ties), number in ways.items():
+                wins[top + drawn - 1] += comb(votes[answer], top) * number / (ties + 1)
+    return [won / comb(n, k) for k, won in enumerate(wins, 1)]
+
+
+def mcnemar_p(only_a: int, only_b: int) -> float:
+    """Exact two-sided p of McNemar's test: of the problems that one run alone got right, as many would be either's."""
+    n, least = only_a + only_b, min(only_a, only_b)
+    return min(1.0, 2 * sum(comb(n, i) for i in range(least + 1)) / 2**n)
+
+
+def accuracy_by_budget(rows: list[dict]) -> dict[str, float]:
+    """Accuracy if a completion might have so many tokens and a longer one were wrong: token budget → accuracy.
+
+    Budgets are 1, 2, 4, ... up to the first that no completion exceeds.
+    """
+    lengths = np.array([row["n_tokens"] for row in rows])
+    correct = np.array([row["outcome"] == "correct" for row in rows])
+    budgets = [2**i for i in range(int(np.ceil(np.log2(max(lengths.max(), 1)))) + 1)]
+    return {str(budget): float((correct & (lengths <= budget)).mean()) for budget in budgets}
 
 
 def compute_metrics(rows: list[dict], info: dict) -> dict:
@@ -49,7 +81,9 @@ def compute_metrics(rows: list[dict], info: dict) -> dict:
     n_samples = max(len(samples) for samples in problems)
     correct = [sum(row["outcome"] == "correct" for row in samples) for samples in problems]
     shares = np.array([c / len(samples) for c, samples in zip(correct, problems, strict=True)])
-    ks = [k for k in (1, 2, 4, 8, 16, 32, 64) if k <= n_samples]
+    # a k that some problem has too few samples for would be another problem set's figure
+    ks = range(1, min(len(samples) for samples in problems) + 1)
+    majorities = [maj_at_k(samples) for samples in problems]
     lengths = np.array([row["n_tokens"] for row in rows])
     outcomes = Counter(row["outcome"] for row in rows)
 
@@ -72,17 +106,17 @@ def compute_metrics(rows: list[dict], info: dict) -> dict:
         "pass_at_k": {
             str(k): float(np.mean([pass_at_k(len(s), c, k) for s, c in zip(problems, correct, strict=True)])) for k in ks
         },
-        "maj_at_k": {str(n_samples): float(np.mean([majority_correct(s) for s in problems]))} if n_samples > 1 else None,
+        "maj_at_k": {str(k): float(np.mean([m[k - 1] for m in majorities])) for k in ks} if n_samples > 1 else None,
         "length": {
             "mean": float(lengths.mean()),
-            "p50": float(np.quantile(lengths, 0.5)),
-            "p90": float(np.quantile(lengths, 0.9)),
+            **{f"p{q}": float(np.quantile(lengths, q / 100)) for q in (10, 50, 90, 95, 99)},
             "correct_mean": mean_length("correct"),
             "wrong_mean": mean_length("wrong"),
         },
         "p_long": float(np.mean([row["form"] == "long" for row in rows])),
         "accuracy_long": accuracy_of("long"),
         "accuracy_short": accuracy_of("short"),
+        "accuracy_by_budget": accuracy_by_budget(rows),
         "truncated": float(np.mean([row["truncated"] for row in rows])),
         "outcomes": {outcome: outcomes.get(outcome, 0) for outcome in OUTCOMES},
     }

@@ -16,7 +16,7 @@ import mpmath
 
 DIGITS = 50  # of the arithmetic with irrational numbers
 CLOSE = mpmath.mpf(10) ** -35
-_DEPTH, _BITS, _FACTORIAL = 40, 200_000, 500
+_DEPTH, _BITS, _FACTORIAL = 40, 200_000, 3000
 _TOKEN = re.compile(r"\s*(\\[A-Za-z]+|[0-9]+(?:\.[0-9]+)?|\.[0-9]+|[A-Za-z]+|\\?[{}|]|[-+*/^_()\[\]!,=<>])")
 _FUNCTIONS = {
     **{name: name for name in ("sin", "cos", "tan", "cot", "sec", "csc", "ln", "exp", "log", "sinh", "cosh", "tanh")},

@@ -62,7 +62,9 @@ def test_comparison_is_paired_by_problem(tmp_path):
     assert result["n_problems"] == 3 and result["only_a"] == 1
     assert result["accuracy"]["difference"]["value"] == pytest.approx(1 / 3)
     assert result["length"]["difference"]["value"] == pytest.approx(2.0)
-    assert "3 shared problems" in format_comparison(result)
+    assert result["flips"] == {"only_a_right": [], "only_b_right": ["parity/1"], "mcnemar_p": 1.0}
+    said = format_comparison(result)
+    assert "3 shared problems" in said and "right in one alone: a 0, b 1; McNemar's exact p = 1\n  only b: parity/1" in said
 
 
 def test_folders_that_are_none_are_named(tmp_path, command):

@@ -1,11 +1,13 @@
+from collections import Counter
 from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
-from eval.metrics import bootstrap_ci95, compute_metrics, majority_correct, pass_at_k
+from eval.metrics import accuracy_by_budget, bootstrap_ci95, compute_metrics, maj_at_k, mcnemar_p, pass_at_k
 
 INFO = {"model": "m", "temperature": 1.0, "seed": 0}
 KEYS = {
@@ -16,6 +18,7 @@ KEYS = {
     "model",
     "accuracy",
     "accuracy_strict",
+    "accuracy_by_budget",
     "pass_at_k",
     "maj_at_k",
     "length",
@@ -39,6 +42,7 @@ def row(problem, outcome, form="long", n=3, extracted="1", truncated=False):
     }
 
 
+@settings(max_examples=1000)
 @given(st.integers(1, 7).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n), st.integers(1, n))))
 def test_pass_at_k_is_the_share_of_subsets_with_a_right_one(case):
     n, correct, k = case
@@ -59,15 +63,43 @@ def test_samples_of_a_problem_are_averaged_before_problems_are():
     metrics = compute_metrics(rows, INFO)
     assert metrics["n_problems"] == 2 and metrics["n_samples"] == 4
     assert metrics["accuracy"]["value"] == pytest.approx((1 + 0.25) / 2)
-    assert metrics["pass_at_k"] == {"1": pytest.approx(0.625), "2": pytest.approx((1 + 0.5) / 2), "4": 1.0}
+    assert metrics["pass_at_k"] == {str(k): pytest.approx((1 + k / 4) / 2) for k in (1, 2, 3, 4)}
     assert metrics["length"]["wrong_mean"] == 9
 
 
-def test_the_majority_decides_and_no_answer_never_wins():
-    assert majority_correct([row("a", "correct"), row("a", "correct"), row("a", "wrong", extracted="2")])
-    none = [row("a", "unparseable", extracted=None)] * 3
-    assert majority_correct([*none, row("a", "correct")])
-    assert not majority_correct(none)
+def votes(*answers):
+    """One problem's samples; "1" is right, None no answer."""
+    return [
+        row("a", "correct" if answer == "1" else "wrong" if answer else "unparseable", extracted=answer) for answer in answers
+    ]
+
+
+@settings(max_examples=1000)
+@given(
+    st.lists(st.sampled_from(["1", "2", "3", None]), min_size=1, max_size=7).flatmap(
+        lambda a: st.tuples(st.just(a), st.integers(1, len(a)))
+    )
+)
+def test_maj_at_k_is_the_mean_over_all_subsets(case):
+    answers, k = case
+    wins = []
+    for subset in combinations(answers, k):
+        counts = Counter(answer for answer in subset if answer is not None)
+        best = [answer for answer, count in counts.items() if count == max(counts.values())]
+        wins.append(best.count("1") / len(best) if best else 0)
+    assert maj_at_k(votes(*answers))[k - 1] == pytest.approx(sum(wins) / len(wins))
+
+
+@settings(max_examples=1000)
+@given(st.integers(0, 200), st.integers(0, 200))
+def test_mcnemar_is_the_binomial_test_of_the_flips(only_a, only_b):
+    wanted = stats.binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1.0
+    assert mcnemar_p(only_a, only_b) == pytest.approx(wanted, rel=1e-9)
+
+
+def test_a_completion_over_the_budget_counts_as_wrong():
+    rows = [row("a", "correct", n=1), row("b", "correct", n=3), row("c", "wrong", n=1), row("d", "correct", n=7)]
+    assert accuracy_by_budget(rows) == {"1": 0.25, "2": 0.25, "4": 0.5, "8": 0.75}
 
 
 def test_the_interval_is_that_of_the_mean():
