@@ -1,9 +1,7 @@
 """Completions from a model: through vLLM, or through transformers where vLLM is not installed. Both take and give the same."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-
-from tqdm.auto import tqdm
 
 from data_mix.errors import InputError
 
@@ -68,26 +66,39 @@ class VLLMEngine:
             max_num_batched_tokens=max(max_length, 8192),
         )
 
-    def generate(
-        self, prompt_ids: list[list[int]], n: int, temperature: float, max_tokens: int, end_ids: Collection[int]
-    ) -> list[list[list[int]]]:
-        """Generated ids, `n` lists for each prompt. Every sample has a seed of its own, so batching changes nothing."""
-        from vllm import SamplingParams
+    def stream(
+        self,
+        prompt_ids: Sequence[list[int]],
+        n: int,
+        temperature: float,
+        max_tokens: int,
+        end_ids: Collection[int],
+        numbers: Sequence[int] | None = None,
+    ) -> Iterator[tuple[int, list[list[int]]]]:
+        """Yields (number, `n` lists of generated ids) of each prompt as it finishes.
 
-        parameters = [
-            SamplingParams(
+        Every sample has a seed of its own, made of the prompt's number (its place, if `numbers` are not given), so that neither
+        batching nor what else is asked changes anything.
+        """
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        engine = self.llm.llm_engine
+        for number, ids in zip(numbers or range(len(prompt_ids)), prompt_ids, strict=True):
+            parameters = SamplingParams(
                 n=n,
                 temperature=temperature,
                 max_tokens=max_tokens,
-                seed=self.seed * 1_000_003 + i * n if temperature > 0 else None,  # vLLM counts on from it
+                seed=self.seed * 1_000_003 + number * n if temperature > 0 else None,  # vLLM counts on from it
                 stop_token_ids=list(end_ids),
                 detokenize=False,
+                output_kind=RequestOutputKind.FINAL_ONLY,
             )
-            for i in range(len(prompt_ids))
-        ]
-        prompts = [{"prompt_token_ids": ids} for ids in prompt_ids]
-        outputs = self.llm.generate(prompts, parameters, use_tqdm=True)
-        return [[list(sample.token_ids) for sample in output.outputs] for output in outputs]
+            engine.add_request(str(number), {"prompt_token_ids": ids}, parameters)
+        while engine.has_unfinished_requests():
+            for output in engine.step():
+                if output.finished:
+                    yield int(output.request_id), [list(sample.token_ids) for sample in output.outputs]
 
 
 class TransformersEngine:
@@ -96,21 +107,26 @@ class TransformersEngine:
     def __init__(self, model, tokenizer, seed: int, batch_size: int = 128) -> None:
         self.model, self.tokenizer, self.seed, self.batch_size = model, tokenizer, seed, batch_size
 
-    def generate(
-        self, prompt_ids: list[list[int]], n: int, temperature: float, max_tokens: int, end_ids: Collection[int]
-    ) -> list[list[list[int]]]:
-        """Generated ids, `n` lists for each prompt, in the order of the prompts."""
+    def stream(
+        self,
+        prompt_ids: Sequence[list[int]],
+        n: int,
+        temperature: float,
+        max_tokens: int,
+        end_ids: Collection[int],
+        numbers: Sequence[int] | None = None,
+    ) -> Iterator[tuple[int, list[list[int]]]]:
+        """Yields (number, `n` lists of generated ids) of each prompt, shorter prompts first."""
         import torch
 
+        numbers = numbers or range(len(prompt_ids))
         sampling = {"do_sample": False}
         if temperature > 0:
             sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
         order = sorted(range(len(prompt_ids)), key=lambda i: len(prompt_ids[i]))
-        done: list[list[list[int]]] = [[] for _ in prompt_ids]
-        starts = range(0, len(order), self.batch_size)
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(self.seed)
-            for start in tqdm(starts, desc="generating", disable=len(starts) < 4):
+            for start in range(0, len(order), self.batch_size):
                 chosen = order[start : start + self.batch_size]
                 batch = {"input_ids": [prompt_ids[i] for i in chosen]}
                 batch = self.tokenizer.pad(batch, padding_side="left", return_tensors="pt").to(self.model.device)
@@ -124,5 +140,9 @@ class TransformersEngine:
                 )
                 new = out[:, batch["input_ids"].shape[1] :].tolist()
                 for row, i in enumerate(chosen):
-                    done[i] = new[row * n : (row + 1) * n]
-        return done
+                    yield numbers[i], new[row * n : (row + 1) * n]
+
+
+def in_order(stream: Iterator[tuple[int, list[list[int]]]]) -> list[list[list[int]]]:
+    """A stream's samples, by the prompts' numbers."""
+    return [samples for _, samples in sorted(stream, key=lambda pair: pair[0])]

@@ -1,13 +1,19 @@
-"""`eval run`: completions of a model on a mixture's test problems, scored."""
+"""`eval run`: completions of a model on a mixture's test problems, scored. A run that was killed goes on where it was."""
 
 import importlib.util
 import json
+import sys
+import time
 from argparse import Namespace
+from collections.abc import Iterator
 from pathlib import Path
 
 from data_mix.errors import InputError
 from data_mix.folder import check_folder, is_taken, read_rows, text_of
 from eval.folder import write_folder
+from eval.parts import Parts
+
+WARN_TRUNCATED = 0.01  # share of cut completions above which accuracy is not what the model can do
 
 
 def check(args: Namespace) -> None:
@@ -60,11 +66,18 @@ def evaluate(args: Namespace) -> dict:
     if max_tokens < 1 or longest + max_tokens > context:
         need = f"longest prompt ({longest} tokens) + max tokens ({max_tokens})"
         raise InputError(f"{need} is more than the model's context of {context}; lower --max-tokens")
-    engine = _start_engine(args, tokenizer, longest + max_tokens)
-    generated = engine.generate(prompt_ids, args.samples, args.temperature, max_tokens, ends)
+    parts = Parts(args.out, _settings(args, max_tokens))
+    todo = [number for number in range(len(rows)) if number not in parts.done]
+    if todo:
+        engine = _start_engine(args, tokenizer, longest + max_tokens)
+        asked = [prompt_ids[number] for number in todo]
+        stream = engine.stream(asked, args.samples, args.temperature, max_tokens, ends, todo)
+        for number, samples in _with_progress(stream, len(rows), len(parts.done)):
+            parts.add(number, samples)
+        parts.flush()
     completions = []
-    for row, samples in zip(rows, generated, strict=True):
-        for i, ids in enumerate(samples):
+    for number, row in enumerate(rows):
+        for i, ids in enumerate(parts.done[number]):
             completion = decode(tokenizer, ids, ends)
             completions.append(
                 {
@@ -80,7 +93,35 @@ def evaluate(args: Namespace) -> dict:
                 }
             )
     info = {"model": args.model, "temperature": args.temperature, "seed": args.seed, "max_tokens": max_tokens}
-    return write_folder(args.out, completions, info)
+    metrics = write_folder(args.out, completions, info)
+    parts.remove()
+    if metrics["truncated"] > WARN_TRUNCATED:
+        share = f"{metrics['truncated']:.1%} of the completions were cut at {max_tokens} tokens"
+        print(
+            f"warning: {args.out}: {share} and are not right however they would have ended; raise --max-tokens", file=sys.stderr
+        )
+    return metrics
+
+
+def _settings(args: Namespace, max_tokens: int) -> dict:
+    """What decides the completions; a checkpoint that was trained again is another one."""
+    weights = sorted(Path(args.model).glob("*.safetensors"))
+    stamps = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in weights]
+    plain = ("model", "mixture", "samples", "temperature", "problems", "seed")
+    return {name: getattr(args, name) for name in plain} | {"max_tokens": max_tokens, "weights": stamps}
+
+
+def _with_progress(stream: Iterator, total: int, done: int) -> Iterator:
+    """Passes the stream on, with a bar of problems, tokens a second and the time left."""
+    from tqdm.auto import tqdm
+
+    tokens, began = 0, time.monotonic()
+    with tqdm(total=total, initial=done, desc="problems", mininterval=1) as bar:
+        for number, samples in stream:
+            tokens += sum(map(len, samples))
+            bar.set_postfix_str(f"{tokens / (time.monotonic() - began):.0f} tokens/s", refresh=False)
+            bar.update()
+            yield number, samples
 
 
 def _twice_the_longest_solution(tokenizer, rows: list[dict]) -> int:
