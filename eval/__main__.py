@@ -1,5 +1,6 @@
 """The commands of eval: `run` generates and scores, `score` rescores, `compare` pairs two evals, `report` draws a run,
-`table` an ablation, and `forecast` says what RL will do."""
+`table` an ablation, `forecast` says what RL will do, and
+`export` speaks to other tools."""
 
 import argparse
 import sys
@@ -33,6 +34,9 @@ def make_parser() -> argparse.ArgumentParser:
     forecast.add_argument("folder", metavar="SFT_EVAL_DIR", help="an eval with --samples and --temperature 1.0")
     forecast.add_argument("--rounds", type=int, default=8)
     forecast.add_argument("--measured", metavar="STAR_DIR", help="a finished STaR run to compare with")
+    export = commands.add_parser("export", help="print an eval in lm-eval's results JSON, or as a model card's model-index")
+    export.add_argument("folder", metavar="DIR")
+    export.add_argument("--format", choices=("lm-eval", "model-index"), required=True)
     return parser
 
 
@@ -62,6 +66,10 @@ def run(args: argparse.Namespace) -> None:
 
         measured = read_measured(args.measured) if args.measured else None
         print(format_forecast(forecast(args.folder, args.rounds), measured))
+    elif args.command == "export":
+        from eval.export import export
+
+        print(export(args.folder, args.format))
     else:
         from eval.report import write_report
 

@@ -1,0 +1,34 @@
+"""An eval in the formats of others."""
+
+import json
+
+import pytest
+import yaml
+
+from eval.folder import write_folder
+from tests.eval.test_folder import INFO, rows
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_folder(str(tmp_path / "e"), rows("1001", "1", "0", "?"), INFO)
+    return tmp_path / "e"
+
+
+def test_lm_eval_gets_both_filters_with_their_standard_errors(folder, command):
+    results = json.loads(command("-m", "eval", "export", folder, "--format", "lm-eval").stdout)
+    parity = results["results"]["parity"]
+    assert parity["exact_match,flexible-extract"] == parity["exact_match,strict-match"] == 0.5
+    assert parity["exact_match_stderr,flexible-extract"] == pytest.approx((0.25 / 3) ** 0.5)
+    assert results["n-samples"]["parity"] == {"original": 4, "effective": 4}
+    assert results["configs"]["parity"]["generation_kwargs"] == {"temperature": 0.0, "do_sample": False, "max_gen_toks": 8}
+
+
+def test_a_model_card_takes_the_model_index(folder, command, tmp_path):
+    from huggingface_hub import EvalResult, ModelCard
+
+    text = command("-m", "eval", "export", folder, "--format", "model-index").stdout
+    card = ModelCard(f"---\n{text}---\n")
+    [result] = card.data.eval_results
+    assert isinstance(result, EvalResult) and result.metric_value == 0.5 and result.dataset_type == "parity"
+    assert yaml.safe_load(text)["model-index"][0]["name"] == "runs/x/sft"
