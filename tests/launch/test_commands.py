@@ -10,7 +10,7 @@ LOADED = (
 )
 
 
-@pytest.mark.parametrize("package", ["data_mix", "eval", "launch"])
+@pytest.mark.parametrize("package", ["data_mix", "rewards", "eval", "launch"])
 def test_help_loads_neither_torch_nor_vllm(command, package):
     done = command("-c", LOADED.format(package))
     assert "usage: python -m " + package in done.stdout and done.stdout.endswith("[]\n")
