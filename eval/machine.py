@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import socket
 from pathlib import Path
 
 
@@ -31,18 +30,8 @@ def prepare() -> None:
         if os.environ.get("OMP_NUM_THREADS", "1") == "1":
             processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
             os.environ["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) // processes))
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        # A single process still opens a port, for vLLM's process group. The default, 29500, takes one run a machine.
-        ours["MASTER_PORT"] = str(free_port())
     for name, value in ours.items():
         os.environ.setdefault(name, value)
-
-
-def free_port() -> int:
-    """A TCP port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        return probe.getsockname()[1]
 
 
 def keep_freed_memory() -> None:

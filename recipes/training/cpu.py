@@ -1,4 +1,4 @@
-"""TRL 1.16 on CPU: three places where its defaults fail or waste there, each mended from outside.
+"""TRL 1.16 and vLLM: places where their defaults fail or waste, most of them on CPU, each mended from outside.
 
 Weight push: TRL's colocate mode pushes weights with `model.load_weights`, one parameter at a time. On CPU vLLM repacks its
 linear weights after loading, and the second load fails (`'Parameter' object has no attribute 'weight_loader'`). vLLM's
@@ -7,11 +7,16 @@ own `reload_weights` undoes the packing first.
 Engine: TRL leaves the colocated engine's dtype, seed and compilation to defaults that do not fit (on GPUs as well):
 float32 models are rolled out in bfloat16, every run has seed 0, and on CPU the compiler takes longer than a small run.
 
+Port: TRL looks for a free one for the engine's process group among the same four, 29500 first, so that two runs that start
+together want the same.
+
 Scored positions: off CUDA, TRL projects every position, prompt and padding too, onto the vocabulary, so that tile shapes
 stay the same for compilers. Nothing is compiled here, and with a vocabulary of 49,152 that was half of an SFT step.
 """
 
 import functools
+import os
+import socket
 
 from eval.machine import has_gpu
 
@@ -34,9 +39,18 @@ def prepare_colocate(seed: int, dtype: str) -> None:
         return LLM(**kwargs, dtype=dtype, enforce_eager=not has_gpu())
 
     vllm_generation.LLM = engine
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        os.environ["MASTER_PORT"] = str(free_port())
     if not has_gpu():
         sampler.install()
         vllm_generation.VLLMGeneration.sync_weights = reload_weights
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return probe.getsockname()[1]
 
 
 def reload_weights(generation) -> None:
