@@ -154,7 +154,7 @@ def main(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -
             mine = roll_out(recipe, rows, tokenizer, sampler, f"{args.seed}/{number}")
             rollouts = rounds.write_rollouts(args.output_dir, number, mine, accelerator)
         kept = [as_example(rollout) for rollout in rollouts if rollout["kept"]]
-        figures = {**rounds.account_rollouts(rollouts), "kept": len(kept) / len(rollouts)}
+        figures = rounds.account_rollouts(rollouts)
         if kept:
             set_seed(args.seed * 1000 + number)
             trainer = trl.SFTTrainer(

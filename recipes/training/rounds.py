@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections import defaultdict
 from pathlib import Path
 
 from accelerate.utils import gather_object
@@ -61,9 +62,14 @@ def write_rollouts(output_dir: str, number: int, mine: list[dict], accelerator) 
 
 
 def account_rollouts(rollouts: list[dict]) -> dict[str, float]:
-    """Accuracy and length of a round's rollouts, by form and outcome."""
+    """Accuracy and length of a round's rollouts, by form and outcome; the share kept, and of problems with all or none kept."""
+    by_problem = defaultdict(set)
+    for row in rollouts:
+        by_problem[row["problem_id"]].add(row["kept"])
+    flat = sum(len(kinds) == 1 for kinds in by_problem.values()) / len(by_problem)
+    kept = {"kept": sum(row["kept"] for row in rollouts) / len(rollouts), "frac_reward_zero_std": flat}
     verdicts = [Verdict(**{name: row[name] for name in Verdict.__dataclass_fields__}) for row in rollouts]
-    return account(verdicts, [row["n_tokens"] for row in rollouts], [row["truncated"] for row in rollouts])
+    return kept | account(verdicts, [row["n_tokens"] for row in rollouts], [row["truncated"] for row in rollouts])
 
 
 def merged(trainer):

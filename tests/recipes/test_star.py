@@ -35,7 +35,10 @@ def test_kept_are_the_completions_that_earn_the_reward(star):
 def test_the_log_has_length_and_accuracy_of_every_round(star):
     log = read_log(star)
     assert [entry["step"] for entry in log] == [0, 1, 2] and "heldout/greedy/p_long" in log[0]
-    assert all({"kept", "p_long", "length/median", "accuracy", "truncated", "loss"} <= entry.keys() for entry in log[1:])
+    assert all(
+        {"kept", "p_long", "length/median", "accuracy", "truncated", "loss", "frac_reward_zero_std"} <= entry.keys()
+        for entry in log[1:]
+    )
     assert list((star / "star").glob("events*"))  # TensorBoard's
 
 
