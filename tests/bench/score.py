@@ -13,8 +13,9 @@ from pathlib import Path
 
 
 def main() -> None:
-    from eval.folder import read_completions, write_folder
     from verifier import completions  # beside this file
+
+    from eval.folder import read_completions, write_folder
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
