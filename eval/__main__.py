@@ -1,6 +1,5 @@
-"""The commands of eval: `run` generates and scores, `score` rescores, `compare` pairs two evals, `report` draws a run,
-`table` an ablation, `forecast` says what RL will do, and
-`export` speaks to other tools."""
+"""The commands of eval: `run` generates and scores, `score` rescores, `compare` pairs two evals, `report` draws a run, `table`
+an ablation, `forecast` says what RL will do, `export` speaks to other tools."""
 
 import argparse
 import sys
@@ -21,6 +20,9 @@ def make_parser() -> argparse.ArgumentParser:
     run.add_argument("--max-tokens", type=int, help="token limit (twice the longest reference solution)")
     run.add_argument("--problems", type=int, metavar="N", help="the first N test problems only")
     run.add_argument("--seed", type=int, default=0)
+    run.add_argument(
+        "--checkpoints", action="store_true", help="every checkpoint-N in --model, into folders of their own in --out"
+    )
     score = commands.add_parser("score", help="score the completions of an eval folder again, without a model")
     score.add_argument("folder", metavar="DIR")
     compare = commands.add_parser("compare", help="paired differences of two eval folders, with 95%% intervals")
@@ -42,12 +44,16 @@ def make_parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Runs the parsed command; what only one command needs is imported by it."""
-    if args.command == "run":
+    if args.command == "run" and args.checkpoints:
+        from eval.checkpoints import evaluate_checkpoints
+
+        print(evaluate_checkpoints(args))
+    elif args.command == "run":
         from eval.folder import format_metrics
+        from eval.generate import Engine
         from eval.run import evaluate
 
-        metrics = evaluate(args)
-        print(f"{args.out}: {format_metrics(metrics)}")
+        print(f"{args.out}: {format_metrics(evaluate(args, Engine(args.seed)))}")
     elif args.command == "score":
         from eval.folder import format_metrics, read_completions, write_folder
 

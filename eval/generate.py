@@ -1,5 +1,6 @@
 """Completions from a model: through vLLM, or through transformers where vLLM is not installed. Both take and give the same."""
 
+import importlib.util
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -42,6 +43,32 @@ def decode(tokenizer, ids: Sequence[int], end_ids: Collection[int]) -> Completio
     return Completion(tokenizer.decode(body, skip_special_tokens=True), len(body), end is None)
 
 
+class Engine:
+    """vLLM, or transformers where it is not installed: started when it is first needed, given other weights after that."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed, self.started, self.model = seed, None, None
+
+    def start(self, model: str, dtype: str, tokenizer, max_length: int) -> "VLLMEngine | TransformersEngine":
+        """The engine with the weights of `model`; `max_length` is prompt + completion, in tokens, and that of the first."""
+        if self.started is None:
+            if importlib.util.find_spec("vllm"):
+                self.started = VLLMEngine(model, dtype, max_length, self.seed)
+            else:
+                self.started = TransformersEngine(load_model(model, dtype), tokenizer, self.seed)
+        elif model != self.model:
+            self.started.load(model)
+        self.model = model
+        return self.started
+
+
+def load_model(model: str, dtype: str):
+    """A checkpoint through transformers, for generating."""
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(model, dtype=dtype).eval()
+
+
 class VLLMEngine:
     """vLLM on a checkpoint folder, in this process."""
 
@@ -65,6 +92,11 @@ class VLLMEngine:
             enable_chunked_prefill=has_gpu(),
             max_num_batched_tokens=max(max_length, 8192),
         )
+
+    def load(self, model: str) -> None:
+        """Takes the weights of another checkpoint of the same model."""
+        self.llm.collective_rpc("reload_weights", kwargs={"weights_path": model})
+        self.llm.reset_prefix_cache()
 
     def stream(
         self,
@@ -106,6 +138,10 @@ class TransformersEngine:
 
     def __init__(self, model, tokenizer, seed: int, batch_size: int = 128) -> None:
         self.model, self.tokenizer, self.seed, self.batch_size = model, tokenizer, seed, batch_size
+
+    def load(self, model: str) -> None:
+        """Takes the weights of another checkpoint of the same model."""
+        self.model = load_model(model, self.model.dtype).to(self.model.device)
 
     def stream(
         self,

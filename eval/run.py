@@ -1,6 +1,5 @@
 """`eval run`: completions of a model on a mixture's test problems, scored. A run that was killed goes on where it was."""
 
-import importlib.util
 import json
 import sys
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 from data_mix.errors import InputError
 from data_mix.folder import check_folder, is_taken, read_rows, text_of
 from eval.folder import write_folder
+from eval.generate import Engine, context_length, decode, encode_prompts
 from eval.parts import Parts
 
 WARN_TRUNCATED = 0.01  # share of cut completions above which accuracy is not what the model can do
@@ -38,22 +38,21 @@ def check_model_path(model: str, what: str, made_by: str) -> None:
 
 def choose_dtype(model: str) -> str:
     """The precision the checkpoint was trained to compute in (a recipe's recipe.json), else the one it is stored in."""
-    recipe = Path(model) / "recipe.json"
+    folder = Path(model)
+    recipe = (folder.parent if folder.name.startswith("checkpoint-") else folder) / "recipe.json"
     if recipe.is_file():
         fields = json.loads(recipe.read_text(encoding="utf-8"))
         return "bfloat16" if fields.get("bf16") else "float16" if fields.get("fp16") else "float32"
     return "auto"
 
 
-def evaluate(args: Namespace) -> dict:
+def evaluate(args: Namespace, engine: Engine) -> dict:
     """Generates, scores and writes the eval folder; returns its metrics."""
     check(args)
     from eval import machine
 
     machine.prepare()
     from transformers import AutoConfig, AutoTokenizer, GenerationConfig
-
-    from eval.generate import context_length, decode, encode_prompts
 
     rows = read_rows(args.mixture, "test")[: args.problems]
     tokenizer = AutoTokenizer.from_pretrained(args.model)
@@ -69,9 +68,9 @@ def evaluate(args: Namespace) -> dict:
     parts = Parts(args.out, _settings(args, max_tokens))
     todo = [number for number in range(len(rows)) if number not in parts.done]
     if todo:
-        engine = _start_engine(args, tokenizer, longest + max_tokens)
+        started = engine.start(args.model, choose_dtype(args.model), tokenizer, longest + max_tokens)
         asked = [prompt_ids[number] for number in todo]
-        stream = engine.stream(asked, args.samples, args.temperature, max_tokens, ends, todo)
+        stream = started.stream(asked, args.samples, args.temperature, max_tokens, ends, todo)
         for number, samples in _with_progress(stream, len(rows), len(parts.done)):
             parts.add(number, samples)
         parts.flush()
@@ -127,15 +126,3 @@ def _with_progress(stream: Iterator, total: int, done: int) -> Iterator:
 def _twice_the_longest_solution(tokenizer, rows: list[dict]) -> int:
     texts = [text_of(row["completion"]) for row in rows]
     return 2 * max(len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"])
-
-
-def _start_engine(args: Namespace, tokenizer, max_length: int):
-    from eval.generate import TransformersEngine, VLLMEngine
-
-    dtype = choose_dtype(args.model)
-    if importlib.util.find_spec("vllm"):
-        return VLLMEngine(args.model, dtype, max_length, args.seed)
-    from transformers import AutoModelForCausalLM
-
-    model = AutoModelForCausalLM.from_pretrained(args.model, dtype=dtype).eval()
-    return TransformersEngine(model, tokenizer, args.seed)
