@@ -116,11 +116,13 @@ def main(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -
 
     cpu.score_labels_only()
     cpu.prepare_colocate(args.seed, "bfloat16" if args.bf16 else "float16" if args.fp16 else model_args.dtype)
+    precision = "bf16" if args.bf16 else "fp16" if args.fp16 else "no"
     model = AutoModelForCausalLM.from_pretrained(
         path, dtype=model_args.dtype, attn_implementation=model_args.attn_implementation
     )
     models.set_end_tokens(model, tokenizer)
-    accelerator = Accelerator(log_with=args.report_to, project_dir=args.output_dir)
+    # The trainers of the rounds share its state, so it must have their precision already.
+    accelerator = Accelerator(mixed_precision=precision, log_with=args.report_to, project_dir=args.output_dir)
     accelerator.init_trackers("star")
     generation = VLLMGeneration(
         model=model,

@@ -2,6 +2,7 @@
 
 import shutil
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -55,6 +56,41 @@ def test_a_run_that_was_killed_in_its_second_round_ends_as_if_it_had_not_been(co
     assert [entry["step"] for entry in read_log(killed)] == [0, 1, 2]
     again = command(*arguments(parity_run, killed), check=False)
     assert again.returncode == 2 and "holds another run" in again.stderr
+
+
+def test_a_chat_model_is_trained_with_lora_in_bfloat16(command, llama, word_problems, tmp_path):
+    """A random model is never right, so its rollouts are replaced by right ones between the two halves of the round."""
+    from safetensors.torch import load_file
+
+    out = tmp_path / "star"
+    where = ["--mixture", word_problems["instruct"], "--model_name_or_path", llama["instruct"], "--output_dir", out]
+    small = ["--rounds", 1, "--problems", 4, "--num_generations", 2, "--max_completion_length", 8, "--heldout_problems", 2]
+    train = [
+        "--bf16",
+        "true",
+        "--use_cpu",
+        "true",
+        "--use_peft",
+        "true",
+        "--lora_r",
+        4,
+        "--learning_rate",
+        0.1,
+        "--warmup_steps",
+        0,
+    ]
+    line = ["recipes/star.py", *where, *small, *train, "--rewards", "answer", "--max_length", 256, "--report_to", "none"]
+    command(*line)
+    before = load_file(out / "model.safetensors")
+    shutil.rmtree(out / "checkpoint-1")
+    (out / "model.safetensors").unlink()
+    path = out / "rollouts" / "round-1.parquet"
+    rows = [{**row, "completion": f"#### {row['answer']}", "kept": True} for row in pq.read_table(path).to_pylist()]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    command(*line)
+    after = load_file(out / "model.safetensors")
+    moved = {name for name in before if not before[name].equal(after[name])}
+    assert moved and all("_proj" in name for name in moved) and read_log(out)[-1]["kept"] == 1
 
 
 def test_a_reward_that_is_not_a_verdict_keeps_nothing_and_is_refused(command, parity_run, tmp_path):
