@@ -119,7 +119,8 @@ def read_metrics(out):
 def test_a_grid_survives_a_kill_and_a_cell_that_fails_and_gives_the_same_again(command, tmp_path):
     grid = {"seed": [0], "mixture.p_cot": [0.25, 1.5, 0.5]}  # 1.5 is no share
     file, out = write(tmp_path, grid=grid, eval={"greedy": {"problems": 8}}), tmp_path / "out"
-    line = [sys.executable, "-m", "launch", "ablate", str(file), "--jobs", "2"]
+    jobs = min(2, len(os.sched_getaffinity(0)))
+    line = [sys.executable, "-m", "launch", "ablate", str(file), "--jobs", str(jobs)]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     runner = subprocess.Popen(line, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not list(out.glob("sft/*/model.safetensors")):
@@ -132,7 +133,7 @@ def test_a_grid_survives_a_kill_and_a_cell_that_fails_and_gives_the_same_again(c
     assert not left  # its children ended with it
     finished = {path: path.stat().st_mtime_ns for path in out.glob("sft/*/model.safetensors")}
 
-    done = command("-m", "launch", "ablate", file, "--jobs", 2, check=False)
+    done = command("-m", "launch", "ablate", file, "--jobs", jobs, check=False)
     assert done.returncode == 1 and "FAILED mixture/p_cot=1.5,seed=0" in done.stdout and "skipped sft/p_cot=1.5" in done.stdout
     assert finished == {path: path.stat().st_mtime_ns for path in finished}
     table = pq.read_table(out / "table.parquet").to_pylist()
@@ -143,7 +144,7 @@ def test_a_grid_survives_a_kill_and_a_cell_that_fails_and_gives_the_same_again(c
     first = read_metrics(out)
     shutil.rmtree(out / "eval")
     shutil.rmtree(out / "sft")
-    command("-m", "launch", "ablate", file, "--jobs", 2, check=False)
+    command("-m", "launch", "ablate", file, "--jobs", jobs, check=False)
     assert len(first) == 2 and read_metrics(out) == first
 
     changed = yaml.safe_load(file.read_text())
