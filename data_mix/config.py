@@ -155,9 +155,9 @@ def parse_config(raw: dict[str, Any]) -> MixtureConfig:
     for key in ("sources", "n_train", "n_test"):
         if key not in raw:
             raise InputError(f"field '{key}' is missing")
-    if ("p_cot" in raw) == ("forms" in raw):
+    if (raw.get("p_cot") is None) == (raw.get("forms") is None):
         raise InputError("give either p_cot (share of long rows) or forms (form: share)")
-    if "p_cot" in raw:
+    if raw.get("forms") is None:
         p_cot = _number(raw["p_cot"], "p_cot", 0, 1)
         forms = {"long": p_cot, "short": 1 - p_cot}
     else:

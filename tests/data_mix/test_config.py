@@ -27,7 +27,7 @@ TWO = [{"task": "parity", "d": 8, "share": 0.5}, {"task": "gsm_symbolic", "share
         ),
         ({"sources": [{"task": "parity", "depth": 8}]}, "unknown field 'depth'"),
         ({"forms": {"long": 1}}, "give either p_cot"),
-        ({"p_cot": None, "forms": {"long": 1}}, "give either p_cot"),
+        ({"p_cot": None}, "give either p_cot"),
         ({"prompt_format": "xml"}, "prompt_format is 'xml'; it must be one of plain, chat"),
         ({"prompt_template": "Question:"}, "must contain {prompt} once"),
         ({"prompt_template": "{prompt} {prompt}"}, "must contain {prompt} once"),
@@ -87,3 +87,8 @@ def test_the_command_says_it_on_one_line_and_exits_with_2(tmp_path, command, tex
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and said in done.stderr and done.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_null_takes_the_place_of_what_a_config_has():
+    raw = {"p_cot": 0.25, "n_train": 10, "n_test": 2, "sources": [{"task": "parity", "d": 8}]}
+    assert parse_config({**raw, "p_cot": None, "forms": {"long": 1.0}}).forms == {"long": 1.0}
