@@ -36,6 +36,12 @@ def check_model_path(model: str, what: str, made_by: str) -> None:
         raise InputError(f"{what} {model}: no model there; {made_by}")
 
 
+def find_checkpoints(run: str) -> dict[int, Path]:
+    """Step or round → `checkpoint-N` in a run's folder, in order."""
+    found = {int(path.name.split("-")[1]): path for path in Path(run).glob("checkpoint-*") if path.is_dir()}
+    return dict(sorted(found.items()))
+
+
 def choose_dtype(model: str) -> str:
     """The precision the checkpoint was trained to compute in (a recipe's recipe.json), else the one it is stored in."""
     folder = Path(model)

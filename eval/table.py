@@ -29,7 +29,8 @@ def write_table(out: str) -> str:
     if not (folder / "evals.json").is_file():
         raise InputError(f"{out}: no evals.json in it; `python -m launch ablate FILE.yaml` writes it")
     evals = json.loads((folder / "evals.json").read_text(encoding="utf-8"))
-    rows = [_row(folder, one) for one in evals if (folder / one["folder"] / "metrics.json").is_file()]
+    made = [one for one in evals if (folder / one["folder"] / "metrics.json").is_file()]
+    rows = [{**one["axes"], **flatten(one["stage"], one["kind"], read_metrics(str(folder / one["folder"])))} for one in made]
     if not rows:
         raise InputError(f"{out}: none of its {len(evals)} evals is done; `python -m launch ablate FILE.yaml` goes on")
     axes = list(dict.fromkeys(axis for one in evals for axis in one["axes"]))
@@ -44,15 +45,13 @@ def write_table(out: str) -> str:
     return text
 
 
-def _row(folder: Path, one: dict) -> dict:
-    metrics = read_metrics(str(folder / one["folder"]))
+def flatten(stage: str, kind: str, metrics: dict) -> dict:
+    """An eval as one row of a table: `metrics` of the model of `stage`, decoded as `kind` says."""
     low, high = metrics["accuracy"]["ci95"]
     figures_ = {"accuracy": metrics["accuracy"]["value"], "accuracy_low": low, "accuracy_high": high}
     lengths = {f"length_{name}": value for name, value in metrics["length"].items()}
     plain = ("p_long", "accuracy_long", "accuracy_short", "truncated", "n_problems", "n_samples", "temperature")
-    return {**one["axes"], "stage": one["stage"], "kind": one["kind"], **figures_, **lengths} | {
-        name: metrics[name] for name in plain
-    }
+    return {"stage": stage, "kind": kind, **figures_, **lengths} | {name: metrics[name] for name in plain}
 
 
 def over_seeds(rows: list[dict], axes: list[str]) -> list[dict]:

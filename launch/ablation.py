@@ -47,6 +47,7 @@ class Job:
         needs: names of the jobs whose folders it reads.
         axes: the grid's fields that it depends on, with the labels of their values.
         resumes: whether the command goes on in a folder that it had not finished.
+        measures: of an eval, the stage whose model it measures and how that is decoded.
     """
 
     name: str

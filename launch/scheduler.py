@@ -54,8 +54,10 @@ def check_finished(ablation: Ablation) -> None:
     """Raises InputError for a finished folder that another command made: its results would be taken for this one's."""
     for job in ablation.jobs.values():
         record = _record(ablation, job)
-        if job.is_done() and record.is_file() and json.loads(record.read_text()) != _essence(job):
-            was, now = json.loads(record.read_text()), _essence(job)
+        if not (job.is_done() and record.is_file()):
+            continue
+        was, now = json.loads(record.read_text()), _essence(job)
+        if was != now:
             changed = [word for word in now if word not in was] or [word for word in was if word not in now]
             raise InputError(f"{job.folder} was made by another command (differs in {changed[0]}); remove it, or change `out`")
 

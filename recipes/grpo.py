@@ -85,7 +85,7 @@ def main(recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig) 
     """Trains and saves; see the module docstring."""
     algorithm = check(recipe, args, model_args)
     from datasets import Dataset
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig
 
     path = model_args.model_name_or_path
     rows = read_rows(recipe.mixture, "train")
@@ -99,11 +99,8 @@ def main(recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig) 
     config.save_config(args.output_dir, recipe, args, model_args)
 
     cpu.score_labels_only()
-    model = AutoModelForCausalLM.from_pretrained(
-        path, dtype=model_args.dtype, attn_implementation=model_args.attn_implementation
-    )
-    models.set_end_tokens(model, tokenizer)
-    cpu.prepare_colocate(args.seed, "bfloat16" if args.bf16 else "float16" if args.fp16 else model_args.dtype)
+    model = models.load_model(path, tokenizer, model_args)
+    cpu.prepare_colocate(args.seed, models.compute_dtype(args, model_args))
     columns = ("prompt", "answer", "problem_id", "source")
     trainer = algorithms.PolicyTrainer(
         algorithm=algorithm,

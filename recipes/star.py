@@ -26,7 +26,6 @@ from data_mix.folder import read_rows  # noqa: E402
 from eval.generate import context_length, encode_prompts  # noqa: E402
 from recipes.training import checks, config, cpu, models, rounds, tracking  # noqa: E402
 from rewards import functions  # noqa: E402
-from rewards.scorer import Item, score  # noqa: E402
 
 SHOWN = ("kept", "p_long", "accuracy", "heldout/greedy/accuracy", "heldout/sampled/p_long")
 
@@ -73,7 +72,7 @@ def roll_out(recipe: STaRRecipe, rows: list[dict], tokenizer, sampler, seed: str
     mine = tracking.share([row for row in chosen for _ in range(recipe.num_generations)])
     prompt_ids = encode_prompts(tokenizer, [row["prompt"] for row in mine])
     completions = sampler(prompt_ids, recipe.temperature)
-    verdicts = score([Item(c.text, r["answer"], r["meta"], c.truncated) for c, r in zip(completions, mine, strict=True)])
+    verdicts = tracking.judge(completions, mine)
     return [
         {
             **{name: row[name] for name in ("problem_id", "source", "prompt", "answer")},
@@ -100,7 +99,7 @@ def main(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -
     from accelerate import Accelerator
     from accelerate.utils import set_seed
     from datasets import Dataset
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig
     from trl.generation.vllm_generation import VLLMGeneration
 
     rows = read_rows(recipe.mixture, "train")
@@ -115,12 +114,9 @@ def main(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -
     one_pass.num_train_epochs, one_pass.save_strategy, one_pass.logging_strategy, one_pass.report_to = 1, "no", "no", []
 
     cpu.score_labels_only()
-    cpu.prepare_colocate(args.seed, "bfloat16" if args.bf16 else "float16" if args.fp16 else model_args.dtype)
+    cpu.prepare_colocate(args.seed, models.compute_dtype(args, model_args))
     precision = "bf16" if args.bf16 else "fp16" if args.fp16 else "no"
-    model = AutoModelForCausalLM.from_pretrained(
-        path, dtype=model_args.dtype, attn_implementation=model_args.attn_implementation
-    )
-    models.set_end_tokens(model, tokenizer)
+    model = models.load_model(path, tokenizer, model_args)
     # The trainers of the rounds share its state, so it must have their precision already.
     accelerator = Accelerator(mixed_precision=precision, log_with=args.report_to, project_dir=args.output_dir)
     accelerator.init_trackers("star")

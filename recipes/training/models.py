@@ -53,6 +53,21 @@ def load_tokenizer(path: str):
     return tokenizer
 
 
+def load_model(path: str, tokenizer, model_args):
+    """The checkpoint, stopping at every end token, in the dtype and with the attention that `model_args` name."""
+    from transformers import AutoModelForCausalLM
+
+    kinds = {"dtype": model_args.dtype, "attn_implementation": model_args.attn_implementation}
+    model = AutoModelForCausalLM.from_pretrained(path, **kinds)
+    set_end_tokens(model, tokenizer)
+    return model
+
+
+def compute_dtype(args, model_args) -> str:
+    """What the trainer computes in: its autocast's precision, else the model's own."""
+    return "bfloat16" if args.bf16 else "float16" if args.fp16 else model_args.dtype
+
+
 def end_ids(tokenizer) -> list[int]:
     """The ids of all tokens that end a completion, the tokenizer's own end token first."""
     vocabulary = tokenizer.get_vocab()

@@ -1,7 +1,6 @@
 """The folder of a STaR run: `rollouts/round-N.parquet` and a `checkpoint-N` a round, each there whole or not at all."""
 
 import json
-import re
 import shutil
 from collections import defaultdict
 from pathlib import Path
@@ -10,6 +9,7 @@ from accelerate.utils import gather_object
 
 from data_mix.errors import InputError
 from data_mix.folder import is_taken
+from eval.run import find_checkpoints
 from recipes.training import config
 from recipes.training.run import merge_adapter, publish
 from rewards.accounting import account
@@ -33,8 +33,8 @@ def check_output_dir(output_dir: str, *parts) -> None:
 
 def last_complete(output_dir: str, start: str) -> tuple[int, str]:
     """The last round that is done and its checkpoint; 0 and `start` before the first."""
-    found = {int(re.sub(r"\D", "", path.name)): str(path) for path in Path(output_dir).glob("checkpoint-*")}
-    return max(found.items(), default=(0, start))
+    number, path = max(find_checkpoints(output_dir).items(), default=(0, start))
+    return number, str(path)
 
 
 def read_rollouts(output_dir: str, number: int) -> list[dict] | None:

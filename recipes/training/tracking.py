@@ -50,6 +50,11 @@ def share(rows: list) -> list:
     return rows[process.process_index :: process.num_processes]
 
 
+def judge(completions: Sequence[Completion], rows: Sequence[dict]) -> list[Verdict]:
+    """The verdict on each completion of its row's problem."""
+    return score([Item(c.text, r["answer"], r["meta"], c.truncated) for c, r in zip(completions, rows, strict=True)])
+
+
 class Slice:
     """Held-out problems, of which each process has its share, and the figures of a sampler on them."""
 
@@ -64,18 +69,12 @@ class Slice:
         figures = {}
         for name, temperature in (("greedy", 0.0), ("sampled", 1.0)):
             completions = self.sampler(self.prompt_ids, temperature)
-            verdicts = score(
-                [Item(c.text, r["answer"], r["meta"], c.truncated) for c, r in zip(completions, self.rows, strict=True)]
-            )
-            gathered = gather_object(list(zip(verdicts, completions, strict=True)))
-            for key, value in account_completions(*zip(*gathered, strict=True)).items():
+            gathered = gather_object(list(zip(judge(completions, self.rows), completions, strict=True)))
+            verdicts, all_completions = zip(*gathered, strict=True)
+            lengths, truncated = zip(*((c.n_tokens, c.truncated) for c in all_completions), strict=True)
+            for key, value in account(verdicts, lengths, truncated).items():
                 figures[f"heldout/{name}/{key}"] = value
         return figures
-
-
-def account_completions(verdicts: Sequence[Verdict], completions: Sequence[Completion]) -> dict[str, float]:
-    """rewards.accounting.account of scored completions."""
-    return account(verdicts, [c.n_tokens for c in completions], [c.truncated for c in completions])
 
 
 class HeldOut(TrainerCallback):
@@ -132,7 +131,8 @@ class RolloutSampler:
             _, ids, _, _ = self.generation.generate(prompt_ids, images=None, num_generations=1)
         finally:
             self.generation.temperature = trained_at
-        return [decode(self.tokenizer, sample, end_ids(self.tokenizer)) for sample in ids]
+        ends = end_ids(self.tokenizer)  # once: it reads the whole vocabulary
+        return [decode(self.tokenizer, sample, ends) for sample in ids]
 
 
 def sync_once_a_step(trainer) -> None:
