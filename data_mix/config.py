@@ -54,7 +54,7 @@ class MixtureConfig:
         max_repeats: how many rows one problem may have; all problems are used before any is used again.
         prompt_format: `plain` (strings) or `chat` (message lists); None is the first source's own.
         system: system message of chat prompts; None for none.
-        prompt_template: for plain prompts, text with `{prompt}` in it.
+        prompt_template: text with `{prompt}` in it, around the problem.
         answer_style: gsm8k (`#### 42`) or boxed, which the verifier reads too; None is each task's own.
         tokenizer: counts lengths in the manifest; None counts characters.
         max_tokens, over_limit: problems whose row in long form has more tokens are refused or dropped; None is no limit.

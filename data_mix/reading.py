@@ -19,13 +19,13 @@ class Records:
     Attributes:
         train, test: the problems of each split; None for a split that the source does not have. A single file is `train`.
         origin: where they came from, for the manifest: path with each file's sha256, or hub id and revision.
-        broken: how many records were dropped.
+        broken: how many records of each split were dropped.
     """
 
     train: list[Problem] | None
     test: list[Problem] | None
     origin: dict
-    broken: int
+    broken: dict[str, int]
 
 
 def read_records(
@@ -47,25 +47,24 @@ def read_records(
     splits, origin = _find_splits(path, revision, config)
     problems: dict[str, list[Problem]] = {}
     broken: list[str] = []
-    known = 0
+    dropped: dict[str, int] = {}
     for split, (place, records) in splits.items():
-        problems[split] = []
+        problems[split], i = [], -1
         for i, record in enumerate(records()):
             try:
                 if isinstance(record, InputError):
                     raise record
                 problem = make_problem(record, f"{name}/{split}/{i}")
-                if problem is None:
-                    known += 1
-                else:
+                if problem is not None:
                     problems[split].append(problem)
             except InputError as error:
                 broken.append(f"{place}:{i + 1}: {error}")
+        dropped[split] = i + 1 - len(problems[split])
     if broken and on_error == "refuse":
         total = len(broken) + sum(map(len, problems.values()))
         first = "; ".join(broken[:3]) + ("; ..." if len(broken) > 3 else "")
         raise InputError(f"{name}: {len(broken)} of {total} records are broken: {first}. Mend them, or set `on_error: drop`")
-    return Records(problems.get("train"), problems.get("test"), origin, len(broken) + known)
+    return Records(problems.get("train"), problems.get("test"), origin, dropped)
 
 
 def text_field(record: dict, key: str, number: bool = False) -> str:

@@ -17,15 +17,15 @@ def schema(config: MixtureConfig) -> pa.Schema:
 
 
 def as_prompts(columns: dict, config: MixtureConfig) -> dict[str, pa.Array]:
-    """The columns as arrow, prompt and completion as messages or through the prompt template."""
+    """The columns as arrow, prompts through the template, prompt and completion as messages of chat mixtures."""
     columns = {name: pa.array(values, pa.string()) for name, values in columns.items()}
+    if config.prompt_template:
+        before, after = config.prompt_template.split("{prompt}", 1)
+        columns["prompt"] = pc.binary_join_element_wise(before, columns["prompt"], after, "")
     if config.chat:
         system = [("system", config.system)] if config.system else []
         columns["prompt"] = _messages([*system, ("user", columns["prompt"])])
         columns["completion"] = _messages([("assistant", columns["completion"])])
-    elif config.prompt_template:
-        before, after = config.prompt_template.split("{prompt}", 1)
-        columns["prompt"] = pc.binary_join_element_wise(before, columns["prompt"], after, "")
     return columns
 
 

@@ -83,7 +83,7 @@ def _split(source: Source, records: Records, n_test: int, seed: int) -> tuple[Op
         if n_test > len(held_out):
             raise InputError(f"{source.name} test: {n_test} rows asked for, the source has {len(held_out)}")
         test = in_order(held_out, seed).take(range(n_test))
-    report = {"origin": records.origin, "problems": len(train), "broken": records.broken}
+    report = {"origin": records.origin, "problems": len(train), "broken": sum(records.broken.values())}
     return Opened(train, test, report), held_out
 
 

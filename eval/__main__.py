@@ -11,13 +11,27 @@ def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m eval", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run", help="generate completions of a mixture's test problems and score them")
+    run = commands.add_parser("run", help="generate completions of test problems and score them")
     run.add_argument("--model", required=True, metavar="DIR", help="checkpoint folder or hub id")
-    run.add_argument("--mixture", required=True, metavar="DIR", help="mixture folder; its test problems are asked")
-    run.add_argument("--out", required=True, metavar="DIR", help="a folder that does not exist yet")
+    asked = run.add_mutually_exclusive_group(required=True)
+    asked.add_argument("--mixture", metavar="DIR", help="mixture folder; its test problems are asked")
+    asked.add_argument(
+        "--tasks",
+        nargs="+",
+        metavar="NAME",
+        help="gsm8k, math, math500, svamp, olympiadbench, or YAML files like eval/tasks/*.yaml",
+    )
+    run.add_argument("--out", required=True, metavar="DIR", help="the eval folder; with --tasks a folder of one for each task")
+    run.add_argument("--prompt", choices=("chat", "plain", "few-shot"), help="how tasks are asked (chat)")
+    run.add_argument(
+        "--data", metavar="DIR", help="local copies of the tasks' data, DIR/gsm8k/test.jsonl and so on; else the hub"
+    )
     run.add_argument("--samples", type=int, default=1, help="completions a problem (1)")
     run.add_argument("--temperature", type=float, default=0.0, help="0 is greedy, the default")
-    run.add_argument("--max-tokens", type=int, help="token limit (twice the longest reference solution)")
+    run.add_argument(
+        "--max-tokens", type=int, help="token limit (the task's; of a mixture twice the longest reference solution)"
+    )
+    run.add_argument("--max-truncated", type=float, default=0.5, metavar="SHARE", help="an error if the limit cut more (0.5)")
     run.add_argument("--problems", type=int, metavar="N", help="the first N test problems only")
     run.add_argument("--seed", type=int, default=0)
     run.add_argument(
@@ -29,7 +43,7 @@ def make_parser() -> argparse.ArgumentParser:
     compare.add_argument("a", metavar="DIR")
     compare.add_argument("b", metavar="DIR")
     report = commands.add_parser("report", help="write RUN_DIR/report.html and its figures")
-    report.add_argument("run_dir", metavar="RUN_DIR", help="a folder with sft/, grpo/ and eval/")
+    report.add_argument("run_dir", metavar="RUN_DIR", help="a folder with sft/, grpo/ and eval/, or the `out` of an ablation")
     table = commands.add_parser("table", help="one table and figures of an ablation's evals")
     table.add_argument("out", metavar="DIR", help="the `out` of an ablation that `python -m launch ablate` runs")
     forecast = commands.add_parser("forecast", help="what rounds of STaR will make of an SFT checkpoint, from its sampled eval")
@@ -53,7 +67,8 @@ def run(args: argparse.Namespace) -> None:
         from eval.generate import Engine
         from eval.run import evaluate
 
-        print(f"{args.out}: {format_metrics(evaluate(args, Engine(args.seed)))}")
+        for folder, metrics in evaluate(args, Engine(args.seed)).items():
+            print(f"{folder}: {format_metrics(metrics)}")
     elif args.command == "score":
         from eval.folder import format_metrics, read_completions, write_folder
 
@@ -66,7 +81,7 @@ def run(args: argparse.Namespace) -> None:
     elif args.command == "table":
         from eval.table import write_table
 
-        print(write_table(args.out))
+        print(write_table(args.out).markdown())
     elif args.command == "forecast":
         from eval.forecast import forecast, format_forecast, read_measured
 

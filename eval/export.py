@@ -42,12 +42,14 @@ def _lm_eval(by_source: dict, info: dict) -> str:
         results[source] = result
         counts[source] = {"original": len(problems), "effective": len(problems)}
     generation = {"temperature": info["temperature"], "do_sample": info["temperature"] > 0, "max_gen_toks": info["max_tokens"]}
-    tasks = {source: {"task": source, "num_fewshot": 0, "generation_kwargs": generation} for source in by_source}
+    tasks = {
+        source: {"task": source, "num_fewshot": info.get("shots", 0), "generation_kwargs": generation} for source in by_source
+    }
     return json.dumps(
         {
             "results": results,
             "configs": tasks,
-            "n-shot": dict.fromkeys(by_source, 0),
+            "n-shot": dict.fromkeys(by_source, info.get("shots", 0)),
             "n-samples": counts,
             "config": {"model": "vllm", "model_args": f"pretrained={info['model']}", "random_seed": info["seed"]},
             "model_name": info["model"],

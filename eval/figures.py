@@ -10,6 +10,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
+from eval.metrics import accuracy_by_budget
+
 # Okabe and Ito's palette: told apart by readers with any colour vision.
 COLOURS = {
     "long": "#0072B2",
@@ -36,12 +38,12 @@ class Figure:
 
 
 def draw_curves(logs: dict[str, list[dict]], path: Path) -> Figure | None:
-    """Accuracy and length on held-out problems over the steps of every stage, the stages one after another."""
+    """Accuracy, length and calibration on held-out problems over the steps of every stage, the stages one after another."""
     stages = {stage: [e for e in log if "heldout/greedy/accuracy" in e] for stage, log in logs.items()}
     stages = {stage: entries for stage, entries in stages.items() if entries}
     if not stages:
         return None
-    fig, axes = plt.subplots(3, len(stages), figsize=(4.2 * len(stages), 7), squeeze=False, sharey="row", sharex="col")
+    fig, axes = plt.subplots(4, len(stages), figsize=(4.2 * len(stages), 9), squeeze=False, sharey="row", sharex="col")
     rows = [("accuracy", "accuracy"), ("length/mean", "mean length (tokens)"), ("p_long", "p_long")]
     for column, (stage, entries) in enumerate(stages.items()):
         steps = [e["step"] for e in entries]
@@ -54,10 +56,18 @@ def draw_curves(logs: dict[str, list[dict]], path: Path) -> Figure | None:
                 ax.set_ylabel(label)
             if key != "length/mean":
                 ax.set_ylim(-0.03, 1.03)
+        for form in ("long", "short"):
+            points = [(e["step"], e[key]) for e in entries if (key := f"heldout/sampled/accuracy_{form}") in e]
+            if points:
+                axes[3][column].plot(*zip(*points, strict=True), marker="o", ms=3, color=COLOURS[form], label=form)
+        axes[3][column].set_ylim(-0.03, 1.03)
         axes[0][column].set_title(f"{stage.upper()} steps")
-        axes[2][column].set_xlabel("step")
-    axes[0][0].legend(frameon=False)
-    text = "A held-out slice during training, decoded greedily and sampled at temperature 1."
+        axes[3][column].set_xlabel("step")
+    axes[3][0].set_ylabel("accuracy by form, sampled")
+    for row in (0, 3):
+        if axes[row][0].lines:
+            axes[row][0].legend(frameon=False)
+    text = "A held-out slice during training, decoded greedily and sampled at temperature 1, and how often each form is right."
     return _save(fig, "Accuracy and length over training", text, path)
 
 
@@ -118,6 +128,46 @@ def draw_forecast(predicted: list[float], measured: list[float], flips_at: float
     ax.legend(frameon=False, fontsize=8)
     text = "p' = p a_long / (p a_long + (1 - p) a_short), from the sampled eval of the SFT checkpoint alone, and what came."
     return _save(fig, "Forecast and measurement of STaR", text, path)
+
+
+def draw_budgets(completions: dict[str, list[dict]], path: Path) -> Figure:
+    """Accuracy against a token budget, a line an eval: what its accuracy costs a user."""
+    fig, ax = plt.subplots(figsize=(6.4, 3.8))
+    curves = {name: {int(k): v for k, v in accuracy_by_budget(rows).items()} for name, rows in completions.items()}
+    most = max(budget for curve in curves.values() for budget in curve)
+    for number, (name, curve) in enumerate(curves.items()):
+        points = (curve | {most: curve[max(curve)]}).items()  # a larger budget changes nothing more
+        ax.plot(*zip(*points, strict=True), marker="o", ms=3, label=name, color=LINES[number % len(LINES)])
+    ax.set_xscale("log", base=2)
+    ax.set(xlabel="token budget of a completion", ylabel="accuracy", ylim=(-0.03, 1.03))
+    ax.legend(frameon=False, fontsize=8)
+    return _save(fig, "Accuracy by token budget", "A completion longer than the budget counts as wrong.", path)
+
+
+def draw_map(groups: list[dict], axis: str, path: Path) -> Figure:
+    """Accuracy against mean length, a panel for each stage and decoding, points coloured by a numeric axis of an ablation.
+
+    Args:
+        groups: of eval.table.over_seeds.
+        axis: what the colour is.
+    """
+    groups = [group for group in groups if axis in group["axes"]]
+    panels: dict[str, list[dict]] = {}
+    for group in groups:
+        panels.setdefault(f"{group['stage']}, {group['kind']}", []).append(group)
+    fig, axes = plt.subplots(1, len(panels), figsize=(3.6 * len(panels) + 1, 3.6), squeeze=False, sharey=True)
+    values = [group["axes"][axis] for group in groups]
+    for ax, (title, members) in zip(axes[0], panels.items(), strict=True):
+        x, y = ([member[name][0] for member in members] for name in ("length_mean", "accuracy"))
+        colour = [member["axes"][axis] for member in members]
+        dots = ax.scatter(x, y, c=colour, vmin=min(values), vmax=max(values), cmap="viridis", zorder=2)
+        ax.set(title=title, xlabel="mean length (tokens)", ylim=(-0.03, 1.03))
+    axes[0][0].set_ylabel("accuracy")
+    name = axis.rsplit(".", 1)[-1]
+    fig.colorbar(dots, ax=axes[0].tolist(), label=name)
+    fig.savefig(path)
+    plt.close(fig)
+    return Figure(f"Accuracy and length by {name}", f"Each point is a cell's mean over seeds; its colour is {name}.", path)
 
 
 def draw_axis(groups: list[dict], axis: str, names: dict[str, str], path: Path) -> Figure:

@@ -9,7 +9,7 @@ from data_mix.errors import InputError
 from eval.metrics import compute_metrics
 from rewards.scorer import Item, score
 
-INFO = b"cotmix.eval"  # key of the parquet's own metadata that holds model, temperature, seed, max_tokens
+INFO = b"cotmix.eval"  # key of the parquet's own metadata that holds the eval's settings
 
 
 def score_rows(rows: list[dict]) -> list[dict]:
@@ -25,7 +25,7 @@ def write_folder(folder: str, rows: list[dict], info: dict) -> dict:
     Args:
         folder: where; its files are replaced.
         rows: problem_id, source, sample, prompt, completion, answer, meta (JSON), n_tokens, truncated.
-        info: model, temperature, seed, max_tokens.
+        info: the eval's settings: model, temperature, seed, max_tokens, and what else decides the completions.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

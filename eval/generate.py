@@ -16,6 +16,25 @@ class Completion:
     truncated: bool
 
 
+@dataclass(frozen=True)
+class Sampling:
+    """How completions are drawn.
+
+    Attributes:
+        n: completions a prompt.
+        temperature: 0 is greedy.
+        max_tokens: of a completion.
+        end_ids: tokens that end it, and are no part of it.
+        stop: texts that end it, and are no part of it either, as few-shot prompts need them.
+    """
+
+    n: int
+    temperature: float
+    max_tokens: int
+    end_ids: frozenset[int]
+    stop: tuple[str, ...] = ()
+
+
 def encode_prompts(tokenizer, prompts: Sequence[str | list[dict]]) -> list[list[int]]:
     """Token ids of each prompt: message lists through the chat template (which brings its own BOS), strings as they are.
 
@@ -36,11 +55,18 @@ def context_length(config) -> int:
     return getattr(config, "max_position_embeddings", None) or config.n_positions
 
 
-def decode(tokenizer, ids: Sequence[int], end_ids: Collection[int]) -> Completion:
-    """A completion from generated ids; whatever follows the first end token does not count."""
+def decode(tokenizer, ids: Sequence[int], end_ids: Collection[int], stop: Sequence[str] = ()) -> Completion:
+    """A completion from generated ids; whatever follows the first end token or stop text does not count."""
     end = next((i for i, token in enumerate(ids) if token in end_ids), None)
     body = list(ids[:end])
-    return Completion(tokenizer.decode(body, skip_special_tokens=True), len(body), end is None)
+    text = tokenizer.decode(body, skip_special_tokens=True)
+    places = [place for place in map(text.find, stop) if place >= 0]
+    if not places:
+        return Completion(text, len(body), end is None)
+    text = text[: min(places)]
+    while body and len(tokenizer.decode(body[:-1], skip_special_tokens=True)) >= len(text):
+        body.pop()
+    return Completion(text, len(body), False)
 
 
 class Engine:
@@ -99,15 +125,9 @@ class VLLMEngine:
         self.llm.reset_prefix_cache()
 
     def stream(
-        self,
-        prompt_ids: Sequence[list[int]],
-        n: int,
-        temperature: float,
-        max_tokens: int,
-        end_ids: Collection[int],
-        numbers: Sequence[int] | None = None,
+        self, prompt_ids: Sequence[list[int]], sampling: Sampling, numbers: Sequence[int] | None = None
     ) -> Iterator[tuple[int, list[list[int]]]]:
-        """Yields (number, `n` lists of generated ids) of each prompt as it finishes.
+        """Yields (number, lists of generated ids) of each prompt as it finishes.
 
         Every sample has a seed of its own, made of the prompt's number (its place, if `numbers` are not given), so that neither
         batching nor what else is asked changes anything.
@@ -118,12 +138,14 @@ class VLLMEngine:
         engine = self.llm.llm_engine
         for number, ids in zip(numbers or range(len(prompt_ids)), prompt_ids, strict=True):
             parameters = SamplingParams(
-                n=n,
-                temperature=temperature,
-                max_tokens=max_tokens,
-                seed=self.seed * 1_000_003 + number * n if temperature > 0 else None,  # vLLM counts on from it
-                stop_token_ids=list(end_ids),
-                detokenize=False,
+                n=sampling.n,
+                temperature=sampling.temperature,
+                max_tokens=sampling.max_tokens,
+                # vLLM counts on from it
+                seed=self.seed * 1_000_003 + number * sampling.n if sampling.temperature > 0 else None,
+                stop_token_ids=list(sampling.end_ids),
+                stop=list(sampling.stop),
+                detokenize=bool(sampling.stop),
                 output_kind=RequestOutputKind.FINAL_ONLY,
             )
             engine.add_request(str(number), {"prompt_token_ids": ids}, parameters)
@@ -144,21 +166,18 @@ class TransformersEngine:
         self.model = load_model(model, self.model.dtype).to(self.model.device)
 
     def stream(
-        self,
-        prompt_ids: Sequence[list[int]],
-        n: int,
-        temperature: float,
-        max_tokens: int,
-        end_ids: Collection[int],
-        numbers: Sequence[int] | None = None,
+        self, prompt_ids: Sequence[list[int]], sampling: Sampling, numbers: Sequence[int] | None = None
     ) -> Iterator[tuple[int, list[list[int]]]]:
-        """Yields (number, `n` lists of generated ids) of each prompt, shorter prompts first."""
+        """Yields (number, lists of generated ids) of each prompt, shorter prompts first."""
         import torch
 
+        n = sampling.n
         numbers = numbers or range(len(prompt_ids))
-        sampling = {"do_sample": False}
-        if temperature > 0:
-            sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
+        settings = {"do_sample": False}
+        if sampling.temperature > 0:
+            settings = {"do_sample": True, "temperature": sampling.temperature, "top_k": 0, "top_p": 1.0}
+        if sampling.stop:
+            settings |= {"stop_strings": list(sampling.stop), "tokenizer": self.tokenizer}
         order = sorted(range(len(prompt_ids)), key=lambda i: len(prompt_ids[i]))
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(self.seed)
@@ -168,10 +187,10 @@ class TransformersEngine:
                 batch = self.tokenizer.pad(batch, padding_side="left", return_tensors="pt").to(self.model.device)
                 out = self.model.generate(
                     **batch,
-                    **sampling,
-                    max_new_tokens=max_tokens,
+                    **settings,
+                    max_new_tokens=sampling.max_tokens,
                     num_return_sequences=n,
-                    eos_token_id=list(end_ids),
+                    eos_token_id=list(sampling.end_ids),
                     pad_token_id=self.tokenizer.pad_token_id,
                 )
                 new = out[:, batch["input_ids"].shape[1] :].tolist()

@@ -1,33 +1,33 @@
-"""`eval report`: one self-contained report.html of a run folder, and each of its figures as PNG under figures/."""
+"""`eval report`: one self-contained report.html of a run folder or an ablation, and its figures as PNG under figures/."""
 
 import base64
 import json
 from pathlib import Path
 
 from data_mix.errors import InputError
-from data_mix.folder import text_of
-from eval import figures
+from eval import browser, figures
 from eval.folder import read_completions, read_metrics
 from eval.forecast import forecast, read_measured
-from rewards.scorer import OUTCOMES
+from eval.table import write_table
 
 TEMPLATES = Path(__file__).parent / "templates"
 STAGES = ("base", "sft", "star", "grpo")
-EXAMPLES = 3
+IN_ALL = 20_000  # completions in the page of an ablation, however many evals it has
 
 
 def find_stages(run_dir: Path) -> dict[str, dict[str, Path]]:
     """The run's eval folders: stage to `{"greedy": path, "sampled": path}`, in the order of the pipeline.
 
-    A folder `NAME-sampled` is the sampled eval of stage NAME, any other folder the greedy one.
+    A folder `NAME-sampled` is the sampled eval of stage NAME, any other folder the greedy one. An eval of several tasks has a
+    folder for each, `NAME/TASK`.
     """
     stages: dict[str, dict[str, Path]] = {}
-    for metrics in sorted(run_dir.glob("eval/*/metrics.json")):
-        name = metrics.parent.name
+    for metrics in sorted([*run_dir.glob("eval/*/metrics.json"), *run_dir.glob("eval/*/*/metrics.json")]):
+        name, *task = metrics.parent.relative_to(run_dir / "eval").parts
         stage, kind = (name.removesuffix("-sampled"), "sampled") if name.endswith("-sampled") else (name, "greedy")
-        stages.setdefault(stage, {})[kind] = metrics.parent
+        stages.setdefault(" ".join([stage, *task]), {})[kind] = metrics.parent
     order = {name: i for i, name in enumerate(STAGES)}
-    return dict(sorted(stages.items(), key=lambda item: (order.get(item[0], len(order)), item[0])))
+    return dict(sorted(stages.items(), key=lambda item: (order.get(item[0].split()[0], len(order)), item[0])))
 
 
 def read_log(path: Path) -> list[dict]:
@@ -66,48 +66,57 @@ def format_table(table: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def write_report(run_dir: str) -> str:
-    """Writes RUN_DIR/report.html and RUN_DIR/figures/*.png; returns the table and the report's path as text.
+def write_report(folder: str) -> str:
+    """Writes FOLDER/report.html and FOLDER/figures/*.png; returns the table and the report's path as text.
 
     Raises:
-        InputError: when the run has no eval yet.
+        InputError: when the run or ablation has no eval yet.
     """
-    import jinja2
+    run = Path(folder)
+    text = _write_ablation(run) if (run / "evals.json").is_file() else _write_run(run)
+    return f"{text}\nreport: {run / 'report.html'}"
 
-    run = Path(run_dir)
+
+def _write_run(run: Path) -> str:
     stages = find_stages(run)
     if not stages:
-        raise InputError(
-            f"{run_dir}: no eval/*/metrics.json in it; `python -m eval run ... --out {run_dir}/eval/sft` makes one"
-        )
+        raise InputError(f"{run}: no eval/*/metrics.json in it; `python -m eval run ... --out {run}/eval/sft` makes one")
     folder = run / "figures"
     folder.mkdir(exist_ok=True)
-    completions = {
-        f"{stage}, {kind}": read_completions(str(path))[0] for stage, kinds in stages.items() for kind, path in kinds.items()
-    }
+    evals = {f"{stage}, {kind}": str(path) for stage, kinds in stages.items() for kind, path in kinds.items()}
+    completions = {name: read_completions(path)[0] for name, path in evals.items()}
     logs = {stage: read_log(run / stage / "log.jsonl") for stage in ("sft", "star", "grpo")}
     drawn = [
         figures.draw_curves(logs, folder / "curves.png"),
         figures.draw_rewards(logs["grpo"], folder / "rewards.png"),
         _draw_forecast(run, stages, folder / "forecast.png"),
+        figures.draw_budgets(completions, folder / "budgets.png"),
         figures.draw_lengths(completions, "form", folder / "length_by_form.png"),
         figures.draw_lengths(completions, "outcome", folder / "length_by_outcome.png"),
     ]
     table = pipeline_table(stages)
+    config, p_cot = _describe(run)
+    _render("report.html", run, drawn, browser.pack(completions), table=table, config=config, p_cot=p_cot)
+    return format_table(table)
+
+
+def _write_ablation(run: Path) -> str:
+    table = write_table(str(run))
+    completions = {name: read_completions(path)[0] for name, path in table.folders.items()}
+    packed = browser.pack(completions, min(browser.PER_EVAL, IN_ALL // len(completions)))
+    _render("ablation.html", run, table.figures, packed, table=table, done=table.done)
+    return table.markdown()
+
+
+def _render(template: str, run: Path, drawn: list[figures.Figure | None], packed: dict, **rest) -> None:
+    import jinja2
+
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True)
     environment.filters["interval"] = _with_interval
-    page = environment.get_template("report.html").render(
-        run=run.resolve().name,
-        table=table,
-        config=_describe(run),
-        figures=[
-            {"title": f.title, "text": f.text, "data": base64.b64encode(f.path.read_bytes()).decode()} for f in drawn if f
-        ],
-        examples={name: _examples(rows) for name, rows in completions.items()},
-    )
-    target = run / "report.html"
-    target.write_text(page, encoding="utf-8")
-    return f"{format_table(table)}\nreport: {target}"
+    pictures = [{"title": f.title, "text": f.text, "data": base64.b64encode(f.path.read_bytes()).decode()} for f in drawn if f]
+    completions = browser.as_script(packed)
+    page = environment.get_template(template).render(run=run.resolve().name, figures=pictures, completions=completions, **rest)
+    (run / "report.html").write_text(page, encoding="utf-8")
 
 
 def _with_interval(accuracy: dict | None) -> str:
@@ -125,21 +134,14 @@ def _draw_forecast(run: Path, stages: dict[str, dict[str, Path]], path: Path) ->
     return figures.draw_forecast(predicted["p_long"], measured, predicted["flips_at"], path)
 
 
-def _describe(run: Path) -> str | None:
+def _describe(run: Path) -> tuple[str | None, float | None]:
+    """The run's mixture in a sentence, and its p_cot."""
     path = run / "mixture" / "manifest.json"
     if not path.is_file():
-        return None
+        return None, None
     manifest = json.loads(path.read_text(encoding="utf-8"))
-    forms = ", ".join(f"{form} {share:g}" for form, share in manifest["config"]["forms"].items())
+    shares = manifest["config"]["forms"]
+    forms = ", ".join(f"{form} {share:g}" for form, share in shares.items())
     sources = ", ".join(source["task"] for source in manifest["config"]["sources"])
-    return f"{sources}; forms: {forms}; {manifest['rows']['train']} train rows, seed {manifest['seed']}"
-
-
-def _examples(rows: list[dict]) -> list[dict]:
-    """The first few completions of each outcome, prompts as text."""
-    chosen = []
-    for outcome in OUTCOMES:
-        one_a_problem = {row["problem_id"]: row for row in reversed(rows) if row["outcome"] == outcome}
-        for row in list(reversed(one_a_problem.values()))[:EXAMPLES]:
-            chosen.append({**row, "prompt": text_of(row["prompt"])})
-    return chosen
+    text = f"{sources}; forms: {forms}; {manifest['rows']['train']} train rows, seed {manifest['seed']}"
+    return text, shares.get("long", 0.0)

@@ -1,26 +1,47 @@
-"""`eval run`: completions of a model on a mixture's test problems, scored. A run that was killed goes on where it was."""
+"""`eval run`: completions of a model on a mixture's test problems or on benchmarks, scored; killed, it goes on where it was."""
 
 import json
 import sys
 import time
 from argparse import Namespace
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from data_mix.errors import InputError
-from data_mix.folder import check_folder, is_taken, read_rows, text_of
-from eval.folder import write_folder
-from eval.generate import Engine, context_length, decode, encode_prompts
+from data_mix.folder import check_folder, is_taken, text_of
+from eval import tasks
+from eval.folder import read_completions, read_metrics, write_folder
+from eval.generate import Engine, Sampling, context_length, decode, encode_prompts
 from eval.parts import Parts
 
 WARN_TRUNCATED = 0.01  # share of cut completions above which accuracy is not what the model can do
 
 
+@dataclass(frozen=True)
+class Plan:
+    """One eval folder to be: where, of which problems, how asked, and `settings`, which is whatever decides the completions."""
+
+    out: str
+    rows: list[dict]
+    prompt_ids: list[list[int]]
+    sampling: Sampling
+    settings: dict
+
+    @property
+    def longest(self) -> int:
+        """The longest prompt, in tokens."""
+        return max(map(len, self.prompt_ids))
+
+
 def check(args: Namespace) -> None:
     """What can be known to be wrong before a model is loaded."""
-    check_folder(args.mixture)
-    if is_taken(args.out):
-        raise InputError(f"--out {args.out} holds another eval already; give another folder, or remove it first")
+    if args.mixture:
+        check_folder(args.mixture)
+        if args.prompt or args.data:
+            raise InputError("--prompt and --data go with --tasks; a mixture's test problems are asked as its train rows are")
+    for name in args.tasks or []:
+        tasks.check(name)
     check_model_path(args.model, "--model", "give a folder that a recipe saved, or a hub id")
     if args.samples < 1 or args.temperature < 0:
         raise InputError("--samples must be at least 1 and --temperature at least 0")
@@ -52,38 +73,93 @@ def choose_dtype(model: str) -> str:
     return "auto"
 
 
-def evaluate(args: Namespace, engine: Engine) -> dict:
-    """Generates, scores and writes the eval folder; returns its metrics."""
+def evaluate(args: Namespace, engine: Engine) -> dict[str, dict]:
+    """Generates, scores and writes each eval folder; returns folder → metrics. A folder that is there already is kept.
+
+    Raises:
+        InputError: for wrong arguments, a folder of another eval, or, once all is written, too many cut completions.
+    """
     check(args)
     from eval import machine
 
     machine.prepare()
     from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
-    rows = read_rows(args.mixture, "test")[: args.problems]
     tokenizer = AutoTokenizer.from_pretrained(args.model)
     ends = GenerationConfig.from_pretrained(args.model).eos_token_id
     ends = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None}
-    prompt_ids = encode_prompts(tokenizer, [row["prompt"] for row in rows])
-    longest = max(len(ids) for ids in prompt_ids)
     context = context_length(AutoConfig.from_pretrained(args.model))
-    max_tokens = args.max_tokens or min(_twice_the_longest_solution(tokenizer, rows), context - longest)
+    asked = {args.out: tasks.from_mixture(args.mixture)} if args.mixture else _load_tasks(args)
+    plans = [_plan(args, out, task, tokenizer, frozenset(ends), context) for out, task in asked.items()]
+    missing = [plan for plan in plans if not _is_there(plan)]
+    for plan in missing:
+        parts = Parts(plan.out, plan.settings)
+        todo = [number for number in range(len(plan.rows)) if number not in parts.done]
+        if todo:
+            length = max(plan.longest + plan.sampling.max_tokens for plan in missing)
+            started = engine.start(args.model, choose_dtype(args.model), tokenizer, length)
+            stream = started.stream([plan.prompt_ids[number] for number in todo], plan.sampling, todo)
+            for number, samples in _with_progress(stream, plan, len(parts.done)):
+                parts.add(number, samples)
+            parts.flush()
+        write_folder(plan.out, _completions(plan, parts.done, tokenizer), plan.settings)
+        parts.remove()
+    metrics = {plan.out: read_metrics(plan.out) for plan in plans}
+    for plan in plans:
+        _check_truncated(plan, metrics[plan.out]["truncated"], args.max_truncated)
+    return metrics
+
+
+def _load_tasks(args: Namespace) -> dict[str, tasks.Task]:
+    loaded = {Path(name).stem: tasks.load(name, args.prompt or "chat", args.data) for name in args.tasks}
+    for name, task in loaded.items():
+        if task.broken:
+            total = task.broken + len(task.rows)
+            print(f"warning: {name}: {task.broken} of {total} records are broken and left out", file=sys.stderr)
+    return {str(Path(args.out) / name): task for name, task in loaded.items()}
+
+
+def _plan(args: Namespace, out: str, task: tasks.Task, tokenizer, ends: frozenset[int], context: int) -> Plan:
+    rows = task.rows[: args.problems]
+    prompt_ids = encode_prompts(tokenizer, [row["prompt"] for row in rows])
+    longest = max(map(len, prompt_ids))
+    default = task.max_tokens or _twice_the_longest_solution(tokenizer, rows)
+    max_tokens = args.max_tokens or min(default, context - longest)
     if max_tokens < 1 or longest + max_tokens > context:
         need = f"longest prompt ({longest} tokens) + max tokens ({max_tokens})"
         raise InputError(f"{need} is more than the model's context of {context}; lower --max-tokens")
-    parts = Parts(args.out, _settings(args, max_tokens))
-    todo = [number for number in range(len(rows)) if number not in parts.done]
-    if todo:
-        started = engine.start(args.model, choose_dtype(args.model), tokenizer, longest + max_tokens)
-        asked = [prompt_ids[number] for number in todo]
-        stream = started.stream(asked, args.samples, args.temperature, max_tokens, ends, todo)
-        for number, samples in _with_progress(stream, len(rows), len(parts.done)):
-            parts.add(number, samples)
-        parts.flush()
+    # a checkpoint that was trained again is another one
+    stamps = [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in sorted(Path(args.model).glob("*.safetensors"))]
+    settings = {
+        "model": args.model,
+        "temperature": args.temperature,
+        "seed": args.seed,
+        "max_tokens": max_tokens,
+        "samples": args.samples,
+        "asked": {"mixture": args.mixture} if args.mixture else {"task": Path(out).name, "prompt": args.prompt or "chat"},
+        "problems": len(rows),
+        "shots": task.shots,
+        "stop": list(task.stop),
+        "weights": stamps,
+    }
+    return Plan(out, rows, prompt_ids, Sampling(args.samples, args.temperature, max_tokens, ends, task.stop), settings)
+
+
+def _is_there(plan: Plan) -> bool:
+    """Whether the folder holds this very eval already; raises InputError when it holds something else."""
+    if not is_taken(plan.out):
+        return False
+    if (Path(plan.out) / "metrics.json").is_file() and read_completions(plan.out)[1] == plan.settings:
+        return True
+    raise InputError(f"--out {plan.out} holds another eval already; give another folder, or remove it first")
+
+
+def _completions(plan: Plan, generated: dict[int, list[list[int]]], tokenizer) -> list[dict]:
+    """The rows of completions.parquet before they are scored, in the problems' order."""
     completions = []
-    for number, row in enumerate(rows):
-        for i, ids in enumerate(parts.done[number]):
-            completion = decode(tokenizer, ids, ends)
+    for number, row in enumerate(plan.rows):
+        for i, ids in enumerate(generated[number]):
+            completion = decode(tokenizer, ids, plan.sampling.end_ids, plan.sampling.stop)
             completions.append(
                 {
                     "problem_id": row["problem_id"],
@@ -97,31 +173,23 @@ def evaluate(args: Namespace, engine: Engine) -> dict:
                     "truncated": completion.truncated,
                 }
             )
-    info = {"model": args.model, "temperature": args.temperature, "seed": args.seed, "max_tokens": max_tokens}
-    metrics = write_folder(args.out, completions, info)
-    parts.remove()
-    if metrics["truncated"] > WARN_TRUNCATED:
-        share = f"{metrics['truncated']:.1%} of the completions were cut at {max_tokens} tokens"
-        print(
-            f"warning: {args.out}: {share} and are not right however they would have ended; raise --max-tokens", file=sys.stderr
-        )
-    return metrics
+    return completions
 
 
-def _settings(args: Namespace, max_tokens: int) -> dict:
-    """What decides the completions; a checkpoint that was trained again is another one."""
-    weights = sorted(Path(args.model).glob("*.safetensors"))
-    stamps = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in weights]
-    plain = ("model", "mixture", "samples", "temperature", "problems", "seed")
-    return {name: getattr(args, name) for name in plain} | {"max_tokens": max_tokens, "weights": stamps}
+def _check_truncated(plan: Plan, truncated: float, limit: float) -> None:
+    share = f"{plan.out}: {truncated:.1%} of the completions were cut at {plan.sampling.max_tokens} tokens"
+    if truncated > limit:
+        raise InputError(f"{share}, more than --max-truncated {limit:g}: its accuracy says little; raise --max-tokens")
+    if truncated > WARN_TRUNCATED:
+        print(f"warning: {share} and are not right however they would have ended; raise --max-tokens", file=sys.stderr)
 
 
-def _with_progress(stream: Iterator, total: int, done: int) -> Iterator:
+def _with_progress(stream: Iterator, plan: Plan, done: int) -> Iterator:
     """Passes the stream on, with a bar of problems, tokens a second and the time left."""
     from tqdm.auto import tqdm
 
     tokens, began = 0, time.monotonic()
-    with tqdm(total=total, initial=done, desc="problems", mininterval=1) as bar:
+    with tqdm(total=len(plan.rows), initial=done, desc=Path(plan.out).name, mininterval=1) as bar:
         for number, samples in stream:
             tokens += sum(map(len, samples))
             bar.set_postfix_str(f"{tokens / (time.monotonic() - began):.0f} tokens/s", refresh=False)

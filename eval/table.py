@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,24 @@ COLUMNS = ("accuracy", "p_long", "accuracy_long", "accuracy_short", "length_mean
 T975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 
 
-def write_table(out: str) -> str:
-    """Writes OUT/table.parquet, OUT/table.md and OUT/figures/*.png from the evals that are there; returns the Markdown.
+@dataclass(frozen=True)
+class Table:
+    """An ablation's evals: cells as text, how many are done, figures, and the eval folders by what they measure."""
+
+    head: list[str]
+    lines: list[list[str]]
+    done: str
+    figures: list[figures.Figure]
+    folders: dict[str, str]
+
+    def markdown(self) -> str:
+        """The table as Markdown."""
+        rows = [self.head, ["---"] * len(self.head), *self.lines]
+        return "\n".join(f"| {' | '.join(row)} |" for row in rows) + f"\n\n{self.done}\n"
+
+
+def write_table(out: str) -> Table:
+    """Writes OUT/table.parquet, OUT/table.md and OUT/figures/*.png from the evals that are there.
 
     Raises:
         InputError: when `out` is no ablation's folder or no eval in it is done.
@@ -36,13 +53,19 @@ def write_table(out: str) -> str:
     axes = list(dict.fromkeys(axis for one in evals for axis in one["axes"]))
     pq.write_table(pa.Table.from_pylist(rows), folder / "table.parquet")
     groups = over_seeds(rows, [axis for axis in axes if axis != "seed"])
-    text = format_groups(groups) + f"\n\n{len(rows)} of {len(evals)} evals are done.\n"
-    (folder / "table.md").write_text(text, encoding="utf-8")
     (folder / "figures").mkdir(exist_ok=True)
+    drawn = []
     for axis in axes:
-        if axis != "seed" and len({str(group["axes"].get(axis)) for group in groups}) > 1:
-            figures.draw_axis(groups, axis, FIGURES, folder / "figures" / f"{axis.rsplit('.', 1)[-1]}.png")
-    return text
+        values = [group["axes"][axis] for group in groups if axis in group["axes"]]
+        if axis != "seed" and len({str(value) for value in values}) > 1:
+            path = folder / "figures" / f"{axis.rsplit('.', 1)[-1]}.png"
+            drawn.append(figures.draw_axis(groups, axis, FIGURES, path))
+            if all(isinstance(value, int | float) for value in values):
+                drawn.append(figures.draw_map(groups, axis, path.with_stem(f"{path.stem}_map")))
+    folders = {one["folder"].removeprefix("eval/"): str(folder / one["folder"]) for one in made}
+    table = Table(*as_text(groups), f"{len(rows)} of {len(evals)} evals are done.", drawn, folders)
+    (folder / "table.md").write_text(table.markdown(), encoding="utf-8")
+    return table
 
 
 def flatten(stage: str, kind: str, metrics: dict) -> dict:
@@ -81,17 +104,16 @@ def half_width(values: list[float]) -> float:
     return T975[min(n - 2, len(T975) - 1)] * float(np.std(values, ddof=1)) / math.sqrt(n) if n > 1 else 0.0
 
 
-def format_groups(groups: list[dict]) -> str:
-    """The groups as a Markdown table: mean ± half width over seeds."""
+def as_text(groups: list[dict]) -> tuple[list[str], list[list[str]]]:
+    """The groups as a table's head and lines: mean ± half width over seeds."""
     axes = list(dict.fromkeys(axis for group in groups for axis in group["axes"]))
-    head = [*(axis.rsplit(".", 1)[-1] for axis in axes), "stage", "decoding", "seeds", *COLUMNS]
-    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    lines = []
     for group in groups:
-        cells = [str(group["axes"].get(axis, "")) for axis in axes]
-        cells += [group["stage"], group["kind"], str(group["seeds"])]
-        cells += ["-" if group[name] is None else _with_width(*group[name], group["seeds"]) for name in COLUMNS]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        line = [str(group["axes"].get(axis, "")) for axis in axes]
+        line += [group["stage"], group["kind"], str(group["seeds"])]
+        line += ["-" if group[name] is None else _with_width(*group[name], group["seeds"]) for name in COLUMNS]
+        lines.append(line)
+    return [*(axis.rsplit(".", 1)[-1] for axis in axes), "stage", "decoding", "seeds", *COLUMNS], lines
 
 
 def _with_width(mean: float, half: float, seeds: int) -> str:

@@ -33,7 +33,7 @@ def check(configs: list[str]) -> int:
 
 
 def ablate(path: str, slots: int, dry_run: bool) -> int:
-    """Runs what an ablation has not done yet, then draws its table; 1 when a job failed."""
+    """Runs what an ablation has not done yet, then draws its report; 1 when a job failed."""
     from launch import ablation, scheduler
 
     cores = len(os.sched_getaffinity(0))
@@ -50,7 +50,7 @@ def ablate(path: str, slots: int, dry_run: bool) -> int:
     with scheduler.lock(grid.out):
         ablation.link_cells(grid)
         lost = scheduler.run(grid, slots)
-        subprocess.run([sys.executable, "-m", "eval", "table", str(grid.out)], check=False)
+        subprocess.run([sys.executable, "-m", "eval", "report", str(grid.out)], check=False)
     if lost:
         print(
             f"error: {len(lost)} of {len(grid.jobs)} jobs are not done (see above); the same command tries them again",

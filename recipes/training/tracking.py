@@ -10,7 +10,7 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 from transformers import TrainerCallback
 
-from eval.generate import Completion, TransformersEngine, decode, encode_prompts, in_order
+from eval.generate import Completion, Sampling, TransformersEngine, decode, encode_prompts, in_order
 from recipes.training.models import end_ids
 from rewards.accounting import account
 from rewards.scorer import Item, Verdict, score
@@ -112,7 +112,7 @@ class ModelSampler:
         ends = end_ids(self.tokenizer)
         engine = TransformersEngine(model, self.tokenizer, self.trainer.args.seed)
         with self.trainer.compute_loss_context_manager():  # the precision that training runs in
-            ids = in_order(engine.stream(prompt_ids, 1, temperature, self.max_tokens, ends))
+            ids = in_order(engine.stream(prompt_ids, Sampling(1, temperature, self.max_tokens, frozenset(ends))))
         model.train(was_training)
         return [decode(self.tokenizer, samples[0], ends) for samples in ids]
 

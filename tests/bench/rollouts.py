@@ -14,7 +14,7 @@ from eval import machine
 
 machine.prepare()
 
-from eval.generate import TransformersEngine, decode, encode_prompts, in_order  # noqa: E402
+from eval.generate import Sampling, TransformersEngine, decode, encode_prompts, in_order  # noqa: E402
 from recipes.training import cpu  # noqa: E402
 from recipes.training.models import end_ids  # noqa: E402
 
@@ -57,7 +57,7 @@ def main() -> None:
         return [output.outputs[0].token_ids for output in outputs]
 
     def reference() -> list[list[int]]:
-        made = in_order(theirs.stream(prompts, args.n, 1.0, args.limit, ends))
+        made = in_order(theirs.stream(prompts, Sampling(args.n, 1.0, args.limit, frozenset(ends))))
         return [sample for samples in made for sample in samples]
 
     rates: dict[str, list[float]] = {"vllm": [], "transformers": []}

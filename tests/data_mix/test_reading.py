@@ -90,7 +90,7 @@ def test_or_they_are_dropped_and_counted_where_the_config_says_so(broken, tmp_pa
 
 def test_svamp_s_steps_are_its_equation(data):
     read = svamp.read("drop", path=str(data / "svamp" / "test.jsonl"))
-    assert len(read.train) == 999 and read.broken == 1  # one answer is not what its equation gives
+    assert len(read.train) == 999 and read.broken["train"] == 1  # one answer is not what its equation gives
     first = read.train[0]
     assert first.steps == ("290 / 2 = 145",) and first.answer == "145"
     assert svamp.solve("( ( 3.0 + 2.0 ) * 4.0 )")[0] == ["3 + 2 = 5", "5 * 4 = 20"]

@@ -7,7 +7,8 @@ import subprocess
 
 import pytest
 
-from eval.folder import write_folder
+from eval.browser import pack
+from eval.folder import score_rows, write_folder
 from eval.report import find_stages, pipeline_table, write_report
 from tests.eval.test_folder import rows
 
@@ -44,17 +45,64 @@ def test_the_report_needs_nothing_but_itself(run):
     assert "0.900" in said and said.endswith("report.html")
     page = (run / "report.html").read_text()
     assert not re.search(r"(src|href)=\"(?!data:)", page) and "http" not in page
-    assert page.count("data:image/png;base64,") == 5 == len(list((run / "figures").glob("*.png")))
-    assert "&lt;b&gt;" in page and "<b>" not in page
+    assert page.count("data:image/png;base64,") == 6 == len(list((run / "figures").glob("*.png")))
+    assert "\\u003cb>" in page and "<b>" not in page
+
+
+def test_an_ablation_has_a_report_too(run, tmp_path):
+    folder = tmp_path / "ablation"
+    shutil.copytree(run / "eval", folder / "eval")
+    axes = {"sft": 0.1, "grpo": 0.4}
+    evals = [
+        {"folder": f"eval/{name}", "stage": "sft", "kind": "greedy", "axes": {"mixture.p_cot": p}} for name, p in axes.items()
+    ]
+    (folder / "evals.json").write_text(json.dumps(evals))
+    assert "| 0.1 | sft | greedy | 1 | 0.500 |" in write_report(str(folder))
+    page = (folder / "report.html").read_text()
+    assert page.count("<figure>") == 2 and "Accuracy and length by p_cot" in page
+
+
+def test_worked_examples_are_not_shown_with_every_prompt():
+    prompts = ["Q: one\nA: 1\n\nQ: two\nA:", "Q: one\nA: 1\n\nQ: three\nA:"]
+    made = pack({"e": [{**row, "prompt": prompt} for row, prompt in zip(score_rows(rows("1", "0")), prompts, strict=True)]})
+    assert made["prompts"] == ["Q: two\nA:", "Q: three\nA:"]
+
+
+# Works the page as a reader would, and writes down what it then shows.
+READER = """<script>
+const seen = {};
+const text = (row) => row.children[2].textContent + row.children[0].textContent;
+const look = (name) => { seen[name] = [...document.querySelectorAll("#rows tr")].map(text); };
+const set = (id, value, event) => { element(id).value = value; element(id).dispatchEvent(new Event(event)); };
+look("all"); set("outcome", "wrong", "change"); look("wrong"); set("outcome", "", "change");
+set("search", "1001", "input"); look("searched"); set("search", "", "input");
+const button = document.querySelectorAll("#head button")[2];
+button.focus(); seen.focused = document.activeElement === button;
+button.click(); look("up"); button.click(); look("down");
+seen.sorted = document.querySelectorAll("#head th")[2].getAttribute("aria-sort"); seen.hash = location.hash;
+const requested = performance.getEntriesByType("resource").map((entry) => entry.name);
+seen.requested = requested.filter((name) => !name.startsWith("data:"));
+const out = document.createElement("pre"); out.id = "seen"; out.textContent = JSON.stringify(seen); document.body.append(out);
+</script>"""
 
 
 @pytest.mark.skipif(not shutil.which("chromium"), reason="chromium is not installed")
-def test_a_real_browser_shows_table_and_figures(run, tmp_path):
+def test_a_real_browser_shows_figures_and_filters_completions(run, tmp_path):
     write_report(str(run))
+    page = tmp_path / "page.html"
+    page.write_text((run / "report.html").read_text().replace("</body>", READER + "</body>"))
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-    where = [f"--user-data-dir={tmp_path}", "--dump-dom", f"file://{run}/report.html"]
-    dom = subprocess.run(["chromium", *flags, *where], capture_output=True, text=True, timeout=120, check=True).stdout
+    where = ["--enable-logging=stderr", f"--user-data-dir={tmp_path}/profile", "--dump-dom", f"file://{page}#eval=1"]
+    done = subprocess.run(["chromium", *flags, *where], capture_output=True, text=True, timeout=120, check=True)
+    assert "CONSOLE" not in done.stderr
+    dom = done.stdout
     table = dom[dom.index('id="pipeline"') :]
     cells = re.findall(r"<td>([^<]*)</td>", table[: table.index("</table>")])
     assert cells[0] == "sft" and cells[1].startswith("0.500 [")
-    assert dom.count("<figure>") == 5
+    assert dom.count("<figure>") == 6 and '<pre id="seen">' in dom
+    seen = json.loads(re.search(r'<pre id="seen">(.*?)</pre>', dom).group(1))
+    assert len(seen["all"]) == 3 and seen["searched"] == ["4correct"]
+    assert seen["wrong"] == [row for row in seen["all"] if row.endswith("wrong")] != []
+    assert seen["up"] == sorted(seen["all"]) and seen["down"] == seen["up"][::-1]
+    assert seen["requested"] == []
+    assert seen["focused"] and seen["sorted"] == "descending" and seen["hash"].endswith("eval=1&amp;sort=-n_tokens")

@@ -17,8 +17,11 @@ def test_run_asks_every_test_problem_and_never_overwrites(command, parity_run, t
     assert max(row["n_tokens"] for row in rows) <= 32
     metrics = read_metrics(str(out))
     assert metrics["n_problems"] == 64 and set(metrics["pass_at_k"]) == {"1", "2", "3"}
-    again = command(*args, check=False)
-    assert again.returncode == 2 and "holds another eval" in again.stderr
+    other = command(*args, check=False)
+    assert other.returncode == 2 and "holds another eval" in other.stderr
+    written = (out / "completions.parquet").stat().st_mtime_ns
+    assert "(64 problems x 3" in command(*args, "--samples", 3, "--temperature", 1.0).stdout
+    assert (out / "completions.parquet").stat().st_mtime_ns == written
 
 
 @pytest.mark.parametrize(
@@ -42,17 +45,18 @@ def test_wrong_input_is_one_line(command, parity_run, tmp_path, change, said):
 def test_vllm_and_transformers_say_the_same_and_a_seed_gives_the_same_samples(parity_run):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from eval.generate import TransformersEngine, VLLMEngine, in_order
+    from eval.generate import Sampling, TransformersEngine, VLLMEngine, in_order
 
     path = str(parity_run / "sft")
     tokenizer = AutoTokenizer.from_pretrained(path)
     prompts = tokenizer([f"{i:016b}=" for i in range(3000, 3040)])["input_ids"]
     ours = VLLMEngine(path, "float32", 64, seed=1)
     theirs = TransformersEngine(AutoModelForCausalLM.from_pretrained(path).eval(), tokenizer, seed=1)
-    end = [tokenizer.eos_token_id]
+    end = frozenset([tokenizer.eos_token_id])
+    drawn = Sampling(2, 1.0, 20, end)
     up_to_end = lambda made: [tokenizer.decode(samples[0]).split("<end>")[0] for samples in made]  # noqa: E731
-    greedy = [in_order(engine.stream(prompts, 1, 0.0, 20, end)) for engine in (ours, theirs)]
+    greedy = [in_order(engine.stream(prompts, Sampling(1, 0.0, 20, end))) for engine in (ours, theirs)]
     assert up_to_end(greedy[0]) == up_to_end(greedy[1])
-    first, again = (in_order(ours.stream(prompts, 2, 1.0, 20, end)) for _ in range(2))
-    some = in_order(ours.stream(prompts[30:37], 2, 1.0, 20, end, range(30, 37)))
+    first, again = (in_order(ours.stream(prompts, drawn)) for _ in range(2))
+    some = in_order(ours.stream(prompts[30:37], drawn, range(30, 37)))
     assert first == again and first[30:37] == some

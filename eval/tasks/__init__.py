@@ -1,0 +1,125 @@
+"""Benchmarks: the problems of a published test set, asked in one of three ways.
+
+A task is a YAML beside this file, or a user's own:
+    source: {task: gsm8k, path: openai/gsm8k}   # as in a mixture: its test split, or the only one, in its own order
+    instruction: ...                            # follows the problem in zero-shot prompts
+    answer_style: gsm8k                         # gsm8k (`#### 42`) or boxed: the strict mark, and how references are written
+    shots: shots/gsm8k.yaml                     # worked examples: template, stop, examples
+    max_tokens: 512                             # of a completion
+
+`chat` is one user message, problem and instruction; `plain` the same as text, for base models; `few-shot` the worked examples
+and then the problem, as text, without instruction.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from data_mix.config import parse_config
+from data_mix.errors import InputError, nearest
+from data_mix.folder import read_rows
+from data_mix.problem import Pool
+from data_mix.rows import as_prompts
+from data_mix.tasks import find_task
+
+HERE = Path(__file__).parent
+PROMPTS = ("chat", "plain", "few-shot")
+FIELDS = ("source", "instruction", "answer_style", "shots", "max_tokens")
+
+
+@dataclass(frozen=True)
+class Task:
+    """Problems to ask.
+
+    Attributes:
+        rows: problem_id, source, prompt, completion (the reference solution), answer, meta.
+        max_tokens: of a completion; None is twice the longest reference solution.
+        stop: texts that end a completion.
+        shots: worked examples in each prompt.
+        broken: records that could not be read, and are left out.
+    """
+
+    rows: list[dict]
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    shots: int = 0
+    broken: int = 0
+
+
+def from_mixture(folder: str) -> Task:
+    """The test problems of a mixture, asked as its train rows are."""
+    return Task(read_rows(folder, "test"))
+
+
+def load(name: str, prompt: str, data: str | None) -> Task:
+    """The task `name`, or that of a YAML file.
+
+    Args:
+        prompt: one of PROMPTS.
+        data: a folder of local copies, a folder a task (`DATA/gsm8k/test.jsonl`); None is the source's own path.
+
+    Raises:
+        InputError: for an unknown task, a wrong field, or data that cannot be read.
+    """
+    place, raw = _read(name)
+    source = dict(raw["source"])
+    if data is not None:
+        source["path"] = str(Path(data) / place.stem)
+        if not Path(source["path"]).is_dir():
+            raise InputError(f"--data {data}: no folder {place.stem} in it; it needs {source['path']}/test.jsonl")
+    instruction = raw.get("instruction", "")
+    template, stop, shots = f"{{prompt}}\n\n{instruction}", (), 0
+    if prompt == "plain":
+        template = f"Problem:\n{{prompt}}\n\n{instruction}\n\nSolution:\n"
+    elif prompt == "few-shot":
+        if "shots" not in raw:
+            raise InputError(f"{place}: no worked examples (`shots`); use --prompt chat or plain")
+        examples = yaml.safe_load((place.parent / raw["shots"]).read_text(encoding="utf-8"))
+        worked = [examples["template"].format(**example) for example in examples["examples"]]
+        asked = examples["template"].format(question="{prompt}", answer="").rstrip()
+        template, stop, shots = "".join([*worked, asked]), tuple(examples["stop"]), len(worked)
+    fields = {"prompt_format": "chat" if prompt == "chat" else "plain", "answer_style": raw.get("answer_style")}
+    try:
+        config = parse_config(
+            {"sources": [source], "p_cot": 1, "n_train": 1, "n_test": 1, "prompt_template": template, **fields}
+        )
+    except InputError as error:
+        raise InputError(f"{place}: {error}") from None
+    [one] = config.sources
+    records = find_task(one.task).read("drop", **one.options)
+    split = "test" if records.test else "train"
+    problems = records.test or records.train
+    if not problems:
+        raise InputError(f"{source['path']}: no problem there that can be read as {one.task}")
+    columns = Pool(len(problems), problems.__getitem__).columns(np.arange(len(problems)), "long", config.answer_style)
+    columns = {key: values.to_pylist() for key, values in as_prompts(columns, config).items()}
+    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    rows = [{**row, "meta": json.loads(row["meta"])} for row in rows]
+    return Task(rows, raw.get("max_tokens"), stop, shots, records.broken[split])
+
+
+def check(name: str) -> None:
+    """Raises InputError for a task that there is not, or whose fields are wrong, before anything is read."""
+    _read(name)
+
+
+def _read(name: str) -> tuple[Path, dict]:
+    place = Path(name) if name.endswith(".yaml") else HERE / f"{name}.yaml"
+    known = sorted(path.stem for path in HERE.glob("*.yaml"))
+    if not place.is_file():
+        raise InputError(f"task '{name}' is unknown; there are {', '.join(known)}, or give a YAML file{nearest(name, known)}")
+    try:
+        raw = yaml.safe_load(place.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise InputError(f"{place}: not YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(raw, dict) or not isinstance(raw.get("source"), dict):
+        raise InputError(f"{place}: needs at least a `source: {{task: NAME, path: ...}}`")
+    for key in raw:
+        if key not in FIELDS:
+            raise InputError(f"{place}: unknown field '{key}'{nearest(key, FIELDS)}")
+    if "shots" in raw and not (place.parent / raw["shots"]).is_file():
+        raise InputError(f"{place}: shots: {raw['shots']}: no such file beside it")
+    return place, raw
