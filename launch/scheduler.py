@@ -1,17 +1,14 @@
 """Runs jobs side by side, each on cores of its own, until all are done or cannot be.
 
 Cores are shared out and pinned, because two processes with as many threads as there are cores slow each other tenfold.
-Children end with this process, however it ends; what they had not finished is started anew the next time.
+Jobs end with this process, however it ends; what they had not finished is started anew the next time.
 """
 
 import contextlib
-import ctypes
 import fcntl
 import json
 import os
 import shutil
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -20,17 +17,15 @@ from pathlib import Path
 
 from data_mix.errors import InputError
 from launch.ablation import Ablation, Job
-
-PR_SET_PDEATHSIG = 1
+from launch.slot import Slot
 
 
 @dataclass
 class Running:
-    """A job that runs: its process, its cores and when it began."""
+    """A job that runs, where, and since when."""
 
     job: Job
-    process: subprocess.Popen
-    cores: tuple[int, ...]
+    slot: Slot
     began: float
 
 
@@ -65,7 +60,8 @@ def check_finished(ablation: Ablation) -> None:
 def run(ablation: Ablation, slots: int) -> list[str]:
     """Runs what is not done; returns the names of the jobs that failed or could not start."""
     cores = sorted(os.sched_getaffinity(0))
-    free = [tuple(cores[i::slots]) for i in range(slots)]
+    free = [Slot(tuple(cores[i::slots])) for i in range(slots)]
+    everywhere = list(free)
     waiting = {name: job for name, job in ablation.jobs.items() if not job.is_done()}
     running: list[Running] = []
     lost: list[str] = []
@@ -81,44 +77,37 @@ def run(ablation: Ablation, slots: int) -> list[str]:
                     running.append(_start(ablation, job, free.pop()))
                     del waiting[job.name]
             time.sleep(0.1)
-            for one in [one for one in running if one.process.poll() is not None]:
+            for one in list(running):
+                status = one.slot.poll()
+                if status is None:
+                    continue
                 running.remove(one)
-                free.append(one.cores)
+                free.append(one.slot)
                 finished += 1
                 seconds = time.monotonic() - one.began
-                if one.process.returncode == 0 and one.job.is_done():
+                if status == 0 and one.job.is_done():
                     print(f"[{finished}/{total}] {one.job.name}: {seconds:.0f} s", flush=True)
                 else:
                     lost.append(one.job.name)
                     print(f"[{finished}/{total}] FAILED {one.job.name}: see {_log(ablation, one.job)}", flush=True)
     except KeyboardInterrupt:
-        for one in running:
-            os.killpg(one.process.pid, signal.SIGTERM)
-        for one in running:
-            one.process.wait()
         print("interrupted; the same command goes on with what is not finished", file=sys.stderr)
         raise
+    finally:
+        for slot in everywhere:
+            slot.close()
     return lost
 
 
-def _start(ablation: Ablation, job: Job, cores: tuple[int, ...]) -> Running:
+def _start(ablation: Ablation, job: Job, slot: Slot) -> Running:
     if job.folder.exists() and not job.resumes:
         shutil.rmtree(job.folder)  # of a run that was interrupted: it has not its last file
     log, record = _log(ablation, job), _record(ablation, job)
     for path in (log, record, job.folder):
         path.parent.mkdir(parents=True, exist_ok=True)
     record.write_text(json.dumps(_essence(job)))
-    libc = ctypes.CDLL(None)
-
-    def confine() -> None:
-        os.sched_setaffinity(0, cores)
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-    with log.open("w") as out:
-        process = subprocess.Popen(
-            job.command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, preexec_fn=confine, start_new_session=True
-        )
-    return Running(job, process, cores, time.monotonic())
+    slot.start(job.command, log)
+    return Running(job, slot, time.monotonic())
 
 
 def _essence(job: Job) -> list[str]:
