@@ -69,7 +69,7 @@ def compute_metrics(rows: list[dict], info: dict) -> dict:
 
     Args:
         rows: completions with outcome, strict_outcome, form, n_tokens, truncated, extracted, problem_id: all samples of all.
-        info: model, temperature and seed, as the generation recorded them.
+        info: the eval's settings, as the generation recorded them: model, temperature, seed, and a mixture's p_cot.
 
     Returns:
         Every key of the format; what does not apply (accuracy of a form that never came, maj@k of one sample) is None.
@@ -84,6 +84,8 @@ def compute_metrics(rows: list[dict], info: dict) -> dict:
     # a k that some problem has too few samples for would be another problem set's figure
     ks = range(1, min(len(samples) for samples in problems) + 1)
     majorities = [maj_at_k(samples) for samples in problems]
+    longs = np.array([np.mean([row["form"] == "long" for row in samples]) for samples in problems])
+    p_cot = info.get("asked", {}).get("p_cot")
     lengths = np.array([row["n_tokens"] for row in rows])
     outcomes = Counter(row["outcome"] for row in rows)
 
@@ -116,6 +118,10 @@ def compute_metrics(rows: list[dict], info: dict) -> dict:
         "p_long": float(np.mean([row["form"] == "long" for row in rows])),
         "accuracy_long": accuracy_of("long"),
         "accuracy_short": accuracy_of("short"),
+        # how far lengths are from the shares that the mixture's train rows have, averaged within problems first
+        "calibration": None
+        if p_cot is None
+        else {"p_cot": p_cot, "difference": {"value": float(longs.mean() - p_cot), "ci95": bootstrap_ci95(longs - p_cot)}},
         "accuracy_by_budget": accuracy_by_budget(rows),
         "truncated": float(np.mean([row["truncated"] for row in rows])),
         "outcomes": {outcome: outcomes.get(outcome, 0) for outcome in OUTCOMES},

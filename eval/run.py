@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_mix.errors import InputError
-from data_mix.folder import check_folder, is_taken, text_of
+from data_mix.folder import check_folder, is_taken, read_manifest, text_of
 from eval import tasks
 from eval.folder import read_completions, read_metrics, write_folder
 from eval.generate import Engine, Sampling, context_length, decode, encode_prompts
@@ -136,13 +136,17 @@ def _plan(args: Namespace, out: str, task: tasks.Task, tokenizer, ends: frozense
         "seed": args.seed,
         "max_tokens": max_tokens,
         "samples": args.samples,
-        "asked": {"mixture": args.mixture} if args.mixture else {"task": Path(out).name, "prompt": args.prompt or "chat"},
+        "asked": _describe_mixture(args.mixture) if args.mixture else {"task": Path(out).name, "prompt": args.prompt or "chat"},
         "problems": len(rows),
         "shots": task.shots,
         "stop": list(task.stop),
         "weights": stamps,
     }
     return Plan(out, rows, prompt_ids, Sampling(args.samples, args.temperature, max_tokens, ends, task.stop), settings)
+
+
+def _describe_mixture(folder: str) -> dict:
+    return {"mixture": folder, "p_cot": read_manifest(folder)["config"]["forms"].get("long", 0.0)}
 
 
 def _is_there(plan: Plan) -> bool:

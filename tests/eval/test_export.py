@@ -32,3 +32,10 @@ def test_a_model_card_takes_the_model_index(folder, command, tmp_path):
     [result] = card.data.eval_results
     assert isinstance(result, EvalResult) and result.metric_value == 0.5 and result.dataset_type == "parity"
     assert yaml.safe_load(text)["model-index"][0]["name"] == "runs/x/sft"
+
+
+def test_completions_load_as_a_data_set(folder, tmp_path):
+    from datasets import load_dataset
+
+    data = load_dataset(str(folder), cache_dir=str(tmp_path / "cache"))["train"]
+    assert data["outcome"] == ["correct", "correct", "wrong", "unparseable"] and data["n_tokens"] == [4, 1, 1, 1]

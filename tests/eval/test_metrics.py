@@ -18,6 +18,7 @@ KEYS = {
     "model",
     "accuracy",
     "accuracy_strict",
+    "calibration",
     "accuracy_by_budget",
     "pass_at_k",
     "maj_at_k",

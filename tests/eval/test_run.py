@@ -17,6 +17,8 @@ def test_run_asks_every_test_problem_and_never_overwrites(command, parity_run, t
     assert max(row["n_tokens"] for row in rows) <= 32
     metrics = read_metrics(str(out))
     assert metrics["n_problems"] == 64 and set(metrics["pass_at_k"]) == {"1", "2", "3"}
+    calibration = metrics["calibration"]
+    assert calibration["p_cot"] == 0.25 and calibration["difference"]["value"] == pytest.approx(metrics["p_long"] - 0.25)
     other = command(*args, check=False)
     assert other.returncode == 2 and "holds another eval" in other.stderr
     written = (out / "completions.parquet").stat().st_mtime_ns
