@@ -1,11 +1,11 @@
 """A mixture's config: YAML to a checked `MixtureConfig`. Nothing is loaded or written before it has passed."""
 
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
 from data_mix.errors import InputError, nearest
 from data_mix.forms import ANSWER_STYLES, check_form
+from data_mix.mapping import read_mapping
 from data_mix.tasks import find_task, is_generated, options_of
 
 CHOICES = {
@@ -203,12 +203,8 @@ def load_config(path: str, overrides: list[str] = ()) -> MixtureConfig:
     """Reads a YAML config; each override is `key=value`, the value read as YAML, and `sources.0.d=25` reaches inside."""
     import yaml
 
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such config file")
+    raw = read_mapping(path)
     try:
-        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        if not isinstance(raw, dict):
-            raise InputError(f"{path}: must be a YAML mapping")
         for override in overrides:
             key, equals, value = override.partition("=")
             if not equals:
@@ -216,9 +212,9 @@ def load_config(path: str, overrides: list[str] = ()) -> MixtureConfig:
             _override(raw, key.split("."), yaml.safe_load(value))
         return parse_config(raw)
     except yaml.YAMLError as error:
-        raise InputError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
+        raise InputError(f"--set: not YAML ({' '.join(str(error).split())})") from None
     except InputError as error:
-        raise InputError(f"{path}: {error}" if not str(error).startswith(path) else str(error)) from None
+        raise InputError(f"{path}: {error}") from None
 
 
 def _override(raw: dict, keys: list[str], value: Any) -> None:

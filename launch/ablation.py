@@ -25,9 +25,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from data_mix.errors import InputError, nearest
+from data_mix.mapping import read_mapping
 
 ROOT = Path(__file__).parents[1]
 BEFORE = {"mixture": (), "sft": ("mixture",), "grpo": ("mixture", "sft"), "star": ("mixture", "sft")}
@@ -79,21 +78,11 @@ def read(path: str) -> Ablation:
     Raises:
         InputError: for a file, stage, field or axis that does not exist.
     """
-    file = Path(path)
-    if not file.is_file():
-        raise InputError(f"{path}: no such file")
-    try:
-        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
-    known = ("out", "grid", "stages", "eval", "launcher")
-    if not isinstance(raw, dict) or not all(isinstance(raw.get(key), dict) for key in ("grid", "stages")) or "out" not in raw:
+    raw = read_mapping(path, ("out", "grid", "stages", "eval", "launcher"))
+    if not all(isinstance(raw.get(key), dict) for key in ("grid", "stages")) or "out" not in raw:
         raise InputError(f"{path}: must have out, grid and stages")
-    for key in raw:
-        if key not in known:
-            raise InputError(f"{path}: unknown field '{key}'{nearest(key, known)}")
     _check(path, raw)
-    builder = _Builder(Path(raw["out"]), raw, file.parent)
+    builder = _Builder(Path(raw["out"]), raw, Path(path).parent)
     choices = [_choices(values) for values in raw["grid"].values()]
     for combination in itertools.product(*choices):
         builder.add_cell(dict(zip(raw["grid"], combination, strict=True)))

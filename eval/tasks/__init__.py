@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import yaml
 
 from data_mix.config import parse_config
 from data_mix.errors import InputError, nearest
 from data_mix.folder import read_rows
+from data_mix.mapping import read_mapping
 from data_mix.problem import Pool
 from data_mix.rows import as_prompts
 from data_mix.tasks import find_task
@@ -77,7 +77,7 @@ def load(name: str, prompt: str, data: str | None) -> Task:
     elif prompt == "few-shot":
         if "shots" not in raw:
             raise InputError(f"{place}: no worked examples (`shots`); use --prompt chat or plain")
-        examples = yaml.safe_load((place.parent / raw["shots"]).read_text(encoding="utf-8"))
+        examples = read_mapping(place.parent / raw["shots"], ("template", "stop", "examples"))
         worked = [examples["template"].format(**example) for example in examples["examples"]]
         asked = examples["template"].format(question="{prompt}", answer="").rstrip()
         template, stop, shots = "".join([*worked, asked]), tuple(examples["stop"]), len(worked)
@@ -111,15 +111,9 @@ def _read(name: str) -> tuple[Path, dict]:
     known = sorted(path.stem for path in HERE.glob("*.yaml"))
     if not place.is_file():
         raise InputError(f"task '{name}' is unknown; there are {', '.join(known)}, or give a YAML file{nearest(name, known)}")
-    try:
-        raw = yaml.safe_load(place.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise InputError(f"{place}: not YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(raw, dict) or not isinstance(raw.get("source"), dict):
+    raw = read_mapping(place, FIELDS)
+    if not isinstance(raw.get("source"), dict):
         raise InputError(f"{place}: needs at least a `source: {{task: NAME, path: ...}}`")
-    for key in raw:
-        if key not in FIELDS:
-            raise InputError(f"{place}: unknown field '{key}'{nearest(key, FIELDS)}")
     if "shots" in raw and not (place.parent / raw["shots"]).is_file():
         raise InputError(f"{place}: shots: {raw['shots']}: no such file beside it")
     return place, raw

@@ -9,6 +9,7 @@ from typing import Any
 
 from data_mix.errors import InputError, exit_code, nearest
 from data_mix.folder import is_taken
+from data_mix.mapping import read_mapping
 
 
 def run_recipe(main: Callable[..., None], dataclass_types: tuple[type, ...], default_config: str) -> None:
@@ -31,7 +32,7 @@ def parse(dataclass_types: tuple[type, ...], argv: list[str], default_config: st
     argv = [word for argument in argv for word in (argument.split("=", 1) if argument.startswith("--") else [argument])]
     argv = argv if "--config" in argv else ["--config", default_config, *argv]
     path = argv[argv.index("--config") + 1] if argv[-1] != "--config" else ""
-    check_yaml(path, known)
+    read_mapping(path, [*known, "env"])
     for argument in argv:
         name = argument.removeprefix("--").replace("-", "_").removeprefix("no_")
         if argument.startswith("--") and name not in (*known, "config", "help"):
@@ -40,28 +41,6 @@ def parse(dataclass_types: tuple[type, ...], argv: list[str], default_config: st
         return TrlParser(dataclass_types).parse_args_and_config(argv)
     except (ValueError, TypeError) as error:
         raise InputError(f"{path}: {' '.join(str(error).split())}") from None
-
-
-def check_yaml(path: str, known: list[str]) -> dict[str, Any]:
-    """The YAML mapping in `path`, its keys all known.
-
-    Raises:
-        InputError: for a missing file, text that is not a mapping, or an unknown field (the nearest name is offered).
-    """
-    import yaml
-
-    if not Path(path).is_file():
-        raise InputError(f"--config {path}: no such file")
-    try:
-        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(raw, dict):
-        raise InputError(f"{path}: must be a YAML mapping of fields")
-    for key in raw:
-        if key not in (*known, "env"):
-            raise InputError(f"{path}: unknown field '{key}'{nearest(key, known)}")
-    return raw
 
 
 def parse_mapping(text: str, what: str) -> dict[str, Any]:

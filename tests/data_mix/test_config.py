@@ -74,7 +74,7 @@ def test_overrides_reach_inside_and_p_cot_replaces_forms(tmp_path):
         ("{p_cot: 2, n_train: 5, n_test: 5, sources: [{task: parity, d: 9}]}", [], "p_cot is 2"),
         ("{p_cot: [", [], "not YAML"),
         ("- a list", [], "must be a YAML mapping"),
-        (None, [], "no such config file"),
+        (None, [], "no such file"),
         ("{p_cot: 0.5, n_train: 5, n_test: 5, sources: [{task: gsm8k, path: ./nowhere}]}", [], "no such file or folder"),
         ("{p_cot: 0.5, n_train: 5, n_test: 5, sources: [{task: parity, d: 9}]}", ["--set", "sources.3.d=1"], "no such field"),
     ],

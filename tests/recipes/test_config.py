@@ -11,7 +11,8 @@ import yaml
 from data_mix.config import parse_config
 from data_mix.errors import InputError
 from data_mix.folder import build
-from recipes.training.config import check_output_dir, check_yaml
+from data_mix.mapping import read_mapping
+from recipes.training.config import check_output_dir
 from recipes.training.models import character_tokenizer, end_ids, load_tokenizer, make_config
 
 SFT, GRPO = "recipes/sft.py", "recipes/grpo.py"
@@ -52,7 +53,7 @@ def test_an_unknown_field_gets_the_nearest_known_name(tmp_path):
     path = tmp_path / "sft.yaml"
     path.write_text("learning_rat: 1e-3")
     with pytest.raises(InputError, match="unknown field 'learning_rat'; did you mean 'learning_rate'?"):
-        check_yaml(str(path), ["learning_rate", "max_steps"])
+        read_mapping(path, ["learning_rate", "max_steps"])
 
 
 def test_an_output_folder_with_another_run_in_it_is_refused(tmp_path):
