@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from data_mix.errors import InputError
 
+SEQUENCES = 256  # that vLLM generates at a time
+
 
 @dataclass(frozen=True)
 class Completion:
@@ -103,7 +105,7 @@ class VLLMEngine:
         from vllm import LLM
 
         from eval import sampler
-        from eval.machine import has_gpu
+        from eval.machine import cache_bytes, has_gpu
 
         if not has_gpu():
             sampler.install()
@@ -112,6 +114,8 @@ class VLLMEngine:
             model=model,
             dtype=dtype,
             max_model_len=max_length,
+            max_num_seqs=SEQUENCES,
+            kv_cache_memory_bytes=cache_bytes(model, dtype, max_length, SEQUENCES),
             seed=seed,
             enforce_eager=not has_gpu(),
             # A prompt prefilled in pieces rewinds its request's generator, which only CUDA's can do.

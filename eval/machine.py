@@ -4,12 +4,14 @@ import ctypes
 import os
 from pathlib import Path
 
+BLOCK = 128  # tokens in a block of vLLM's KV cache on CPU
+
 
 def prepare() -> None:
     """Sets the environment for vLLM, in this process, on CPU and GPU; what the user has set already is kept.
 
     On CPU vLLM reserves one core and binds its threads by default: on two cores that is half the machine (178 against
-    811 tokens/s of SmolLM2-135M). `VLLM_CPU_KVCACHE_SPACE` is in GiB.
+    811 tokens/s of SmolLM2-135M).
     """
     ours = {
         # The trainer reaches into the engine to push weights, so engine and trainer share the process.
@@ -23,7 +25,6 @@ def prepare() -> None:
         ours |= {
             "VLLM_CPU_NUM_OF_RESERVED_CPU": "0",
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-            "VLLM_CPU_KVCACHE_SPACE": "2",
         }
         # `accelerate launch` sets one thread a process on CPU, unasked: a third of the speed on two cores. Whoever wants
         # fewer threads gives the process fewer cores (taskset), which is what keeps two jobs off each other's cores anyway.
@@ -43,6 +44,31 @@ def keep_freed_memory() -> None:
     libc = ctypes.CDLL(None)
     libc.mallopt(-4, 0)
     libc.mallopt(-1, 2**31 - 1)
+
+
+def cache_bytes(model: str, dtype: str, max_length: int, sequences: int) -> int | None:
+    """What vLLM's KV cache needs on CPU, at most 2 GiB; None on GPUs, where vLLM measures what is free.
+
+    All of it is written to when the engine starts: for a small model 2 GiB would take longer than loading it.
+    `VLLM_CPU_KVCACHE_SPACE` (GiB), where it is set, is what vLLM takes instead.
+
+    Args:
+        model: checkpoint folder or hub id.
+        dtype: float32, bfloat16, float16, or auto for the checkpoint's own.
+        max_length: prompt + completion, in tokens.
+        sequences: how many at a time.
+    """
+    if has_gpu():
+        return None
+    import torch
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(model)
+    size = torch.finfo(getattr(config, "dtype", None) or torch.float32 if dtype == "auto" else getattr(torch, dtype)).bits // 8
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    width = heads * (getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
+    blocks = -(-max_length // BLOCK) + 1
+    return min(2 * config.num_hidden_layers * width * size * blocks * BLOCK * sequences, 2 * 2**30)
 
 
 def has_gpu() -> bool:

@@ -18,7 +18,7 @@ import functools
 import os
 import socket
 
-from eval.machine import has_gpu
+from eval.machine import cache_bytes, has_gpu
 
 
 def prepare_colocate(seed: int, dtype: str) -> None:
@@ -36,7 +36,8 @@ def prepare_colocate(seed: int, dtype: str) -> None:
     @functools.wraps(LLM)
     def engine(**kwargs):
         kwargs["seed"] = seed * 1000 + kwargs["seed"]
-        return LLM(**kwargs, dtype=dtype, enforce_eager=not has_gpu())
+        cache = cache_bytes(kwargs["model"], dtype, kwargs["max_model_len"], kwargs["max_num_seqs"])
+        return LLM(**kwargs, dtype=dtype, enforce_eager=not has_gpu(), kv_cache_memory_bytes=cache)
 
     vllm_generation.LLM = engine
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
