@@ -8,13 +8,14 @@ import numpy as np
 from rewards.scorer import OUTCOMES
 
 BOOTSTRAP_SAMPLES = 2000
+QUANTILES = (10, 50, 90, 95, 99)
 
 
 def bootstrap_ci95(values: np.ndarray, seed: int = 0) -> list[float]:
     """Percentile bootstrap 95% interval of the mean of `values` (shape: problems), resampling problems."""
     rng = np.random.default_rng(seed)
-    n = len(values)
-    means = np.array([values[rng.integers(0, n, n)].mean() for _ in range(BOOTSTRAP_SAMPLES)])
+    n, at_once = len(values), 100
+    means = [values[rng.integers(0, n, (at_once, n))].mean(axis=1) for _ in range(BOOTSTRAP_SAMPLES // at_once)]
     return [float(x) for x in np.quantile(means, [0.025, 0.975])]
 
 
@@ -64,6 +65,11 @@ def accuracy_by_budget(rows: list[dict]) -> dict[str, float]:
     return {str(budget): float((correct & (lengths <= budget)).mean()) for budget in budgets}
 
 
+def describe(lengths: np.ndarray) -> dict[str, float]:
+    """Mean and quantiles of lengths in tokens."""
+    return {"mean": float(lengths.mean()), **{f"p{q}": float(np.quantile(lengths, q / 100)) for q in QUANTILES}}
+
+
 def compute_metrics(rows: list[dict], info: dict) -> dict:
     """The content of metrics.json.
 
@@ -109,11 +115,10 @@ def compute_metrics(rows: list[dict], info: dict) -> dict:
             str(k): float(np.mean([pass_at_k(len(s), c, k) for s, c in zip(problems, correct, strict=True)])) for k in ks
         },
         "maj_at_k": {str(k): float(np.mean([m[k - 1] for m in majorities])) for k in ks} if n_samples > 1 else None,
-        "length": {
-            "mean": float(lengths.mean()),
-            **{f"p{q}": float(np.quantile(lengths, q / 100)) for q in (10, 50, 90, 95, 99)},
-            "correct_mean": mean_length("correct"),
-            "wrong_mean": mean_length("wrong"),
+        "length": {**describe(lengths), "correct_mean": mean_length("correct"), "wrong_mean": mean_length("wrong")},
+        "length_by": {
+            by: {value: describe(lengths[[row[by] == value for row in rows]]) for value in sorted({row[by] for row in rows})}
+            for by in ("outcome", "form")
         },
         "p_long": float(np.mean([row["form"] == "long" for row in rows])),
         "accuracy_long": accuracy_of("long"),

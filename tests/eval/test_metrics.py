@@ -19,6 +19,7 @@ KEYS = {
     "accuracy",
     "accuracy_strict",
     "calibration",
+    "length_by",
     "accuracy_by_budget",
     "pass_at_k",
     "maj_at_k",
@@ -108,3 +109,23 @@ def test_the_interval_is_that_of_the_mean():
     low, high = bootstrap_ci95(values)
     assert low == pytest.approx(0.5 - 1.96 * 0.5 / 20, abs=0.01) and high == pytest.approx(0.5 + 1.96 * 0.5 / 20, abs=0.01)
     assert bootstrap_ci95(np.ones(10)) == [1.0, 1.0]
+
+
+def test_intervals_are_those_of_scipy_s_bootstrap():
+    rng = np.random.default_rng(0)
+    for case in range(1000):
+        n, samples = int(rng.integers(5, 40)), int(rng.integers(1, 5))
+        shares = rng.binomial(samples, rng.uniform(0.1, 0.9), n) / samples
+        if shares.std() == 0:  # scipy has no interval there; ours is the value itself
+            assert bootstrap_ci95(shares) == [shares[0]] * 2
+            continue
+        theirs = stats.bootstrap((shares,), np.mean, n_resamples=2000, method="percentile", rng=case).confidence_interval
+        # both are drawn: ends differ by a part of the standard error, and by a step of what means can be
+        near = 0.4 * shares.std() / np.sqrt(n) + 1 / (n * samples)
+        assert bootstrap_ci95(shares, seed=case) == pytest.approx(list(theirs), abs=near)
+
+
+def test_lengths_are_described_by_outcome_and_form():
+    rows = [row("a", "correct", "long", n) for n in (10, 20, 30)] + [row("b", "wrong", "short", 1)]
+    by = compute_metrics(rows, INFO)["length_by"]
+    assert by["form"]["long"]["p50"] == by["outcome"]["correct"]["mean"] == 20 and by["form"]["short"]["p99"] == 1
