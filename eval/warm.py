@@ -21,6 +21,13 @@ PR_SET_PDEATHSIG = 1
 LIBRARIES = ("torch", "transformers", "datasets", "accelerate", "trl.trainer.grpo_trainer", "trl.trainer.sft_trainer", "vllm")
 
 
+def import_libraries() -> None:
+    """Imports what the programs will need."""
+    for name in LIBRARIES:
+        with contextlib.suppress(ImportError):  # the program that needs it will say so
+            importlib.import_module(name)
+
+
 def run_program(argv: list[str]) -> None:
     """Runs `python ARGV` in this process, as the interpreter would."""
     if argv[0] == "-m":
@@ -52,7 +59,5 @@ def serve() -> None:
 
 if __name__ == "__main__":
     machine.prepare()
-    for name in LIBRARIES:
-        with contextlib.suppress(ImportError):  # the program that needs it will say so
-            importlib.import_module(name)
+    import_libraries()
     serve()

@@ -173,9 +173,8 @@ class _Builder:
             launcher = self.raw["launcher"].split() if self.raw.get("launcher") else [sys.executable]
             command = [*launcher, str(ROOT / "recipes" / f"{stage}.py"), "--config", config, *arguments_of(fields)]
         needs = [before[name].name for name in BEFORE[stage]]
-        return self.add(
-            Job(f"{stage}/{name_of(axes)}", folder, marker_of(stage), command, needs, axes, resumes=stage == "star")
-        )
+        name = f"{stage}/{name_of(axes)}"
+        return self.add(Job(name, folder, marker_of(stage), command, needs, axes, resumes=stage != "mixture"))
 
     def add_eval(self, stage: str, kind: str, folder: str, arguments: dict, jobs: dict[str, Job]) -> Job:
         model, mixture = jobs[stage], jobs["mixture"]

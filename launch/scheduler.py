@@ -100,9 +100,10 @@ def run(ablation: Ablation, slots: int) -> list[str]:
 
 
 def _start(ablation: Ablation, job: Job, slot: Slot) -> Running:
-    if job.folder.exists() and not job.resumes:
-        shutil.rmtree(job.folder)  # of a run that was interrupted: it has not its last file
     log, record = _log(ablation, job), _record(ablation, job)
+    same = record.is_file() and json.loads(record.read_text()) == _essence(job)
+    if job.folder.exists() and not (job.resumes and same):
+        shutil.rmtree(job.folder)  # of a run that was interrupted: it has not its last file
     for path in (log, record, job.folder):
         path.parent.mkdir(parents=True, exist_ok=True)
     record.write_text(json.dumps(_essence(job)))

@@ -55,8 +55,8 @@ def check(recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig)
     if not args.use_vllm:
         raise InputError("use_vllm is false; rollouts come from vLLM, set it to true")
     checks.check_start(recipe, model_args)
-    config.check_output_dir(args.output_dir)
     algorithm = algorithms.choose(recipe.algorithm, recipe.baseline, args)
+    config.check_output_dir(args.output_dir, recipe, args, model_args)
     if algorithm.resamples and args.per_device_train_batch_size * args.steps_per_generation % args.num_generations:
         raise InputError(
             f"algorithm {recipe.algorithm} replaces whole groups: per_device_train_batch_size x steps_per_generation "
@@ -92,11 +92,11 @@ def main(recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig) 
     checks.check_golds(recipe.rewards, rows)
     tokenizer = models.load_tokenizer(path)
     need = checks.check_lengths(rows, tokenizer, args, context_length(AutoConfig.from_pretrained(path)))
-    # left open, vLLM would reserve for the model's whole context: 131,072 tokens for Llama 3
-    args.vllm_max_model_length = args.vllm_max_model_length or need
     if recipe.check_only:
         return
     config.save_config(args.output_dir, recipe, args, model_args)
+    # left open, vLLM would reserve for the model's whole context: 131,072 tokens for Llama 3
+    args.vllm_max_model_length = args.vllm_max_model_length or need
 
     cpu.score_labels_only()
     model = models.load_model(path, tokenizer, model_args)

@@ -56,7 +56,7 @@ def check(recipe: SFTRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -
     if args.chat_template_path and not Path(args.chat_template_path).is_file():
         raise InputError(f"chat_template_path {args.chat_template_path}: no such file; give a .jinja file")
     check_folder(recipe.mixture)
-    config.check_output_dir(args.output_dir)
+    config.check_output_dir(args.output_dir, recipe, args, model_args)
     if model_args.model_name_or_path:
         made_by = "give a folder with config.json or a hub id (recipes/export_smollm2.py exports a small real one)"
         check_model_path(model_args.model_name_or_path, "model_name_or_path", made_by)

@@ -63,7 +63,7 @@ def check(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) 
             raise InputError(f"{name} is {getattr(recipe, name)}; it must be more than 0")
     if args.max_steps > 0:
         raise InputError(f"max_steps is {args.max_steps}; a round is one pass over what was kept, so leave it out")
-    rounds.check_output_dir(args.output_dir, recipe, args, model_args)
+    config.check_output_dir(args.output_dir, recipe, args, model_args)
 
 
 def roll_out(recipe: STaRRecipe, rows: list[dict], tokenizer, sampler, seed: str) -> list[dict]:

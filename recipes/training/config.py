@@ -1,7 +1,9 @@
 """Reading a recipe's config: TRL's `TrlParser`, with strict fields, and every mistake of the user as one line, exit code 2."""
 
 import dataclasses
+import errno
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +24,24 @@ def run_recipe(main: Callable[..., None], dataclass_types: tuple[type, ...], def
     except KeyboardInterrupt:
         print("interrupted; checkpoints written so far are kept", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        if not is_disk_full(error):
+            raise
+        print(
+            f"error: the disk is full ({error}); the last complete checkpoint is kept, and the same command goes on from it",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether an error, or what it came from, is that of a full disk, as Python, safetensors and torch's archives say it."""
+    while error is not None:
+        said = str(error)
+        if getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in said or "inline_container" in said:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def parse(dataclass_types: tuple[type, ...], argv: list[str], default_config: str) -> tuple:
@@ -56,10 +76,19 @@ def parse_mapping(text: str, what: str) -> dict[str, Any]:
     return value
 
 
-def check_output_dir(output_dir: str) -> None:
-    """Raises InputError when `output_dir` holds anything already: a run never writes into another one."""
-    if is_taken(output_dir):
+def check_output_dir(output_dir: str, *parts: Any) -> None:
+    """Raises InputError when the folder holds a finished run, or one of another config: only the same run goes on in it."""
+    folder = Path(output_dir)
+    if not is_taken(output_dir):
+        return
+    made_by = folder / "recipe.json"
+    if (folder / "model.safetensors").exists() or not made_by.is_file():
         raise InputError(f"output_dir {output_dir} holds another run already; give another --output_dir, or remove it first")
+    before, now = json.loads(made_by.read_text(encoding="utf-8")), json.loads(dump(*parts))
+    changed = [name for name in now if before.get(name) != now[name] and name not in ("check_only", "output_dir")]
+    if changed:
+        was = f"{changed[0]} was {before.get(changed[0])!r} and is {now[changed[0]]!r}"
+        raise InputError(f"output_dir {output_dir} holds a run of another config ({was}); give another, or remove it first")
 
 
 def dump(*parts: Any) -> str:
@@ -70,5 +99,8 @@ def dump(*parts: Any) -> str:
 
 def save_config(output_dir: str, *parts: Any) -> None:
     """Writes the run's config to `recipe.json`, so that a run folder says how it was made."""
-    Path(output_dir).mkdir(parents=True, exist_ok=True)
-    (Path(output_dir) / "recipe.json").write_text(dump(*parts) + "\n", encoding="utf-8")
+    folder = Path(output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    aside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    aside.write_text(dump(*parts) + "\n", encoding="utf-8")
+    aside.rename(folder / "recipe.json")

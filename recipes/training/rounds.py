@@ -1,34 +1,15 @@
 """The folder of a STaR run: `rollouts/round-N.parquet` and a `checkpoint-N` a round, each there whole or not at all."""
 
-import json
 import shutil
 from collections import defaultdict
 from pathlib import Path
 
 from accelerate.utils import gather_object
 
-from data_mix.errors import InputError
-from data_mix.folder import is_taken
 from eval.run import find_checkpoints
-from recipes.training import config
 from recipes.training.run import merge_adapter, publish
 from rewards.accounting import account
 from rewards.scorer import Verdict
-
-
-def check_output_dir(output_dir: str, *parts) -> None:
-    """Raises InputError when the folder holds a finished run, or one of another config: only the same run goes on."""
-    folder = Path(output_dir)
-    if not is_taken(output_dir):
-        return
-    made_by = folder / "recipe.json"
-    if (folder / "model.safetensors").exists() or not made_by.is_file():
-        raise InputError(f"output_dir {output_dir} holds another run already; give another --output_dir, or remove it first")
-    before, now = json.loads(made_by.read_text(encoding="utf-8")), json.loads(config.dump(*parts))
-    changed = [name for name in now if before.get(name) != now[name] and name not in ("check_only", "output_dir")]
-    if changed:
-        was = f"{changed[0]} was {before.get(changed[0])!r} and is {now[changed[0]]!r}"
-        raise InputError(f"output_dir {output_dir} holds a run of another config ({was}); give another, or remove it first")
 
 
 def last_complete(output_dir: str, start: str) -> tuple[int, str]:

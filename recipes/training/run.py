@@ -1,22 +1,44 @@
-"""The run itself, once a recipe has made its trainer: track, train, merge, save."""
+"""The run itself, once a recipe has made its trainer: track, go on or begin, train, merge, save."""
 
 import shutil
+import sys
 from pathlib import Path
 
 from data_mix.folder import read_rows
-from recipes.training.tracking import HeldOut, Sampler, Slice
+from eval.run import find_checkpoints
+from recipes.training.checkpoints import EndOnSignal, KeepComplete, find_complete
+from recipes.training.tracking import HeldOut, JsonlLog, Sampler, Slice
+
+ENDED_EARLY = 75  # EX_TEMPFAIL of sysexits.h: the same command goes on
 
 
 def train_and_save(trainer, sampler: Sampler, recipe) -> None:
-    """Trains with the recipe's held-out problems tracked, and saves one plain checkpoint."""
+    """Trains with the recipe's held-out problems tracked, from the last complete checkpoint, and saves one plain model."""
     rows = read_rows(recipe.mixture, "test")[: recipe.heldout_problems]
     trainer.add_callback(HeldOut(trainer, Slice(rows, trainer.processing_class, sampler), recipe.heldout_every))
-    trainer.train()
+    end = EndOnSignal()
+    trainer.add_callback(KeepComplete(trainer))
+    trainer.add_callback(end)
+    folder, main = trainer.args.output_dir, trainer.accelerator.is_main_process
+    step, checkpoint = max(find_complete(folder).items(), default=(0, None))
+    trainer.accelerator.wait_for_everyone()
+    if main:
+        JsonlLog(folder).forget_after(step)
+        for number, path in find_checkpoints(folder).items():
+            if number > step:  # half written, or of a run that began anew
+                shutil.rmtree(path)
+        if checkpoint:
+            print(f"{folder}: goes on after step {step}")
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if end.asked:
+        if main:
+            print(f"{folder}: ended after step {trainer.state.global_step} as asked; the same command goes on", file=sys.stderr)
+        sys.exit(ENDED_EARLY)
     merge_adapter(trainer)
-    aside = Path(trainer.args.output_dir) / ".model.part"
+    aside = Path(folder) / ".model.part"
     trainer.save_model(str(aside))
-    if trainer.accelerator.is_main_process:
-        publish(aside, Path(trainer.args.output_dir))
+    if main:
+        publish(aside, Path(folder))
         shutil.rmtree(aside)
 
 

@@ -35,7 +35,8 @@ class JsonlLog(TrainerCallback):
         """Drops entries of later steps, or of any when `step` is 0: a run that goes on from there writes them again."""
         if self.path.is_file():
             lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
-            self.path.write_text("".join(line for line in lines if 0 < step >= json.loads(line)["step"]), encoding="utf-8")
+            whole = [line for line in lines if line.endswith("\n")]  # a kill may have cut the last one
+            self.path.write_text("".join(line for line in whole if 0 < step >= json.loads(line)["step"]), encoding="utf-8")
 
     def write(self, step: int, figures: dict) -> None:
         """Appends one entry."""
