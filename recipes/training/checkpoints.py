@@ -53,7 +53,7 @@ class EndOnSignal(TrainerCallback):
         """All processes end after the same step, whichever of them was asked."""
         asked = tensor(int(self.asked), device=args.device)
         if args.world_size > 1:
-            asked = reduce(asked)
+            asked = reduce(asked, "sum")
         if asked:
             self.asked = control.should_training_stop = control.should_save = True
 
