@@ -24,7 +24,11 @@ def find_complete(output_dir: str) -> dict[int, Path]:
 
 
 class KeepComplete(TrainerCallback):
-    """Marks each checkpoint that the trainer has written, and keeps the last `save_total_limit` of them."""
+    """Marks each checkpoint that the trainer has written, and keeps the last `save_total_limit` of them.
+
+    The last one is not marked, and removes none: the model itself follows it, and a trainer that went on from there would take
+    one step too many.
+    """
 
     def __init__(self, trainer) -> None:
         self.accelerator, self.limit = trainer.accelerator, trainer.args.save_total_limit
@@ -33,29 +37,34 @@ class KeepComplete(TrainerCallback):
     def on_save(self, args, state, control, **_) -> None:
         """Called in every process, each having written its part."""
         self.accelerator.wait_for_everyone()
-        if self.accelerator.is_main_process and not args.save_only_model:
-            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / MARKER).touch()
-        if self.accelerator.is_main_process and self.limit:
-            for path in list(find_checkpoints(args.output_dir).values())[: -self.limit]:
-                shutil.rmtree(path)
+        if self.accelerator.is_main_process and state.global_step < state.max_steps:
+            if not args.save_only_model:
+                (Path(args.output_dir) / f"checkpoint-{state.global_step}" / MARKER).touch()
+            self.prune(args.output_dir)
         self.accelerator.wait_for_everyone()
+
+    def prune(self, output_dir: str) -> None:
+        """Removes all but the last checkpoints."""
+        for path in list(find_checkpoints(output_dir).values())[: -self.limit] if self.limit else []:
+            shutil.rmtree(path)
 
 
 class EndOnSignal(TrainerCallback):
     """Has a run that gets SIGTERM or SIGUSR1 save a checkpoint after the step it is in, and end."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.asked = self.ended = False
         for number in SIGNALS:
             signal.signal(number, self._ask)
 
     def on_step_end(self, args, state, control, **_) -> None:
         """All processes end after the same step, whichever of them was asked."""
-        asked = tensor(int(self.asked), device=args.device)
+        asked = tensor(int(self.asked and state.global_step < state.max_steps), device=args.device)
         if args.world_size > 1:
             asked = reduce(asked, "sum")
-        if asked:
-            self.asked = control.should_training_stop = control.should_save = True
+        self.ended = bool(asked)
+        if self.ended:
+            control.should_training_stop = control.should_save = True
 
     def _ask(self, *_) -> None:
         self.asked = True

@@ -16,8 +16,8 @@ def train_and_save(trainer, sampler: Sampler, recipe) -> None:
     """Trains with the recipe's held-out problems tracked, from the last complete checkpoint, and saves one plain model."""
     rows = read_rows(recipe.mixture, "test")[: recipe.heldout_problems]
     trainer.add_callback(HeldOut(trainer, Slice(rows, trainer.processing_class, sampler), recipe.heldout_every))
-    end = EndOnSignal()
-    trainer.add_callback(KeepComplete(trainer))
+    keep, end = KeepComplete(trainer), EndOnSignal()
+    trainer.add_callback(keep)
     trainer.add_callback(end)
     folder, main = trainer.args.output_dir, trainer.accelerator.is_main_process
     step, checkpoint = max(find_complete(folder).items(), default=(0, None))
@@ -30,7 +30,7 @@ def train_and_save(trainer, sampler: Sampler, recipe) -> None:
         if checkpoint:
             print(f"{folder}: goes on after step {step}")
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    if end.asked:
+    if end.ended:
         if main:
             print(f"{folder}: ended after step {trainer.state.global_step} as asked; the same command goes on", file=sys.stderr)
         sys.exit(ENDED_EARLY)
@@ -40,6 +40,7 @@ def train_and_save(trainer, sampler: Sampler, recipe) -> None:
     if main:
         publish(aside, Path(folder))
         shutil.rmtree(aside)
+        keep.prune(folder)
 
 
 def merge_adapter(trainer) -> None:

@@ -74,13 +74,13 @@ def test_grpo_goes_on_with_the_same_rollouts(command, parity_run, tmp_path, numb
 
 
 def test_a_half_written_checkpoint_does_not_count(command, parity_run, tmp_path):
-    run = ["recipes/sft.py", "--mixture", parity_run / "mixture", *SFT, *SAVES, "--output_dir", tmp_path / "run"]
+    run = ["recipes/sft.py", "--mixture", parity_run / "mixture", *SFT, *SAVES[:4], "--output_dir", tmp_path / "run"]
     command(*run)
+    before = weights(tmp_path / "run")
     (tmp_path / "run" / "model.safetensors").unlink()
-    (tmp_path / "run" / "checkpoint-24" / "complete").unlink()
-    assert "goes on after step 20" in command(*run).stdout
-    other = command(*run[:-4], "--seed", 5, *run[-2:], check=False)
-    assert other.returncode == 2 and "holds another run" in other.stderr
+    (tmp_path / "run" / "checkpoint-20" / "complete").unlink()
+    assert "goes on after step 16" in command(*run).stdout
+    assert weights(tmp_path / "run") == before
 
 
 def test_another_config_does_not_go_on(command, parity_run, tmp_path):
