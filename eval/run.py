@@ -70,7 +70,10 @@ def choose_dtype(model: str) -> str:
     if recipe.is_file():
         fields = json.loads(recipe.read_text(encoding="utf-8"))
         return "bfloat16" if fields.get("bf16") else "float16" if fields.get("fp16") else "float32"
-    return "auto"
+    from transformers import AutoConfig
+
+    # not vLLM's auto, which computes in 16 bits what is stored in 32
+    return str(AutoConfig.from_pretrained(model).dtype or "auto").removeprefix("torch.")
 
 
 def evaluate(args: Namespace, engine: Engine) -> dict[str, dict]:

@@ -62,3 +62,16 @@ def test_vllm_and_transformers_say_the_same_and_a_seed_gives_the_same_samples(pa
     first, again = (in_order(ours.stream(prompts, drawn)) for _ in range(2))
     some = in_order(ours.stream(prompts[30:37], drawn, range(30, 37)))
     assert first == again and first[30:37] == some
+
+
+def test_a_model_computes_in_the_precision_that_it_was_trained_or_stored_in(parity_run, llama, tmp_path):
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from eval.run import choose_dtype
+
+    assert choose_dtype(str(parity_run / "sft")) == "float32"
+    model = AutoModelForCausalLM.from_pretrained(llama["base"])
+    for dtype in ("float32", "bfloat16"):
+        model.to(dtype=getattr(torch, dtype)).save_pretrained(tmp_path / dtype)
+        assert choose_dtype(str(tmp_path / dtype)) == dtype
