@@ -164,10 +164,8 @@ def draw_map(groups: list[dict], axis: str, path: Path) -> Figure:
         ax.set(title=title, xlabel="mean length (tokens)", ylim=(-0.03, 1.03))
     axes[0][0].set_ylabel("accuracy")
     name = axis.rsplit(".", 1)[-1]
-    fig.colorbar(dots, ax=axes[0].tolist(), label=name)
-    fig.savefig(path)
-    plt.close(fig)
-    return Figure(f"Accuracy and length by {name}", f"Each point is a cell's mean over seeds; its colour is {name}.", path)
+    fig.colorbar(dots, ax=axes[0][-1], label=name)
+    return _save(fig, f"Accuracy and length by {name}", f"Each point is a cell's mean over seeds; its colour is {name}.", path)
 
 
 def draw_axis(groups: list[dict], axis: str, names: dict[str, str], path: Path) -> Figure:

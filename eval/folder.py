@@ -55,12 +55,23 @@ def read_completions(folder: str) -> tuple[list[dict], dict]:
     """
     import pyarrow.parquet as pq
 
+    info = read_settings(folder)
+    return pq.read_table(Path(folder) / "completions.parquet").to_pylist(), info
+
+
+def read_settings(folder: str) -> dict:
+    """The info that completions.parquet was written with, without the completions.
+
+    Raises:
+        InputError: when the folder holds none.
+    """
+    import pyarrow.parquet as pq
+
     path = Path(folder) / "completions.parquet"
     if not path.is_file():
         made_by = f"`python -m eval run ... --out {folder}`"
         raise InputError(f"{folder}: not an eval folder (no completions.parquet); make one with {made_by}")
-    table = pq.read_table(path)
-    return table.to_pylist(), json.loads(table.schema.metadata[INFO])
+    return json.loads(pq.read_schema(path).metadata[INFO])
 
 
 def read_metrics(folder: str) -> dict:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_mix.errors import InputError
-from data_mix.folder import check_folder, is_taken, read_manifest, text_of
+from data_mix.folder import check_folder, is_taken, text_of
 from eval import tasks
-from eval.folder import read_completions, read_metrics, write_folder
+from eval.folder import read_metrics, read_settings, write_folder
 from eval.generate import Engine, Sampling, context_length, decode, encode_prompts
 from eval.parts import Parts
 
@@ -126,8 +126,7 @@ def _plan(args: Namespace, out: str, task: tasks.Task, tokenizer, ends: frozense
     rows = task.rows[: args.problems]
     prompt_ids = encode_prompts(tokenizer, [row["prompt"] for row in rows])
     longest = max(map(len, prompt_ids))
-    default = task.max_tokens or _twice_the_longest_solution(tokenizer, rows)
-    max_tokens = args.max_tokens or min(default, context - longest)
+    max_tokens = args.max_tokens or min(task.max_tokens or _twice_the_longest_solution(tokenizer, rows), context - longest)
     if max_tokens < 1 or longest + max_tokens > context:
         need = f"longest prompt ({longest} tokens) + max tokens ({max_tokens})"
         raise InputError(f"{need} is more than the model's context of {context}; lower --max-tokens")
@@ -139,7 +138,7 @@ def _plan(args: Namespace, out: str, task: tasks.Task, tokenizer, ends: frozense
         "seed": args.seed,
         "max_tokens": max_tokens,
         "samples": args.samples,
-        "asked": _describe_mixture(args.mixture) if args.mixture else {"task": Path(out).name, "prompt": args.prompt or "chat"},
+        "asked": task.asked,
         "problems": len(rows),
         "shots": task.shots,
         "stop": list(task.stop),
@@ -148,15 +147,11 @@ def _plan(args: Namespace, out: str, task: tasks.Task, tokenizer, ends: frozense
     return Plan(out, rows, prompt_ids, Sampling(args.samples, args.temperature, max_tokens, ends, task.stop), settings)
 
 
-def _describe_mixture(folder: str) -> dict:
-    return {"mixture": folder, "p_cot": read_manifest(folder)["config"]["forms"].get("long", 0.0)}
-
-
 def _is_there(plan: Plan) -> bool:
     """Whether the folder holds this very eval already; raises InputError when it holds something else."""
     if not is_taken(plan.out):
         return False
-    if (Path(plan.out) / "metrics.json").is_file() and read_completions(plan.out)[1] == plan.settings:
+    if (Path(plan.out) / "metrics.json").is_file() and read_settings(plan.out) == plan.settings:
         return True
     raise InputError(f"--out {plan.out} holds another eval already; give another folder, or remove it first")
 

@@ -19,14 +19,13 @@ import numpy as np
 
 from data_mix.config import parse_config
 from data_mix.errors import InputError, nearest
-from data_mix.folder import read_rows
+from data_mix.folder import read_manifest, read_rows
 from data_mix.mapping import read_mapping
 from data_mix.problem import Pool
 from data_mix.rows import as_prompts
 from data_mix.tasks import find_task
 
 HERE = Path(__file__).parent
-PROMPTS = ("chat", "plain", "few-shot")
 FIELDS = ("source", "instruction", "answer_style", "shots", "max_tokens")
 
 
@@ -36,6 +35,7 @@ class Task:
 
     Attributes:
         rows: problem_id, source, prompt, completion (the reference solution), answer, meta.
+        asked: which problems and how, for the eval's settings.
         max_tokens: of a completion; None is twice the longest reference solution.
         stop: texts that end a completion.
         shots: worked examples in each prompt.
@@ -43,6 +43,7 @@ class Task:
     """
 
     rows: list[dict]
+    asked: dict
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     shots: int = 0
@@ -51,14 +52,15 @@ class Task:
 
 def from_mixture(folder: str) -> Task:
     """The test problems of a mixture, asked as its train rows are."""
-    return Task(read_rows(folder, "test"))
+    p_cot = read_manifest(folder)["config"]["forms"].get("long", 0.0)
+    return Task(read_rows(folder, "test"), {"mixture": folder, "p_cot": p_cot})
 
 
 def load(name: str, prompt: str, data: str | None) -> Task:
     """The task `name`, or that of a YAML file.
 
     Args:
-        prompt: one of PROMPTS.
+        prompt: chat, plain or few-shot.
         data: a folder of local copies, a folder a task (`DATA/gsm8k/test.jsonl`); None is the source's own path.
 
     Raises:
@@ -98,7 +100,7 @@ def load(name: str, prompt: str, data: str | None) -> Task:
     columns = {key: values.to_pylist() for key, values in as_prompts(columns, config).items()}
     rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     rows = [{**row, "meta": json.loads(row["meta"])} for row in rows]
-    return Task(rows, raw.get("max_tokens"), stop, shots, records.broken[split])
+    return Task(rows, {"task": place.stem, "prompt": prompt}, raw.get("max_tokens"), stop, shots, records.broken[split])
 
 
 def check(name: str) -> None:
