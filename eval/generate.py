@@ -162,8 +162,9 @@ class VLLMEngine:
 class TransformersEngine:
     """transformers' own generate, in batches of prompts of similar length."""
 
-    def __init__(self, model, tokenizer, seed: int, batch_size: int = 128) -> None:
-        self.model, self.tokenizer, self.seed, self.batch_size = model, tokenizer, seed, batch_size
+    def __init__(self, model, tokenizer, seed: int, batch_size: int = 128, synced: bool = False) -> None:
+        """`synced`: processes that share the model's weights between them generate until the last of them has finished."""
+        self.model, self.tokenizer, self.seed, self.batch_size, self.synced = model, tokenizer, seed, batch_size, synced
 
     def load(self, model: str) -> None:
         """Takes the weights of another checkpoint of the same model."""
@@ -196,6 +197,7 @@ class TransformersEngine:
                     num_return_sequences=n,
                     eos_token_id=list(sampling.end_ids),
                     pad_token_id=self.tokenizer.pad_token_id,
+                    synced_gpus=self.synced,
                 )
                 new = out[:, batch["input_ids"].shape[1] :].tolist()
                 for row, i in enumerate(chosen):

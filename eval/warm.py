@@ -40,11 +40,16 @@ def run_program(argv: list[str]) -> None:
 
 
 def serve() -> None:
-    """Answers requests until the input ends. A child leaves by what its program raises, as a program of its own would."""
+    """Answers requests until the input ends. A child leaves by what its program raises, as a program of its own would.
+
+    SIGTERM, which comes to parent and child alike, is the child's: a recipe saves what it has first.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     for line in sys.stdin:
         request = json.loads(line)
         child = os.fork()
         if child == 0:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             nothing = os.open(os.devnull, os.O_RDONLY)
             for ours, stream in ((nothing, 0), (log, 1), (log, 2)):

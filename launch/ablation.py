@@ -16,6 +16,7 @@ A stage depends on the fields of its own and of the stages before it, and its fo
 agree in them share it. `start` is no field of a recipe but the SFT checkpoint that RL starts from (`checkpoint-50`).
 """
 
+import contextlib
 import itertools
 import json
 import os
@@ -124,14 +125,29 @@ def link_cells(ablation: Ablation) -> None:
         for place, job in jobs.items():
             link = ablation.out / "cells" / name / place
             link.parent.mkdir(parents=True, exist_ok=True)
-            if not link.is_symlink():
+            with contextlib.suppress(FileExistsError):
                 link.symlink_to(os.path.relpath(job.folder, link.parent))
     evals = [
         {"folder": str(job.folder.relative_to(ablation.out)), **job.measures, "axes": job.axes}
         for job in ablation.jobs.values()
         if job.measures
     ]
-    (ablation.out / "evals.json").write_text(json.dumps(evals, indent=1) + "\n")
+    aside = ablation.out / f".evals.{os.getpid()}.part"
+    aside.write_text(json.dumps(evals, indent=1) + "\n")
+    aside.rename(ablation.out / "evals.json")
+
+
+def only(ablation: Ablation, number: int) -> Ablation:
+    """The ablation's one cell of that number, from 0.
+
+    Raises:
+        InputError: when there is none.
+    """
+    if not 0 <= number < len(ablation.cells):
+        raise InputError(f"--cell is {number}; the ablation has cells 0 to {len(ablation.cells) - 1}")
+    name = list(ablation.cells)[number]
+    mine = ablation.cells[name].values()
+    return Ablation(ablation.out, {name: ablation.cells[name]}, {job.name: job for job in mine})
 
 
 class _Builder:

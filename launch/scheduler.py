@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from data_mix.errors import InputError
 from launch.ablation import Ablation, Job
@@ -22,16 +23,17 @@ from launch.slot import Slot
 
 @dataclass
 class Running:
-    """A job that runs, where, and since when."""
+    """A job that runs, where, since when, and the lock that keeps it from being run twice."""
 
     job: Job
     slot: Slot
     began: float
+    claim: TextIO
 
 
 @contextlib.contextmanager
-def lock(out: Path) -> Iterator[None]:
-    """Keeps a second process out of the same folder.
+def lock(out: Path, shared: bool) -> Iterator[None]:
+    """Keeps a second process out of the same folder, but for those that share it, each with a cell of its own.
 
     Raises:
         InputError: when another process has it.
@@ -39,7 +41,7 @@ def lock(out: Path) -> Iterator[None]:
     out.mkdir(parents=True, exist_ok=True)
     with (out / ".lock").open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except OSError:
             raise InputError(f"{out}: another `launch ablate` is at work there; wait for it, or stop it") from None
         yield
@@ -74,14 +76,22 @@ def run(ablation: Ablation, slots: int) -> list[str]:
                     del waiting[job.name]
                     print(f"skipped {job.name}: what it needs failed", flush=True)
                 elif free and not set(job.needs) & {*waiting, *(one.job.name for one in running)}:
-                    running.append(_start(ablation, job, free.pop()))
+                    claim = _claim(ablation, job)
+                    if claim is None:
+                        continue  # another cell's process is at it
                     del waiting[job.name]
+                    if job.is_done():
+                        finished += 1
+                        claim.close()
+                    else:
+                        running.append(_start(ablation, job, free.pop(), claim))
             time.sleep(0.1)
             for one in list(running):
                 status = one.slot.poll()
                 if status is None:
                     continue
                 running.remove(one)
+                one.claim.close()
                 free.append(one.slot)
                 finished += 1
                 seconds = time.monotonic() - one.began
@@ -99,7 +109,20 @@ def run(ablation: Ablation, slots: int) -> list[str]:
     return lost
 
 
-def _start(ablation: Ablation, job: Job, slot: Slot) -> Running:
+def _claim(ablation: Ablation, job: Job) -> TextIO | None:
+    """The job's lock, held until the file is closed; None while another process holds it."""
+    path = ablation.out / "logs" / f"{job.name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        return None
+    return file
+
+
+def _start(ablation: Ablation, job: Job, slot: Slot, claim: TextIO) -> Running:
     log, record = _log(ablation, job), _record(ablation, job)
     same = record.is_file() and json.loads(record.read_text()) == _essence(job)
     if job.folder.exists() and not (job.resumes and same):
@@ -108,7 +131,7 @@ def _start(ablation: Ablation, job: Job, slot: Slot) -> Running:
         path.parent.mkdir(parents=True, exist_ok=True)
     record.write_text(json.dumps(_essence(job)))
     slot.start(job.command, log)
-    return Running(job, slot, time.monotonic())
+    return Running(job, slot, time.monotonic(), claim)
 
 
 def _essence(job: Job) -> list[str]:

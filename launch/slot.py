@@ -48,10 +48,12 @@ class Slot:
         return int(self.warm.stdout.readline() or 1)  # nothing: it ended itself, and its job with it
 
     def close(self) -> None:
-        """Ends it, with whatever still runs in it."""
+        """Ends it, with whatever still runs in it: a recipe saves what it has first."""
         for process in (self.warm, self.alone):
             if process is not None and process.poll() is None:
                 os.killpg(process.pid, signal.SIGTERM)
+                if process.stdin:
+                    process.stdin.close()
                 process.wait()
 
     def _open(self, command: list[str], **streams) -> subprocess.Popen:

@@ -12,6 +12,7 @@ from typing import Any
 from data_mix.errors import InputError, exit_code, nearest
 from data_mix.folder import is_taken
 from data_mix.mapping import read_mapping
+from recipes.training import cpu
 
 
 def run_recipe(main: Callable[..., None], dataclass_types: tuple[type, ...], default_config: str) -> None:
@@ -57,8 +58,12 @@ def parse(dataclass_types: tuple[type, ...], argv: list[str], default_config: st
         name = argument.removeprefix("--").replace("-", "_").removeprefix("no_")
         if argument.startswith("--") and name not in (*known, "config", "help"):
             raise InputError(f"{argument}: unknown field{nearest(name, known)}")
+    parser = TrlParser(dataclass_types)
+    cpu.prepare_processes(parser)
     try:
-        return TrlParser(dataclass_types).parse_args_and_config(argv)
+        parts = parser.parse_args_and_config(argv)
+        cpu.allow_fsdp()
+        return parts
     except (ValueError, TypeError) as error:
         raise InputError(f"{path}: {' '.join(str(error).split())}") from None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from accelerate.utils import gather_object
 
 from eval.run import find_checkpoints
-from recipes.training.run import merge_adapter, publish
+from recipes.training.run import publish
 from rewards.accounting import account
 from rewards.scorer import Verdict
 
@@ -55,8 +55,8 @@ def account_rollouts(rollouts: list[dict]) -> dict[str, float]:
 
 def merged(trainer):
     """The trained model without what the trainer wrapped around it, for the next round's trainer."""
-    merge_adapter(trainer)
-    return trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+    model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+    return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
 
 
 def save_checkpoint(output_dir: str, number: int, model, tokenizer, accelerator, limit: int | None) -> None:

@@ -34,20 +34,32 @@ def train_and_save(trainer, sampler: Sampler, recipe) -> None:
         if main:
             print(f"{folder}: ended after step {trainer.state.global_step} as asked; the same command goes on", file=sys.stderr)
         sys.exit(ENDED_EARLY)
-    merge_adapter(trainer)
     aside = Path(folder) / ".model.part"
-    trainer.save_model(str(aside))
+    save_plain(trainer, aside)
     if main:
         publish(aside, Path(folder))
         shutil.rmtree(aside)
         keep.prune(folder)
 
 
-def merge_adapter(trainer) -> None:
-    """Makes the trainer's model a plain one: an adapter is merged into the weights."""
+def save_plain(trainer, folder: Path) -> None:
+    """Writes model and tokenizer as one plain checkpoint, an adapter merged into the weights; called in every process."""
+    from trl.distributed import DistributedBackend
+
     model = trainer.accelerator.unwrap_model(trainer.model)
-    if hasattr(model, "merge_and_unload"):
+    backend = DistributedBackend(trainer.accelerator)
+    if not hasattr(model, "merge_and_unload"):
+        trainer.save_model(str(folder))
+    elif backend.is_fsdp:
         trainer.model = model.merge_and_unload()
+        trainer.save_model(str(folder))
+    else:  # DeepSpeed's engine keeps the names of the model with an adapter, and under ZeRO-3 a process has no whole weights
+        with backend.gather_params(list(model.parameters())):
+            merged = model.merge_and_unload()
+            if trainer.accelerator.is_main_process:
+                merged.save_pretrained(folder)
+                trainer.processing_class.save_pretrained(folder)
+        trainer.accelerator.wait_for_everyone()
 
 
 def publish(source: Path, folder: Path) -> None:

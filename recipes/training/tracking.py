@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
 from transformers import TrainerCallback
@@ -107,14 +108,23 @@ class ModelSampler:
 
     def __call__(self, prompt_ids: list[list[int]], temperature: float) -> list[Completion]:
         """One completion a prompt."""
-        model = self.trainer.accelerator.unwrap_model(self.trainer.model)
-        was_training = model.training
-        model.eval()
+        from trl.models import unwrap_model_for_generation
+
+        accelerator = self.trainer.accelerator
         ends = end_ids(self.tokenizer)
-        engine = TransformersEngine(model, self.tokenizer, self.trainer.args.seed)
-        with self.trainer.compute_loss_context_manager():  # the precision that training runs in
-            ids = in_order(engine.stream(prompt_ids, Sampling(1, temperature, self.max_tokens, frozenset(ends))))
-        model.train(was_training)
+        sampling = Sampling(1, temperature, self.max_tokens, frozenset(ends))
+        # Weights that are sharded are gathered by all processes together, so each asks as often as the others.
+        most = int(accelerator.gather(torch.tensor([len(prompt_ids)], device=accelerator.device)).max())
+        asked = [*prompt_ids, *prompt_ids[:1] * (most - len(prompt_ids))]
+        with (
+            unwrap_model_for_generation(self.trainer.model_wrapped, accelerator) as model,
+            self.trainer.compute_loss_context_manager(),  # the precision that training runs in
+        ):
+            was_training = model.training
+            model.eval()
+            engine = TransformersEngine(model, self.tokenizer, self.trainer.args.seed, synced=accelerator.num_processes > 1)
+            ids = in_order(engine.stream(asked, sampling))[: len(prompt_ids)]
+            model.train(was_training)
         return [decode(self.tokenizer, samples[0], ends) for samples in ids]
 
 

@@ -1,0 +1,199 @@
+"""A batch script for Slurm: one recipe on some nodes, with vLLM on others or beside the trainers, or an ablation as a job array.
+
+The script is templates/job.sh, filled in; everything that only the cluster knows (nodes, ports, attempts) it asks Slurm for.
+"""
+
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from data_mix.errors import InputError, nearest
+from data_mix.mapping import read_mapping
+
+ROOT = Path(__file__).parents[1]
+ACCELERATE = ROOT / "launch" / "accelerate"
+LEAD = 300  # seconds before the time limit in which a run saves; half of a shorter job
+SERVER_START = 1800  # seconds that vLLM may take to load its model
+
+
+@dataclass
+class Cluster:
+    """What is asked of Slurm.
+
+    Attributes:
+        nodes: that train.
+        gpus_per_node: 0 for CPU.
+        cpus_per_node: cores; None for the whole node.
+        vllm_nodes: that serve rollouts; 0: vLLM is beside the trainer on every GPU.
+        time: limit, as Slurm takes it: minutes, HH:MM:SS or D-HH:MM:SS.
+        partition: None for the cluster's own default.
+    """
+
+    nodes: int = 1
+    gpus_per_node: int = 8
+    cpus_per_node: int | None = None
+    vllm_nodes: int = 0
+    time: str = "24:00:00"
+    partition: str | None = None
+
+    def check(self) -> None:
+        """Raises InputError for what no cluster can do."""
+        for name, least in (("nodes", 1), ("gpus_per_node", 0), ("vllm_nodes", 0)):
+            if getattr(self, name) < least:
+                option = name.replace("_", "-")
+                raise InputError(f"--{option} is {getattr(self, name)}; it must be at least {least}")
+        if self.vllm_nodes and not self.gpus_per_node:
+            raise InputError("--vllm-nodes: weights reach a vLLM server through NCCL, which needs GPUs; leave it out on CPU")
+        self.seconds()
+
+    def seconds(self) -> int:
+        """The time limit."""
+        days, _, clock = self.time.rpartition("-")
+        parts = clock.split(":")
+        if not re.fullmatch(r"(\d+-)?\d+(:\d+){0,2}", self.time):
+            raise InputError(f"--time {self.time}: give minutes, HH:MM:SS or D-HH:MM:SS, as Slurm takes it")
+        if days:  # D-HH, D-HH:MM, D-HH:MM:SS
+            units = (3600, 60, 1)
+        else:  # MM, MM:SS, HH:MM:SS
+            units = {1: (60,), 2: (60, 1), 3: (3600, 60, 1)}[len(parts)]
+        return int(days or 0) * 86400 + sum(int(part) * unit for part, unit in zip(parts, units, strict=False))
+
+    def lead(self) -> int:
+        """Seconds before the time limit at which the run is asked to save."""
+        return min(LEAD, self.seconds() // 2)
+
+
+@dataclass
+class Job:
+    """What templates/job.sh is filled with.
+
+    Attributes:
+        cluster: what is asked of Slurm.
+        name: of the job.
+        made_by: the command that made the script.
+        logs: folder of the logs, from the repository's root.
+        command: the recipe, or `-m launch ablate FILE`, with its arguments.
+        launcher: what starts the recipe's processes, with its arguments.
+        done: the file that a finished run has.
+        server: `vllm serve` with its arguments, for nodes of its own.
+        array: Slurm's --array.
+    """
+
+    cluster: Cluster
+    name: str
+    made_by: str
+    logs: Path
+    command: list[str]
+    launcher: str | None = None
+    done: Path | None = None
+    server: list[str] = field(default_factory=list)
+    array: str | None = None
+
+    def render(self) -> str:
+        """The script."""
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+        loader = FileSystemLoader(Path(__file__).parent / "templates")
+        environment = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+        environment.filters |= {"quote": lambda value: shlex.quote(str(value)), "join_words": shlex.join}
+        values = {
+            "job": self,
+            "cluster": self.cluster,
+            "root": ROOT,
+            "python": Path(sys.executable),
+            "server_start": SERVER_START,
+        }
+        return environment.get_template("job.sh").render(**values)
+
+    def submit(self) -> str:
+        """Hands the script to sbatch; returns what that says."""
+        (ROOT / self.logs).mkdir(parents=True, exist_ok=True)
+        try:
+            done = subprocess.run(["sbatch"], input=self.render(), cwd=ROOT, capture_output=True, text=True, check=False)
+        except FileNotFoundError:
+            raise InputError("--submit: sbatch is not on this machine; run it on a login node of the cluster") from None
+        if done.returncode:
+            raise InputError(f"sbatch refused the job: {' '.join(done.stderr.split())}")
+        return done.stdout.strip()
+
+
+def recipe_job(recipe: str, arguments: list[str], cluster: Cluster, accelerate: str | None, made_by: str) -> Job:
+    """A job that runs `accelerate launch RECIPE ARGUMENTS` on all training nodes.
+
+    Raises:
+        InputError: for a recipe, config or accelerate config that does not exist, or settings that do not go together.
+    """
+    cluster.check()
+    script = Path(recipe)
+    if not (ROOT / script).is_file():
+        raise InputError(f"{recipe}: no such recipe; there are recipes/sft.py, recipes/grpo.py and recipes/star.py")
+    names = sorted(path.stem for path in ACCELERATE.glob("*.yaml"))
+    if accelerate is None:
+        accelerate = "cpu" if not cluster.gpus_per_node else "ddp" if script.stem == "star" else "zero2"
+    if accelerate not in names:
+        raise InputError(f"--accelerate {accelerate}: there are {', '.join(names)}{nearest(accelerate, names)}")
+    if script.stem == "star" and accelerate not in ("cpu", "ddp"):
+        raise InputError(f"--accelerate {accelerate}: star.py trains each round anew and shares nothing out; use ddp")
+    fields = config_fields(script.stem, arguments)
+    out = fields.get("output_dir")
+    if out is None:
+        raise InputError("output_dir is in neither the config nor the arguments; give --output_dir")
+    server = []
+    if cluster.vllm_nodes:
+        if script.stem != "grpo":
+            raise InputError(f"--vllm-nodes: {recipe} has no vLLM server mode; leave it out")
+        server = serve_command(fields, cluster)
+        arguments = [*arguments, "--vllm_mode", "server"]
+    processes = max(1, cluster.gpus_per_node) * cluster.nodes
+    launcher = f"launch/accelerate/{accelerate}.yaml"
+    launch = ["-m", "accelerate.commands.launch", "--config_file", launcher, "--num_machines", str(cluster.nodes)]
+    launch += ["--num_processes", str(processes)]
+    name = "-".join([script.stem, *Path(out).parent.parts[-1:]])
+    logs, done = Path(out).parent / "slurm", Path(out) / "model.safetensors"
+    return Job(cluster, name, made_by, logs, [recipe, *arguments], shlex.join(launch), done, server)
+
+
+def config_fields(recipe: str, arguments: list[str]) -> dict:
+    """A recipe's fields from its `--config` (the embedded default without it) and `--name value` words, which win."""
+    given = dict(zip(arguments[::2], arguments[1::2], strict=False))
+    path = given.get("--config", str(ROOT / "recipes" / "parity" / f"{recipe}.yaml"))
+    if not (ROOT / path).is_file():
+        raise InputError(f"--config {path}: no such file")
+    return read_mapping(ROOT / path) | {name.removeprefix("--"): value for name, value in given.items()}
+
+
+def serve_command(fields: dict, cluster: Cluster) -> list[str]:
+    """`vllm serve` as TRL 1.16's server mode needs it (trl/scripts/vllm_serve.py): weights over NCCL, processed log-probs."""
+    model, length = fields.get("model_name_or_path"), fields.get("vllm_max_model_length")
+    if model is None or length is None:
+        missing = "model_name_or_path" if model is None else "vllm_max_model_length"
+        raise InputError(f"--vllm-nodes: the server needs {missing}; set it in the config")
+    half = "bfloat16" if fields.get("bf16") else "float16" if fields.get("fp16") else fields.get("dtype", "float32")
+    command = ["serve", str(model), "--host", "0.0.0.0", "--max-model-len", str(length), "--dtype", half]
+    command += ["--tensor-parallel-size", str(cluster.gpus_per_node), "--gpu-memory-utilization", "0.9"]
+    command += [
+        "--weight-transfer-config",
+        '{"backend": "nccl"}',
+        "--logprobs-mode",
+        "processed_logprobs",
+        "--max-logprobs",
+        "-1",
+    ]
+    command += ["--seed", str(fields.get("seed", 0))]
+    if cluster.vllm_nodes > 1:
+        command += ["--pipeline-parallel-size", str(cluster.vllm_nodes), "--nnodes", str(cluster.vllm_nodes)]
+    return command
+
+
+def ablation_job(path: str, cells: int, out: Path, most: int | None, cluster: Cluster, made_by: str) -> Job:
+    """A job array with a task a cell, `most` of them at a time."""
+    cluster.check()
+    if cluster.nodes > 1 or cluster.vllm_nodes:
+        raise InputError("--array-over: a cell runs on one node; leave --nodes and --vllm-nodes out")
+    if most is not None and most < 1:
+        raise InputError(f"--max-parallel is {most}; it must be at least 1")
+    array = f"0-{cells - 1}" + (f"%{most}" if most else "")
+    return Job(cluster, f"ablate-{out.name}", made_by, out / "slurm", ["-m", "launch", "ablate", path], array=array)

@@ -1,0 +1,128 @@
+"""A real Slurm on this machine: munge, slurmctld and two `slurmd -N` as nodes, all in one folder, gone with the fixture.
+
+    apt-get install slurm-wlm munge
+
+Both nodes, n1 and n2, are this machine, so its cores are there twice. As root only.
+"""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol")
+CONF = """
+ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmUser=root
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+CryptoType=crypto/munge
+SlurmctldPort={port}
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool-%n
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd-%n.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd-%n.log
+SlurmdParameters=config_overrides
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+MpiDefault=none
+JobAcctGatherType=jobacct_gather/none
+SwitchType=switch/none
+ReturnToService=2
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU
+SchedulerParameters=batch_sched_delay=0,sched_interval=2,bf_interval=2,sched_min_interval=0
+KillWait=10
+CompleteWait=0
+NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={port_one} CPUs={cores} State=UNKNOWN
+NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={port_two} CPUs={cores} State=UNKNOWN
+PartitionName=cpu Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP
+"""
+
+
+def why_not() -> str | None:
+    """Why a Slurm cannot be started here; None where it can."""
+    missing = [name for name in PROGRAMS if shutil.which(name) is None]
+    if missing:
+        return f"{missing[0]} is not installed; on Debian: apt-get install slurm-wlm munge"
+    if os.geteuid() != 0:
+        return "slurmd wants to be root"
+    return None
+
+
+@contextlib.contextmanager
+def start(folder: Path) -> Iterator["Cluster"]:
+    """Starts the daemons in `folder`; they end with the context."""
+    ports = dict(zip(("port", "port_one", "port_two"), _free_ports(3), strict=True))
+    (folder / "state").mkdir(parents=True)
+    folder.chmod(0o755)
+    (folder / "slurm.conf").write_text(CONF.format(folder=folder, host=socket.gethostname(), cores=os.cpu_count(), **ports))
+    (folder / "munge.key").write_bytes(os.urandom(128))
+    (folder / "munge.key").chmod(0o400)
+    munge = [f"--{name}={folder}/munge.{end}" for name, end in (("socket", "socket"), ("key-file", "key"))]
+    munge += [f"--{name}-file={folder}/munge.{name}" for name in ("pid", "seed", "log")]
+    env = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf")}
+    daemons = [["munged", "--foreground", "--force", *munge], ["slurmctld", "-D"]]
+    daemons += [["slurmd", "-D", "-N", name] for name in ("n1", "n2")]
+    running = []
+    try:
+        for number, line in enumerate(daemons):
+            with (folder / f"{line[0]}-{number}.out").open("w") as out:
+                running.append(subprocess.Popen(line, env=env, stdout=out, stderr=out))
+            time.sleep(1)  # munged before those that ask it, slurmctld before the nodes
+        cluster = Cluster(folder, env)
+        cluster.wait(lambda: cluster.ask("sinfo", "-h", "-o", "%T %D").split() == ["idle", "2"], 60, "the nodes are idle")
+        yield cluster
+    finally:
+        for process in reversed(running):
+            process.terminate()
+        for process in running:
+            process.wait()
+
+
+def _free_ports(number: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+class Cluster:
+    """Asks and waits."""
+
+    def __init__(self, folder: Path, env: dict[str, str]) -> None:
+        self.folder, self.env = folder, env
+
+    def ask(self, *line: object) -> str:
+        """What a Slurm command prints."""
+        done = subprocess.run([str(word) for word in line], env=self.env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{line}: {done.stdout} {done.stderr}"
+        return done.stdout
+
+    def state(self, job: str) -> str:
+        """PENDING, RUNNING, COMPLETED, FAILED, ... of a job, or of all its tasks in one line."""
+        lines = self.ask("scontrol", "-o", "show", "job", job).splitlines()
+        return " ".join(
+            sorted({field.removeprefix("JobState=") for line in lines for field in line.split() if "JobState=" in field})
+        )
+
+    def wait(self, true, seconds: float, what: str) -> None:
+        """Waits until `true()`; fails after so many seconds."""
+        deadline = time.monotonic() + seconds
+        while not true():
+            assert time.monotonic() < deadline, f"not within {seconds} s: {what}; see {self.folder}"
+            time.sleep(0.2)
+
+    def wait_for_end(self, job: str, seconds: float = 400) -> str:
+        """Waits until a job is over; returns its state."""
+        over = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL")
+        self.wait(lambda: all(one in over for one in self.state(job).split()), seconds, f"job {job} has ended")
+        return self.state(job)

@@ -1,0 +1,135 @@
+"""Every config in launch/accelerate/ in two real processes: SFT and GRPO, full and LoRA, the same numbers however it is shared."""
+
+import json
+
+import pytest
+from safetensors.torch import load_file
+
+from data_mix.config import parse_config
+from data_mix.folder import build
+from tests.conftest import read_log
+
+CONFIGS = ["cpu", "ddp", "zero2", "zero3", "fsdp2"]
+LORA = ["--use_peft", "true", "--lora_r", 4, "--lora_dropout", 0]
+SFT = ["--learning_rate", 0.1, "--warmup_steps", 0, "--bf16", "false", "--heldout_max_tokens", 8, "--save_strategy", "no"]
+
+
+@pytest.fixture(scope="module")
+def two(command):
+    """Runs a recipe in two processes under a config of launch/accelerate."""
+
+    def run(config, recipe, *args, processes=2, **env):
+        launch = ["-m", "accelerate.commands.launch", "--config_file", f"launch/accelerate/{config}.yaml"]
+        launch += ["--num_processes", processes, "--main_process_port", 0, f"recipes/{recipe}.py", "--report_to", "none"]
+        return command(*launch, *args, OMP_NUM_THREADS="1", **env)
+
+    return run
+
+
+def rows(llama, word_problems):
+    return ["--mixture", word_problems["base"], "--model_name_or_path", llama["base"]]
+
+
+def moved(before, after):
+    """Names of the weights that training changed; both folders have the same ones."""
+    before, after = load_file(f"{before}/model.safetensors"), load_file(f"{after}/model.safetensors")
+    assert before.keys() == after.keys()
+    assert all(after[name].isfinite().all() for name in after)
+    return {name for name in before if not before[name].equal(after[name])}
+
+
+def largest_difference(one, other):
+    one, other = load_file(f"{one}/model.safetensors"), load_file(f"{other}/model.safetensors")
+    assert one.keys() == other.keys()
+    return max((one[name] - other[name]).abs().max().item() for name in one)
+
+
+@pytest.fixture(scope="module")
+def reference(two, llama, word_problems, parity_run, tmp_path_factory):
+    """The four runs under cpu.yaml, made once: what the others must come to."""
+    made = {}
+
+    def run(recipe, lora):
+        if (recipe, lora) not in made:
+            made[recipe, lora] = start(
+                two, "cpu", recipe, lora, llama, word_problems, parity_run, tmp_path_factory.mktemp("cpu")
+            )
+        return made[recipe, lora]
+
+    return run
+
+
+def start(two, config, recipe, lora, llama, word_problems, parity_run, folder):
+    out = folder / recipe
+    size = ["--max_steps", 3, "--logging_steps", 1, "--output_dir", out, *(LORA if lora else [])]
+    if recipe == "sft":
+        where = ["--config", "recipes/gsm8k/llama-3.2-3b/sft.yaml", *rows(llama, word_problems)]
+        two(config, "sft", *where, *size, *SFT, "--per_device_train_batch_size", 2, "--heldout_problems", 3)
+    else:
+        where = ["--mixture", parity_run / "mixture", "--model_name_or_path", parity_run / "sft"]
+        small = ["--per_device_train_batch_size", 32, "--learning_rate", 1e-2, "--heldout_problems", 3]
+        two(config, "grpo", *where, *size, *small)
+    return out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
+@pytest.mark.parametrize("recipe", ["sft", "grpo"])
+@pytest.mark.parametrize("config", CONFIGS[1:])
+def test_two_processes_come_to_the_same_model(two, reference, llama, word_problems, parity_run, tmp_path, config, recipe, lora):
+    out = start(two, config, recipe, lora, llama, word_problems, parity_run, tmp_path)
+    was = reference(recipe, lora)
+    begun = llama["base"] if recipe == "sft" else parity_run / "sft"
+    changed = moved(begun, out)
+    assert changed and (not lora or all("_proj" in name for name in changed))
+    steps, same = ([e for e in read_log(folder) if "loss" in e] for folder in (out, was))
+    assert [e["loss"] for e in steps] == pytest.approx([e["loss"] for e in same], abs=1e-4)
+    assert largest_difference(out, was) < 1e-3
+    assert "heldout/sampled/accuracy" in steps[-1]
+    if recipe == "grpo":  # the engine of each process had the weights
+        assert all(e["sampling/sampling_logp_difference/mean"] < 1e-4 for e in steps)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", CONFIGS[1:])
+def test_a_run_of_two_processes_goes_on_as_if_nothing_had_been(two, llama, word_problems, tmp_path, config):
+    """Ended after its checkpoint by a marker that is missing: the second attempt starts from step 2 of 4."""
+    base = ["--config", "recipes/gsm8k/llama-3.2-3b/sft.yaml", *rows(llama, word_problems), "--max_steps", 4]
+    small = ["--per_device_train_batch_size", 2, "--heldout_problems", 2, "--logging_steps", 1]
+    saves = ["--save_strategy", "steps", "--save_steps", 2, "--save_total_limit", 5]
+    run = ["sft", *base, *SFT[:-2], *small, *saves, "--learning_rate", 1e-2, "--output_dir", tmp_path / "run"]
+    two(config, *run)
+    before = load_file(tmp_path / "run" / "model.safetensors")
+    (tmp_path / "run" / "model.safetensors").unlink()
+    assert "goes on after step 2" in two(config, *run).stdout
+    after = load_file(tmp_path / "run" / "model.safetensors")
+    assert all(before[name].equal(after[name]) for name in before)
+
+
+def test_one_process_and_two_have_the_same_losses(command, two, llama, tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    for split in ("train", "test"):
+        lines = [{"question": f"{split} {i} + {i}?", "answer": f"{i} + {i} = {2 * i}\n#### {2 * i}"} for i in range(200)]
+        (source / f"{split}.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    plain = {"prompt_format": "plain", "prompt_template": "{prompt}\n"}
+    raw = {"p_cot": 0.5, "n_train": None, "n_test": 8, "sources": [{"task": "gsm8k", "path": str(source)}], **plain}
+    build(parse_config(raw), str(tmp_path / "mixture"))
+    base = ["--config", "recipes/gsm8k/llama-3.2-3b/sft.yaml", "--mixture", tmp_path / "mixture"]
+    base += ["--model_name_or_path", llama["base"], "--max_steps", 20, "--logging_steps", 1, "--heldout_problems", 2]
+    base += ["--learning_rate", 1e-2, "--bf16", "false", "--heldout_max_tokens", 8, "--save_strategy", "no"]
+    sizes = {1: 8, 2: 4}
+    for processes, size in sizes.items():
+        two(
+            "cpu",
+            "sft",
+            *base,
+            "--per_device_train_batch_size",
+            size,
+            "--output_dir",
+            tmp_path / str(processes),
+            processes=processes,
+        )
+    one, both = ([e["loss"] for e in read_log(tmp_path / str(n)) if "loss" in e] for n in sizes)
+    assert len(one) == 20 and one == pytest.approx(both, abs=1e-4)
+    assert one[0] - one[-1] > 1  # and they learn
