@@ -64,11 +64,17 @@ def cache_bytes(model: str, dtype: str, max_length: int, sequences: int) -> int 
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(model)
-    size = torch.finfo(getattr(config, "dtype", None) or torch.float32 if dtype == "auto" else getattr(torch, dtype)).bits // 8
+    if dtype == "auto":
+        dtype = str(getattr(config, "dtype", None) or torch.float32).removeprefix("torch.")
+    return min(cache_size(config, dtype, max_length, sequences), 2 * 2**30)
+
+
+def cache_size(config, dtype: str, max_length: int, sequences: int) -> int:
+    """Bytes of keys and values of so many sequences of `max_length` tokens; `config` is transformers' own."""
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     width = heads * (getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
     blocks = -(-max_length // BLOCK) + 1
-    return min(2 * config.num_hidden_layers * width * size * blocks * BLOCK * sequences, 2 * 2**30)
+    return 2 * config.num_hidden_layers * width * (4 if dtype == "float32" else 2) * blocks * BLOCK * sequences
 
 
 def has_gpu() -> bool:

@@ -50,11 +50,20 @@ def check(args: Namespace) -> None:
 
 
 def check_model_path(model: str, what: str, made_by: str) -> None:
-    """Raises InputError for a local path without a model in it; a hub id (owner/name) passes."""
+    """Raises InputError for a local path without a whole model in it; a hub id (owner/name) passes."""
     folder = Path(model)
     is_hub_id = model.count("/") == 1 and not model.startswith((".", "/", "~")) and not folder.parent.exists()
     if not (folder / "config.json").is_file() and not is_hub_id:
         raise InputError(f"{what} {model}: no model there; {made_by}")
+    if not folder.is_dir():
+        return
+    indexes = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.index.json")]
+    shards = {name for index in indexes for name in index["weight_map"].values()}
+    missing = sorted(name for name in shards if not (folder / name).is_file())
+    if missing or not (shards or any(folder.glob("*.safetensors")) or any(folder.glob("*.bin"))):
+        raise InputError(
+            f"{what} {model}: {missing[0] if missing else 'the weights'} is not there, it is half a model; {made_by}"
+        )
 
 
 def find_checkpoints(run: str) -> dict[int, Path]:

@@ -11,28 +11,6 @@ from pathlib import Path
 
 from data_mix.errors import InputError, exit_code
 
-RECIPES = Path(__file__).parents[1] / "recipes"
-
-
-def check(configs: list[str]) -> int:
-    """Checks each config with the recipe that it is named after (sft.yaml: recipes/sft.py); 0 if all pass, else 2."""
-    worst = 0
-    for config in configs:
-        script = RECIPES / f"{Path(config).stem}.py"
-        if not script.is_file():
-            print(
-                f"error: {config}: no recipe of that name; a config is named after its recipe: sft.yaml, grpo.yaml",
-                file=sys.stderr,
-            )
-            worst = 2
-            continue
-        result = subprocess.run([sys.executable, str(script), "--config", config, "--check_only", "true"], check=False)
-        if result.returncode:
-            worst = 2
-        else:
-            print(f"{config}: passes")
-    return worst
-
 
 def ablate(path: str, slots: int, dry_run: bool, cell: int | None) -> int:
     """Runs what an ablation (or one cell of it) has not done yet, then draws its report; 1 when a job failed."""
@@ -89,8 +67,7 @@ def main(argv: list[str] | None = None) -> int:
     """Runs one command; returns the exit code, 2 for wrong input."""
     parser = argparse.ArgumentParser(prog="python -m launch", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    checked = commands.add_parser("check", help="check configs of recipes without loading a model")
-    checked.add_argument("configs", nargs="+", metavar="CONFIG.yaml")
+    commands.add_parser("check", help="check configs of recipes without loading a model", add_help=False)
     ablated = commands.add_parser("ablate", help="run a grid; the same command goes on after an interruption")
     ablated.add_argument("file", metavar="ABLATION.yaml")
     ablated.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at the same time, the cores shared out (1)")
@@ -111,18 +88,15 @@ def main(argv: list[str] | None = None) -> int:
     sent.add_argument("--max-parallel", type=int, metavar="M", help="tasks of the array at a time")
     sent.add_argument("--submit", action="store_true", help="hand it to sbatch; without it, print it")
     args, fields = parser.parse_known_args(argv)
+    if args.command == "check":  # the recipes' own
+        return subprocess.run([sys.executable, "-m", "recipes.training.preflight", *fields], check=False).returncode
     if fields and (args.command != "slurm" or not args.recipe or args.array_over):
         parser.error(f"unrecognized arguments: {' '.join(fields)}")
-    if args.command == "check":
-        return check(args.configs)
     status = 0
 
     def run() -> None:
         nonlocal status
-        if args.command == "slurm":
-            status = slurm(args, fields)
-        else:
-            status = ablate(args.file, args.jobs, args.dry_run, args.cell)
+        status = slurm(args, fields) if args.command == "slurm" else ablate(args.file, args.jobs, args.dry_run, args.cell)
 
     try:
         return exit_code(run) or status

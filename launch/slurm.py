@@ -1,4 +1,4 @@
-"""A batch script for Slurm: one recipe on some nodes, with vLLM on others or beside the trainers, or an ablation as a job array.
+"""A batch script for Slurm: a recipe on some nodes, with vLLM on others or beside the trainers, or an ablation as a job array.
 
 The script is templates/job.sh, filled in; everything that only the cluster knows (nodes, ports, attempts) it asks Slurm for.
 """
@@ -55,10 +55,8 @@ class Cluster:
         parts = clock.split(":")
         if not re.fullmatch(r"(\d+-)?\d+(:\d+){0,2}", self.time):
             raise InputError(f"--time {self.time}: give minutes, HH:MM:SS or D-HH:MM:SS, as Slurm takes it")
-        if days:  # D-HH, D-HH:MM, D-HH:MM:SS
-            units = (3600, 60, 1)
-        else:  # MM, MM:SS, HH:MM:SS
-            units = {1: (60,), 2: (60, 1), 3: (3600, 60, 1)}[len(parts)]
+        # D-HH:MM:SS from the left, else MM, MM:SS, HH:MM:SS
+        units = (3600, 60, 1) if days else {1: (60,), 2: (60, 1), 3: (3600, 60, 1)}[len(parts)]
         return int(days or 0) * 86400 + sum(int(part) * unit for part, unit in zip(parts, units, strict=False))
 
     def lead(self) -> int:

@@ -18,9 +18,9 @@ machine.prepare()
 import trl  # noqa: E402
 
 from data_mix.errors import InputError  # noqa: E402
-from data_mix.folder import read_rows  # noqa: E402
-from eval.generate import context_length  # noqa: E402
-from recipes.training import algorithms, checks, config, cpu, models, tracking  # noqa: E402
+from recipes.training import algorithms, checks, config, engine, models, preflight, tracking  # noqa: E402
+from recipes.training.findings import Findings  # noqa: E402
+from recipes.training.preflight import Inputs, Surroundings  # noqa: E402
 from recipes.training.run import train_and_save  # noqa: E402
 from rewards.functions import dump_meta, make_reward_functions  # noqa: E402
 
@@ -44,25 +44,46 @@ class GRPORecipe:
     max_logp_difference: float = field(
         default=0.1, metadata={"help": "mean |sampler - trainer log-prob| above which the run stops: weights are out of step"}
     )
-    check_only: bool = field(default=False, metadata={"help": "stop after the checks, before a model is loaded"})
+    sync_timeout: int = field(default=600, metadata={"help": "seconds that weights may take to reach vLLM; then the run ends"})
+
+    def made_by(self, path: str) -> str:
+        """What to do when there is no model at `path`."""
+        return checks.made_by_sft(path)
 
 
-def check(recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig) -> algorithms.Algorithm:
-    """What can be known to be wrong before anything is loaded; returns the algorithm."""
-    if args.reward_weights and len(args.reward_weights) != len(recipe.rewards):
-        given = f"{len(args.reward_weights)} numbers for {len(recipe.rewards)} rewards"
-        raise InputError(f"reward_weights has {given}; give one each")
-    if not args.use_vllm:
-        raise InputError("use_vllm is false; rollouts come from vLLM, set it to true")
-    checks.check_start(recipe, model_args)
-    algorithm = algorithms.choose(recipe.algorithm, recipe.baseline, args)
-    config.check_output_dir(args.output_dir, recipe, args, model_args)
-    if algorithm.resamples and args.per_device_train_batch_size * args.steps_per_generation % args.num_generations:
-        raise InputError(
-            f"algorithm {recipe.algorithm} replaces whole groups: per_device_train_batch_size x steps_per_generation "
-            f"({args.per_device_train_batch_size} x {args.steps_per_generation}) must be a multiple of {args.num_generations}"
+PARTS = (GRPORecipe, trl.GRPOConfig, trl.ModelConfig)
+
+
+def inspect(
+    found: Findings, recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig, around: Surroundings
+) -> Inputs:
+    """What is known to be wrong before a model is loaded; returns what could be read."""
+    with found.of("reward_weights"):
+        if args.reward_weights and len(args.reward_weights) != len(recipe.rewards):
+            given = f"{len(args.reward_weights)} numbers for {len(recipe.rewards)} rewards"
+            raise InputError(f"reward_weights has {given}; give one each")
+    with found.of("use_vllm"):
+        if not args.use_vllm:
+            raise InputError("use_vllm is false; rollouts come from vLLM, set it to true")
+    with found.of("algorithm"):
+        algorithm = algorithms.choose(recipe.algorithm, recipe.baseline, args)
+        if algorithm.resamples and args.per_device_train_batch_size * args.steps_per_generation % args.num_generations:
+            raise InputError(
+                f"algorithm {recipe.algorithm} replaces whole groups: per_device_train_batch_size x steps_per_generation "
+                f"({args.per_device_train_batch_size} x {args.steps_per_generation}) must be a multiple of "
+                f"{args.num_generations}; change one of them"
+            )
+    inputs = preflight.inspect(found, "grpo", recipe, args, model_args, around)
+    preflight.inspect_rollouts(found, recipe.rewards, args, args, model_args, inputs)
+    with found.of("generation_batch_size"):
+        checks.check_enough(args, inputs.rows or [None] * args.generation_batch_size)
+    if (args.vllm_importance_sampling_mode or "").startswith("sequence"):
+        found.note(
+            "vllm_importance_sampling_mode",
+            f"vllm_importance_sampling_mode is {args.vllm_importance_sampling_mode}, which drops long completions more often; "
+            "use token_truncate",
         )
-    return algorithm
+    return inputs
 
 
 class OutOfStep(tracking.TrainerCallback):
@@ -83,27 +104,25 @@ class OutOfStep(tracking.TrainerCallback):
 
 def main(recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig) -> None:
     """Trains and saves; see the module docstring."""
-    algorithm = check(recipe, args, model_args)
+    found = Findings(fields=config.names_of((recipe, args, model_args)))
+    inputs = inspect(found, recipe, args, model_args, Surroundings.here())
+    found.settle()
     from datasets import Dataset
-    from transformers import AutoConfig
 
-    path = model_args.model_name_or_path
-    rows = read_rows(recipe.mixture, "train")
-    checks.check_golds(recipe.rewards, rows)
-    tokenizer = models.load_tokenizer(path)
-    need = checks.check_lengths(rows, tokenizer, args, context_length(AutoConfig.from_pretrained(path)))
-    if recipe.check_only:
-        return
+    from recipes.training.policy import PolicyTrainer
+
+    path, rows, tokenizer = model_args.model_name_or_path, inputs.rows, inputs.tokenizer
     config.save_config(args.output_dir, recipe, args, model_args)
     # left open, vLLM would reserve for the model's whole context: 131,072 tokens for Llama 3
-    args.vllm_max_model_length = args.vllm_max_model_length or need
+    args.vllm_max_model_length = args.vllm_max_model_length or inputs.length
 
-    cpu.score_labels_only()
+    engine.score_labels_only()
     model = models.load_model(path, tokenizer, model_args)
-    cpu.prepare_colocate(args.seed, models.compute_dtype(args, model_args))
+    engine.prepare_colocate(args.seed, models.compute_dtype(args, model_args))
+    engine.limit_sync(recipe.sync_timeout)
     columns = ("prompt", "answer", "problem_id", "source")
-    trainer = algorithms.PolicyTrainer(
-        algorithm=algorithm,
+    trainer = PolicyTrainer(
+        algorithm=algorithms.choose(recipe.algorithm, recipe.baseline, args),
         model=model,
         args=args,
         reward_funcs=make_reward_functions(recipe.rewards, models.end_ids(tokenizer), args.max_completion_length),
@@ -121,4 +140,4 @@ def main(recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig) 
 
 if __name__ == "__main__":
     here = Path(__file__).parent
-    config.run_recipe(main, (GRPORecipe, trl.GRPOConfig, trl.ModelConfig), str(here / "parity" / "grpo.yaml"))
+    config.run_recipe(main, PARTS, str(here / "parity" / "grpo.yaml"))

@@ -17,10 +17,11 @@ machine.prepare()
 import trl  # noqa: E402
 
 from data_mix.errors import InputError  # noqa: E402
-from data_mix.folder import check_folder, read_rows, text_of  # noqa: E402
+from data_mix.folder import text_of  # noqa: E402
 from eval.generate import context_length, encode_prompts  # noqa: E402
-from eval.run import check_model_path  # noqa: E402
-from recipes.training import config, cpu, models, tracking  # noqa: E402
+from recipes.training import config, engine, models, preflight, tracking  # noqa: E402
+from recipes.training.findings import Findings  # noqa: E402
+from recipes.training.preflight import Inputs, Surroundings  # noqa: E402
 from recipes.training.run import train_and_save  # noqa: E402
 
 
@@ -36,30 +37,42 @@ class SFTRecipe:
     heldout_problems: int = field(default=128, metadata={"help": "test problems that are tracked during training"})
     heldout_every: int = field(default=0, metadata={"help": "track every N steps (0: only before and after)"})
     heldout_max_tokens: int = field(default=256, metadata={"help": "token limit of tracked completions"})
-    check_only: bool = field(default=False, metadata={"help": "stop after the checks, before a model is loaded"})
+
+    def made_by(self, path: str) -> str:
+        """What to do when there is no model at `path`."""
+        return "give a folder with config.json or a hub id (recipes/export_smollm2.py exports a small real one)"
 
 
-def check(recipe: SFTRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -> None:
-    """What can be known to be wrong before anything is loaded."""
-    if isinstance(recipe.model_config, str):
-        recipe.model_config = config.parse_mapping(recipe.model_config, "model_config")
-    if (recipe.model_config is None) == (model_args.model_name_or_path is None):
-        raise InputError("give either model_config (train from scratch) or model_name_or_path (a checkpoint)")
-    if (recipe.model_config is None) != (recipe.tokenizer_characters is None):
-        raise InputError("model_config and tokenizer_characters go together: from scratch needs both")
-    if args.train_sampling_strategy == "group_by_length":
-        # The loss is a mean over a batch's tokens. In a batch of long rows alone, the first token, which decides between
-        # the forms, weighs far less than in a batch of short ones: p_long came out at 0.05 for p_cot 0.25.
-        raise InputError(
-            "train_sampling_strategy group_by_length parts short rows from long ones and biases p_long; use random"
-        )
-    if args.chat_template_path and not Path(args.chat_template_path).is_file():
-        raise InputError(f"chat_template_path {args.chat_template_path}: no such file; give a .jinja file")
-    check_folder(recipe.mixture)
-    config.check_output_dir(args.output_dir, recipe, args, model_args)
-    if model_args.model_name_or_path:
-        made_by = "give a folder with config.json or a hub id (recipes/export_smollm2.py exports a small real one)"
-        check_model_path(model_args.model_name_or_path, "model_name_or_path", made_by)
+PARTS = (SFTRecipe, trl.SFTConfig, trl.ModelConfig)
+
+
+def inspect(
+    found: Findings, recipe: SFTRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig, around: Surroundings
+) -> Inputs:
+    """What is known to be wrong before a model is loaded; returns what could be read."""
+    with found.of("model_config"):
+        if isinstance(recipe.model_config, str):
+            recipe.model_config = config.parse_mapping(recipe.model_config, "model_config")
+        if (recipe.model_config is None) == (model_args.model_name_or_path is None):
+            raise InputError("model_config or model_name_or_path; give one of them: from scratch, or a checkpoint")
+        if (recipe.model_config is None) != (recipe.tokenizer_characters is None):
+            raise InputError("model_config and tokenizer_characters go together; from scratch needs both")
+    with found.of("train_sampling_strategy"):
+        if args.train_sampling_strategy == "group_by_length":
+            # The loss is a mean over a batch's tokens. In a batch of long rows alone, the first token, which decides between
+            # the forms, weighs far less than in a batch of short ones: p_long came out at 0.05 for p_cot 0.25.
+            raise InputError(
+                "train_sampling_strategy group_by_length parts short rows from long ones and biases p_long; use random"
+            )
+    with found.of("packing"):
+        if args.packing and "flash" not in (model_args.attn_implementation or ""):
+            raise InputError("packing is true, and without flash attention packed rows read one another; leave it out")
+    inputs = preflight.inspect(found, "sft", recipe, args, model_args, around)
+    if inputs.rows and inputs.tokenizer:
+        with found.of("max_length"):
+            check_lengths(inputs.rows, inputs.tokenizer, args, context_length(inputs.config))
+    preflight.settle_memory(found, inputs)
+    return inputs
 
 
 def check_lengths(rows: list[dict], tokenizer, args: trl.SFTConfig, context: int) -> None:
@@ -78,34 +91,27 @@ def check_lengths(rows: list[dict], tokenizer, args: trl.SFTConfig, context: int
 
 def main(recipe: SFTRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -> None:
     """Trains and saves; see the module docstring."""
-    check(recipe, args, model_args)
+    found = Findings(fields=config.names_of((recipe, args, model_args)))
+    inputs = inspect(found, recipe, args, model_args, Surroundings.here())
+    found.settle()
     from datasets import Dataset
-    from transformers import AutoConfig, AutoModelForCausalLM, set_seed
+    from transformers import AutoModelForCausalLM, set_seed
 
-    path = model_args.model_name_or_path
-    tokenizer = models.load_tokenizer(path) if path else models.character_tokenizer(recipe.tokenizer_characters)
-    if args.chat_template_path:  # TRL reads it too, but the length check comes first
-        tokenizer.chat_template = Path(args.chat_template_path).read_text(encoding="utf-8")
-    rows = read_rows(recipe.mixture, "train")
-    model_config = AutoConfig.from_pretrained(path) if path else models.make_config(recipe.model_config, tokenizer)
-    check_lengths(rows, tokenizer, args, context_length(model_config))
-    if recipe.check_only:
-        return
-
+    path, tokenizer = model_args.model_name_or_path, inputs.tokenizer
     set_seed(args.seed)
     kinds = {"dtype": model_args.dtype, "attn_implementation": model_args.attn_implementation}
     if path:
         model = AutoModelForCausalLM.from_pretrained(path, **kinds)
     else:
-        model = AutoModelForCausalLM.from_config(model_config, **kinds)
+        model = AutoModelForCausalLM.from_config(inputs.config, **kinds)
     models.set_end_tokens(model, tokenizer)
     config.save_config(args.output_dir, recipe, args, model_args)
-    cpu.score_labels_only()
+    engine.score_labels_only()
 
     trainer = trl.SFTTrainer(
         model=model,
         args=args,
-        train_dataset=Dataset.from_list([{"prompt": r["prompt"], "completion": r["completion"]} for r in rows]),
+        train_dataset=Dataset.from_list([{"prompt": r["prompt"], "completion": r["completion"]} for r in inputs.rows]),
         processing_class=tokenizer,
         peft_config=trl.get_peft_config(model_args),
         callbacks=[tracking.JsonlLog(args.output_dir)],
@@ -118,4 +124,4 @@ def main(recipe: SFTRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) ->
 
 if __name__ == "__main__":
     here = Path(__file__).parent
-    config.run_recipe(main, (SFTRecipe, trl.SFTConfig, trl.ModelConfig), str(here / "parity" / "sft.yaml"))
+    config.run_recipe(main, PARTS, str(here / "parity" / "sft.yaml"))

@@ -23,8 +23,10 @@ import trl  # noqa: E402
 
 from data_mix.errors import InputError  # noqa: E402
 from data_mix.folder import read_rows  # noqa: E402
-from eval.generate import context_length, encode_prompts  # noqa: E402
-from recipes.training import checks, config, cpu, models, rounds, tracking  # noqa: E402
+from eval.generate import encode_prompts  # noqa: E402
+from recipes.training import checks, config, engine, models, preflight, rounds, tracking  # noqa: E402
+from recipes.training.findings import Findings  # noqa: E402
+from recipes.training.preflight import Inputs, Surroundings  # noqa: E402
 from rewards import functions  # noqa: E402
 
 SHOWN = ("kept", "p_long", "accuracy", "heldout/greedy/accuracy", "heldout/sampled/p_long")
@@ -49,21 +51,34 @@ class STaRRecipe:
     )
     vllm_gpu_memory_utilization: float = field(default=0.3, metadata={"help": "the engine's share of a GPU's memory"})
     heldout_problems: int = field(default=128, metadata={"help": "test problems that are tracked after each round"})
-    check_only: bool = field(default=False, metadata={"help": "stop after the checks, before a model is loaded"})
+
+    def made_by(self, path: str) -> str:
+        """What to do when there is no model at `path`."""
+        return checks.made_by_sft(path)
 
 
-def check(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -> None:
-    """What can be known to be wrong before anything is loaded."""
-    checks.check_start(recipe, model_args)
-    for name in recipe.rewards:
-        if name not in functions.VERIFIED:
-            raise InputError(f"rewards: {name} is not a verdict, so nothing can be kept by it; use answer, chain or valid")
+PARTS = (STaRRecipe, trl.SFTConfig, trl.ModelConfig)
+
+
+def inspect(
+    found: Findings, recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig, around: Surroundings
+) -> Inputs:
+    """What is known to be wrong before a model is loaded; returns what could be read."""
+    with found.of("rewards"):
+        checks.check_rewards(recipe.rewards)
+        for name in recipe.rewards:
+            if name not in functions.VERIFIED:
+                raise InputError(f"rewards: {name} is not a verdict, so nothing can be kept by it; use answer, chain or valid")
     for name in ("rounds", "problems", "num_generations", "temperature"):
-        if getattr(recipe, name) <= 0:
-            raise InputError(f"{name} is {getattr(recipe, name)}; it must be more than 0")
-    if args.max_steps > 0:
-        raise InputError(f"max_steps is {args.max_steps}; a round is one pass over what was kept, so leave it out")
-    config.check_output_dir(args.output_dir, recipe, args, model_args)
+        with found.of(name):
+            if getattr(recipe, name) <= 0:
+                raise InputError(f"{name} is {getattr(recipe, name)}; it must be more than 0")
+    with found.of("max_steps"):
+        if args.max_steps > 0:
+            raise InputError(f"max_steps is {args.max_steps}, and a round is one pass over what was kept; leave it out")
+    inputs = preflight.inspect(found, "star", recipe, args, model_args, around)
+    preflight.inspect_rollouts(found, recipe.rewards, recipe, args, model_args, inputs)
+    return inputs
 
 
 def roll_out(recipe: STaRRecipe, rows: list[dict], tokenizer, sampler, seed: str) -> list[dict]:
@@ -95,26 +110,22 @@ def as_example(rollout: dict) -> dict:
 
 def main(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -> None:
     """Runs the rounds that are not done yet, and saves; see the module docstring."""
-    check(recipe, args, model_args)
+    found = Findings(fields=config.names_of((recipe, args, model_args)))
+    inputs = inspect(found, recipe, args, model_args, Surroundings.here())
+    found.settle()
     from accelerate import Accelerator
     from accelerate.utils import set_seed
     from datasets import Dataset
-    from transformers import AutoConfig
     from trl.generation.vllm_generation import VLLMGeneration
 
-    rows = read_rows(recipe.mixture, "train")
-    checks.check_golds(recipe.rewards, rows)
+    rows, tokenizer = inputs.rows, inputs.tokenizer
     done, path = rounds.last_complete(args.output_dir, model_args.model_name_or_path)
-    tokenizer = models.load_tokenizer(path)
-    need = checks.check_lengths(rows, tokenizer, recipe, context_length(AutoConfig.from_pretrained(path)))
-    if recipe.check_only:
-        return
     config.save_config(args.output_dir, recipe, args, model_args)
     one_pass = copy.copy(args)
     one_pass.num_train_epochs, one_pass.save_strategy, one_pass.logging_strategy, one_pass.report_to = 1, "no", "no", []
 
-    cpu.score_labels_only()
-    cpu.prepare_colocate(args.seed, models.compute_dtype(args, model_args))
+    engine.score_labels_only()
+    engine.prepare_colocate(args.seed, models.compute_dtype(args, model_args))
     precision = "bf16" if args.bf16 else "fp16" if args.fp16 else "no"
     model = models.load_model(path, tokenizer, model_args)
     # The trainers of the rounds share its state, so it must have their precision already.
@@ -125,7 +136,7 @@ def main(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -
         accelerator=accelerator,
         processing_class=tokenizer,
         gpu_memory_utilization=recipe.vllm_gpu_memory_utilization,
-        max_model_length=recipe.vllm_max_model_length or need,
+        max_model_length=recipe.vllm_max_model_length or inputs.length,
         max_num_seqs=512,
         enable_sleep_mode=machine.has_gpu(),
         max_completion_length=recipe.max_completion_length,
@@ -174,4 +185,4 @@ def main(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -
 
 if __name__ == "__main__":
     here = Path(__file__).parent
-    config.run_recipe(main, (STaRRecipe, trl.SFTConfig, trl.ModelConfig), str(here / "parity" / "star.yaml"))
+    config.run_recipe(main, PARTS, str(here / "parity" / "star.yaml"))

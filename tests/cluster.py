@@ -2,7 +2,7 @@
 
     apt-get install slurm-wlm munge
 
-Both nodes, n1 and n2, are this machine, so its cores are there twice. As root only.
+The nodes, n1 and n2, have half of this machine's cores each. As root only.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol")
+PROGRAMS = ("taskset", "munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol")
 CONF = """
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
@@ -61,16 +61,21 @@ def why_not() -> str | None:
 def start(folder: Path) -> Iterator["Cluster"]:
     """Starts the daemons in `folder`; they end with the context."""
     ports = dict(zip(("port", "port_one", "port_two"), _free_ports(3), strict=True))
+    cores = sorted(os.sched_getaffinity(0))
+    parts = [cores[i::2] or cores for i in range(2)]
     (folder / "state").mkdir(parents=True)
     folder.chmod(0o755)
-    (folder / "slurm.conf").write_text(CONF.format(folder=folder, host=socket.gethostname(), cores=os.cpu_count(), **ports))
+    (folder / "slurm.conf").write_text(CONF.format(folder=folder, host=socket.gethostname(), cores=len(parts[1]), **ports))
     (folder / "munge.key").write_bytes(os.urandom(128))
     (folder / "munge.key").chmod(0o400)
     munge = [f"--{name}={folder}/munge.{end}" for name, end in (("socket", "socket"), ("key-file", "key"))]
     munge += [f"--{name}-file={folder}/munge.{name}" for name in ("pid", "seed", "log")]
     env = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf")}
     daemons = [["munged", "--foreground", "--force", *munge], ["slurmctld", "-D"]]
-    daemons += [["slurmd", "-D", "-N", name] for name in ("n1", "n2")]
+    # Jobs inherit the cores: neither node slows the other.
+    daemons += [
+        ["taskset", "--cpu-list", ",".join(map(str, part)), "slurmd", "-D", "-N", f"n{i + 1}"] for i, part in enumerate(parts)
+    ]
     running = []
     try:
         for number, line in enumerate(daemons):

@@ -1,11 +1,18 @@
 """What the recipes share.
 
-config.py       YAML and command line -> dataclasses; recipe.json
-checks.py       what RL can know to be wrong before a model is loaded
-models.py       tokenizers, models from scratch, end tokens
-algorithms.py   GRPO and its relatives on TRL's trainer
-rounds.py       the folder of a STaR run
-tracking.py     log.jsonl, held-out problems during training
-cpu.py          TRL and vLLM on CPU
-run.py          train, merge, save
+config.py        YAML and command line -> dataclasses; recipe.json
+processes.py     several processes without a GPU
+preflight.py     what is known to be wrong before a model is loaded: the order of the checks, and the command
+  checks.py        of mixture, tokenizer, rollouts, training
+  surroundings.py  of packages, processes, GPUs, disk
+  memory.py        of what a process needs
+  findings.py      what they find
+models.py        tokenizers, models from scratch, end tokens
+algorithms.py    GRPO and its relatives in TRL's terms
+policy.py        what TRL's trainer lacks for them
+rounds.py        the folder of a STaR run
+tracking.py      log.jsonl, held-out problems during training
+engine.py        TRL's engine: dtype, seed, weight push
+checkpoints.py   complete or not there; ending when asked to
+run.py           train, merge, save
 """

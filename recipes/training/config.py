@@ -12,7 +12,10 @@ from typing import Any
 from data_mix.errors import InputError, exit_code, nearest
 from data_mix.folder import is_taken
 from data_mix.mapping import read_mapping
-from recipes.training import cpu
+from recipes.training import processes
+
+# Fields that say where a run is, and not what: another node, another port, and it is still the same run.
+PLACES = ("output_dir", "vllm_server_base_url", "vllm_server_host", "vllm_server_port", "vllm_group_port")
 
 
 def run_recipe(main: Callable[..., None], dataclass_types: tuple[type, ...], default_config: str) -> None:
@@ -59,13 +62,18 @@ def parse(dataclass_types: tuple[type, ...], argv: list[str], default_config: st
         if argument.startswith("--") and name not in (*known, "config", "help"):
             raise InputError(f"{argument}: unknown field{nearest(name, known)}")
     parser = TrlParser(dataclass_types)
-    cpu.prepare_processes(parser)
+    processes.prepare_processes(parser)
     try:
         parts = parser.parse_args_and_config(argv)
-        cpu.allow_fsdp()
+        processes.allow_fsdp()
         return parts
     except (ValueError, TypeError) as error:
         raise InputError(f"{path}: {' '.join(str(error).split())}") from None
+
+
+def names_of(parts: tuple) -> set[str]:
+    """The fields of a parsed config."""
+    return {f.name for part in parts for f in dataclasses.fields(part)}
 
 
 def parse_mapping(text: str, what: str) -> dict[str, Any]:
@@ -90,7 +98,7 @@ def check_output_dir(output_dir: str, *parts: Any) -> None:
     if (folder / "model.safetensors").exists() or not made_by.is_file():
         raise InputError(f"output_dir {output_dir} holds another run already; give another --output_dir, or remove it first")
     before, now = json.loads(made_by.read_text(encoding="utf-8")), json.loads(dump(*parts))
-    changed = [name for name in now if before.get(name) != now[name] and name not in ("check_only", "output_dir")]
+    changed = [name for name in now if before.get(name) != now[name] and name not in PLACES]
     if changed:
         was = f"{changed[0]} was {before.get(changed[0])!r} and is {now[changed[0]]!r}"
         raise InputError(f"output_dir {output_dir} holds a run of another config ({was}); give another, or remove it first")

@@ -63,6 +63,13 @@ def load_model(path: str, tokenizer, model_args):
     return model
 
 
+def weight_dtype(config, model_args) -> str:
+    """What the weights are held in: what `dtype` says, and for `auto` what the checkpoint is stored in."""
+    if model_args.dtype not in (None, "auto"):
+        return model_args.dtype
+    return str(getattr(config, "dtype", None) or "float32").removeprefix("torch.")
+
+
 def compute_dtype(args, model_args) -> str:
     """What the trainer computes in: its autocast's precision, else the model's own."""
     return "bfloat16" if args.bf16 else "float16" if args.fp16 else model_args.dtype

@@ -1,4 +1,4 @@
-"""Every config in launch/accelerate/ in two real processes: SFT and GRPO, full and LoRA, the same numbers however it is shared."""
+"""Every config of launch/accelerate/ in two real processes: SFT and GRPO, full and LoRA, come to the same numbers."""
 
 import json
 

@@ -7,8 +7,9 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM
 
 from data_mix.errors import InputError
-from recipes.training.algorithms import ALGORITHMS, PolicyTrainer, choose, compute_advantages, limited_shares
+from recipes.training.algorithms import ALGORITHMS, choose
 from recipes.training.models import character_tokenizer, make_config
+from recipes.training.policy import PolicyTrainer, compute_advantages, limited_shares
 
 LIMIT = 5
 COMPLETIONS = [[2, 1], [3, 2, 1], [2, 2, 3, 1]]  # ids of character_tokenizer("01="); 1 ends

@@ -14,9 +14,12 @@ Scored positions: off CUDA, TRL projects every position, prompt and padding too,
 stay the same for compilers. Nothing is compiled here, and with a vocabulary of 49,152 that was half of an SFT step.
 """
 
+import faulthandler
 import functools
 import os
 import socket
+import sys
+import threading
 
 from eval.machine import cache_bytes, has_gpu
 
@@ -47,28 +50,6 @@ def prepare_colocate(seed: int, dtype: str) -> None:
         vllm_generation.VLLMGeneration.sync_weights = reload_weights
 
 
-def prepare_processes(parser) -> None:
-    """Without a GPU, has several processes be one run and talk through gloo, whoever starts their group.
-
-    Accelerate would take them for runs of one process each. DeepSpeed's it knows, but only without `use_cpu`.
-    """
-    if has_gpu():
-        return
-    os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"  # not cpu:0, for which torch can save an optimizer but not load it
-    parser.set_defaults(use_cpu=os.environ.get("ACCELERATE_USE_DEEPSPEED") != "true")
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        parser.set_defaults(ddp_backend="gloo")
-
-
-def allow_fsdp() -> None:
-    """On CPU, has accelerate shard with FSDP where that was asked for: it does so only for processes that it takes for GPUs'."""
-    if has_gpu() or os.environ.get("ACCELERATE_USE_FSDP") != "true":
-        return
-    from accelerate import DistributedType, PartialState
-
-    PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
-
-
 def free_port() -> int:
     """A TCP port that nobody listens on."""
     with socket.socket() as probe:
@@ -81,6 +62,33 @@ def reload_weights(generation) -> None:
     runner = generation.llm.llm_engine.model_executor.driver_worker.model_runner
     runner.reload_weights(weights_iterator=generation._iter_named_params())
     generation.llm.reset_prefix_cache()
+
+
+def limit_sync(seconds: int) -> None:
+    """Ends the process, with a line and the stack of each thread, when weights have not reached vLLM after so long.
+
+    A server that is gone, or one process that does not take part, would else leave all of them waiting for each other.
+    """
+    from trl.generation.vllm_generation import VLLMGeneration
+
+    push = VLLMGeneration.sync_weights
+
+    def give_up() -> None:
+        print(f"error: the weights have not reached vLLM within {seconds} s (sync_timeout); the run ends here", file=sys.stderr)
+        faulthandler.dump_traceback()
+        os._exit(1)
+
+    @functools.wraps(push)
+    def limited(generation) -> None:
+        watch = threading.Timer(seconds, give_up)
+        watch.daemon = True
+        watch.start()
+        try:
+            push(generation)
+        finally:
+            watch.cancel()
+
+    VLLMGeneration.sync_weights = limited
 
 
 def score_labels_only() -> None:

@@ -1,0 +1,228 @@
+"""All that is known to be wrong with a run before a model is loaded. Recipes ask at their start, and `launch check` asks alone:
+
+    python -m recipes.training.preflight CONFIG.yaml ... [--json] [--processes N --accelerate zero2 --gpu-memory GIB]
+
+A config is checked by the recipe that it is named after (grpo.yaml: recipes/grpo.py), a mixture.yaml by its sources.
+"""
+
+import argparse
+import dataclasses
+import importlib
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data_mix.errors import InputError
+from data_mix.folder import check_folder, read_rows
+from eval import machine
+
+machine.prepare()
+
+from eval.generate import context_length  # noqa: E402
+from eval.run import check_model_path  # noqa: E402
+from recipes.training import checks, config, memory, models, surroundings  # noqa: E402
+from recipes.training.findings import Finding, Findings  # noqa: E402
+from recipes.training.memory import Memory  # noqa: E402
+from recipes.training.surroundings import GIB, SHARDINGS, Surroundings  # noqa: E402
+
+RECIPES = ("sft", "grpo", "star")
+
+
+@dataclass
+class Inputs:
+    """What a run is made of, as far as it could be read; None where a finding says why not."""
+
+    around: Surroundings
+    rows: list[dict] | None = None
+    tokenizer: Any = None
+    config: Any = None
+    memory: Memory | None = None
+    length: int | None = None  # of the longest prompt and a completion together, in tokens
+
+
+def inspect(found: Findings, trains: str, recipe, args, model_args, around: Surroundings) -> Inputs:
+    """What all recipes have in common: surroundings, mixture, model, what is written and what it takes."""
+    for check, where in (
+        (surroundings.check_versions, "versions"),
+        (lambda: surroundings.check_packages(args), "report_to"),
+        (lambda: surroundings.check_processes(args, model_args, trains, around), "processes"),
+        (lambda: config.check_output_dir(args.output_dir, recipe, args, model_args), "output_dir"),
+        (lambda: checks.check_training(args, model_args), "max_steps"),
+        (lambda: checks.check_held_out(recipe, around.processes), "heldout_problems"),
+    ):
+        with found.of(where):
+            check()
+    inputs = Inputs(around)
+    with found.of("mixture"):
+        check_folder(recipe.mixture)
+        inputs.rows = read_rows(recipe.mixture, "train")
+    _read_model(found, recipe, args, model_args, inputs)
+    if inputs.tokenizer and inputs.rows:
+        before = len(found.all)
+        with found.of("tokenizer"):
+            checks.check_tokenizer(inputs.tokenizer, inputs.config, inputs.rows)
+        if len(found.all) > before:
+            inputs.tokenizer = None  # nothing more can be learned with it
+        elif inputs.tokenizer.pad_token_id in models.end_ids(inputs.tokenizer):
+            found.note(
+                "pad_token",
+                "the tokenizer pads with its end token, having no other to spare; TRL masks by position, so this works",
+            )
+    if inputs.config:
+        _weigh(found, args, model_args, inputs)
+    if checks.loses_updates(args, model_args):
+        found.note(
+            "dtype",
+            f"dtype is bfloat16 and learning_rate {args.learning_rate}: updates under 0.4% of a weight are lost; "
+            "use dtype float32 with bf16 true",
+        )
+    return inputs
+
+
+def _read_model(found: Findings, recipe, args, model_args, inputs: Inputs) -> None:
+    from transformers import AutoConfig
+
+    path = model_args.model_name_or_path
+    if path:
+        with found.of("model_name_or_path"):
+            check_model_path(path, "model_name_or_path", recipe.made_by(path))
+            checks.check_cached(path)
+            tokenizer = models.load_tokenizer(path)
+            inputs.tokenizer, inputs.config = tokenizer, AutoConfig.from_pretrained(path)
+    elif isinstance(getattr(recipe, "model_config", None), dict) and recipe.tokenizer_characters:
+        with found.of("model_config"):
+            tokenizer = models.character_tokenizer(recipe.tokenizer_characters)
+            inputs.tokenizer, inputs.config = tokenizer, models.make_config(recipe.model_config, tokenizer)
+    template = getattr(args, "chat_template_path", None)  # TRL reads it too, but later
+    with found.of("chat_template_path"):
+        if template and not Path(template).is_file():
+            raise InputError(f"chat_template_path {template}: no such file; give a .jinja file")
+        if template and inputs.tokenizer:
+            inputs.tokenizer.chat_template = Path(template).read_text(encoding="utf-8")
+
+
+def _weigh(found: Findings, args, model_args, inputs: Inputs) -> None:
+    """Parameters, memory and disk."""
+    dtype = models.weight_dtype(inputs.config, model_args)
+    with found.of("model_config"):
+        try:
+            model = memory.empty_model(inputs.config)
+        except ValueError as error:
+            raise InputError(f"model_config: {' '.join(str(error).split())[:200]}") from None
+        with found.of("use_peft"):
+            checks.check_adapter(model_args, inputs.config, model)
+            parameters, trained = memory.count_parameters(model, model_args)
+            inputs.memory = memory.estimate(parameters, trained, dtype, args.bf16 or args.fp16, inputs.around)
+            size = memory.BYTES[dtype]
+            saves = args.save_strategy != "no"
+            checkpoint = (trained if model_args.use_peft else parameters) * size + trained * 2 * size
+            need = 2 * parameters * size + saves * (args.save_total_limit or 1) * checkpoint  # the model is written aside first
+            with found.of("disk"):
+                surroundings.check_disk(args.output_dir, need)
+
+
+def inspect_rollouts(found: Findings, rewards: list[str], sampling, args, model_args, inputs: Inputs) -> None:
+    """What the recipes with rollouts have in common; `sampling` has max_completion_length and the fields of the engine."""
+    with found.of("rewards"):
+        checks.check_rewards(rewards)
+        if inputs.rows:
+            checks.check_golds(rewards, inputs.rows)
+    with found.of("model_name_or_path"):
+        if model_args.model_name_or_path is None:
+            raise InputError("model_name_or_path is missing; give the SFT checkpoint to start from")
+    with found.of("temperature"):
+        checks.check_sampling(sampling, model_args, inputs.around)
+    if inputs.rows and inputs.tokenizer:
+        with found.of("vllm_max_model_length"):
+            context = context_length(inputs.config)
+            inputs.length = checks.check_lengths(inputs.rows, inputs.tokenizer, sampling, context)
+        cut, of = checks.count_cut(inputs.rows, inputs.tokenizer, sampling.max_completion_length)
+        if cut:
+            found.note(
+                "max_completion_length",
+                f"max_completion_length is {sampling.max_completion_length}, and {cut} of {of} rows in long form do not fit; "
+                "raise it",
+            )
+    if inputs.memory and inputs.length and getattr(sampling, "vllm_mode", "colocate") == "colocate":
+        length = sampling.vllm_max_model_length or inputs.length
+        with found.of("vllm_gpu_memory_utilization"):
+            dtype, share = models.compute_dtype(args, model_args), sampling.vllm_gpu_memory_utilization
+            dtype = dtype if dtype in memory.BYTES else models.weight_dtype(inputs.config, model_args)
+            batch = args.per_device_train_batch_size
+            inputs.memory = memory.add_vllm(inputs.memory, inputs.config, dtype, length, batch, share, inputs.around)
+    settle_memory(found, inputs)
+
+
+def settle_memory(found: Findings, inputs: Inputs) -> None:
+    """Compares what a process needs, the engine included, with what it has."""
+    if inputs.memory:
+        with found.of("memory"):
+            memory.check(inputs.memory, inputs.around)
+
+
+def check_config(path: str, around: Surroundings) -> tuple[list[Finding], Memory | None]:
+    """The findings about one config, and what it needs."""
+    stem = Path(path).stem
+    found = Findings()
+    inputs = None
+    with found.of("config"):
+        if stem == "mixture":
+            from data_mix.config import load_config
+            from data_mix.mixture import Mixture
+
+            Mixture.from_config(load_config(path, []))
+        elif stem not in RECIPES:
+            known = ", ".join(f"{name}.yaml" for name in ("mixture", *RECIPES))
+            raise InputError(f"{path}: no recipe of that name; a config is named after its recipe: {known}")
+        else:
+            recipe = importlib.import_module(f"recipes.{stem}")
+            parts = config.parse(recipe.PARTS, ["--config", path], path)
+            found.fields = config.names_of(parts)
+            inputs = recipe.inspect(found, *parts, around)
+    return found.all, inputs and inputs.memory
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Checks the configs; 0 when none has an error, else 2."""
+    parser = argparse.ArgumentParser(
+        prog="python -m launch check", description="check configs of recipes without loading a model"
+    )
+    parser.add_argument("configs", nargs="+", metavar="CONFIG.yaml")
+    parser.add_argument("--json", action="store_true", help="print findings and memory as JSON")
+    parser.add_argument("--processes", type=int, metavar="N", help="that will train; this machine's if not given")
+    parser.add_argument("--accelerate", choices=["ddp", *SHARDINGS[1:]], help="how they will share the model")
+    parser.add_argument("--gpu-memory", type=float, metavar="GIB", help="of the GPUs that they will have")
+    args = parser.parse_args(argv)
+    around = Surroundings.here()
+    if args.processes:
+        around = dataclasses.replace(around, processes=args.processes)
+    if args.accelerate:
+        around = dataclasses.replace(around, sharding="none" if args.accelerate == "ddp" else args.accelerate)
+    if args.gpu_memory:
+        around = dataclasses.replace(around, memory=int(args.gpu_memory * GIB), gpu=True)
+    results = {path: check_config(path, around) for path in args.configs}
+    failed = any(one.level == "error" for found, _ in results.values() for one in found)
+    if args.json:
+        report = {
+            path: {
+                "findings": [dataclasses.asdict(one) for one in found],
+                "memory": need
+                and {"parameters": need.parameters, "trained": need.trained, "bytes": need.parts, "total": need.total()},
+            }
+            for path, (found, need) in results.items()
+        }
+        print(json.dumps(report, indent=2))
+        return 2 if failed else 0
+    for path, (found, need) in results.items():
+        errors = [one for one in found if one.level == "error"]
+        for one in found:
+            print(f"{one.level}: {path}: {one}", file=sys.stderr)
+        if not errors:
+            print(f"{path}: passes" + (f" ({need})" if need else ""))
+    return 2 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""On a real Slurm with two nodes: runs over both, a job array, and jobs that come back as if nothing had been."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from safetensors.torch import load_file
+
+from tests import cluster
+from tests.conftest import ROOT, read_log
+
+pytestmark = pytest.mark.slow
+# What log.jsonl says of time, and the count of tokens, which TRL begins anew
+CLOCK = ("num_tokens", "seconds", "step_time", "train_runtime", "train_samples_per_second", "train_steps_per_second")
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory):
+    why_not = cluster.why_not()
+    if why_not:
+        pytest.skip(f"no Slurm here: {why_not}")
+    with cluster.start(tmp_path_factory.mktemp("slurm")) as running:
+        yield running
+
+
+def submit(slurm, *arguments) -> str:
+    """`python -m launch slurm ARGUMENTS --submit`; returns the job's number."""
+    line = [sys.executable, "-m", "launch", "slurm", *map(str, arguments), "--submit"]
+    env = {**slurm.env, "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(line, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()[-1]
+
+
+def log_of(out) -> str:
+    """What the batch script said of the job that writes to `out`."""
+    return "".join(path.read_text() for path in (out.parent / "slurm").glob("*.log") if "attempt" not in path.name)
+
+
+def figures(out):
+    """What log.jsonl says of each step, without its clock."""
+    return [{k: v for k, v in entry.items() if k not in CLOCK} for entry in read_log(out) if "train_loss" not in entry]
+
+
+def same_weights(one, other):
+    one, other = load_file(one / "model.safetensors"), load_file(other / "model.safetensors")
+    return one.keys() == other.keys() and all(one[name].equal(other[name]) for name in one)
+
+
+def sft(parity_run, steps):
+    size = ["--max_steps", steps, "--per_device_train_batch_size", 64, "--heldout_problems", 4, "--logging_steps", 1]
+    saves = ["--save_strategy", "steps", "--save_steps", 10, "--report_to", "none"]
+    return ["recipes/sft.py", "--mixture", parity_run / "mixture", *size, *saves]
+
+
+def grpo(parity_run, steps):
+    start = ["--mixture", parity_run / "mixture", "--model_name_or_path", parity_run / "sft"]
+    size = ["--max_steps", steps, "--per_device_train_batch_size", 64, "--heldout_problems", 8]
+    return ["recipes/grpo.py", *start, *size, "--save_strategy", "steps", "--save_steps", 5, "--report_to", "none"]
+
+
+ONE_CORE = ["--gpus-per-node", 0, "--cpus-per-node", 1]
+
+
+def test_two_nodes_train_with_ddp_and_with_zero_2(slurm, parity_run, tmp_path):
+    both = {}
+    for config in ("cpu", "zero2"):
+        out = both[config] = tmp_path / config / "sft"
+        nodes = ["--nodes", 2, "--gpus-per-node", 0, "--accelerate", config, "--time", 10]
+        size = ["--max_steps", 8, "--per_device_train_batch_size", 16, "--heldout_problems", 4, "--logging_steps", 1]
+        where = ["--mixture", parity_run / "mixture", "--output_dir", out, "--report_to", "none"]
+        job = submit(slurm, "recipes/sft.py", *nodes, *where, *size)
+        assert slurm.wait_for_end(job) == "COMPLETED", log_of(out)
+        assert "attempt 0: begins on n[1-2]" in log_of(out) and "attempt 0: finished" in log_of(out)
+    losses = [[e["loss"] for e in read_log(out) if "loss" in e] for out in both.values()]
+    assert len(losses[0]) == 8 and losses[0] == pytest.approx(losses[1], abs=1e-4)
+    alone = tmp_path / "alone"  # one process with the whole batch
+    line = [sys.executable, *map(str, ["recipes/sft.py", "--output_dir", alone, *where[:2], *where[4:], *size])]
+    line[line.index("16")] = "32"
+    subprocess.run(line, cwd=ROOT, check=True, capture_output=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+    assert losses[0] == pytest.approx([e["loss"] for e in read_log(alone) if "loss" in e], abs=1e-4)
+
+
+def test_an_ablation_is_a_job_array(slurm, tmp_path):
+    ablation = tmp_path / "grid.yaml"
+    study = ROOT / "recipes" / "parity"
+    tiny = {"max_steps": 4, "per_device_train_batch_size": 16, "heldout_problems": 2, "report_to": "none"}
+    stages = {
+        "mixture": {"config": str(study / "mixture.yaml"), "n_train": 256, "n_test": 8},
+        "sft": {"config": str(study / "sft.yaml"), **tiny},
+    }
+    grid = {"seed": [0, 1], "mixture.p_cot": [0.1, 0.25, 0.4]}
+    out = tmp_path / "runs" / "grid"
+    ablation.write_text(json.dumps({"out": str(out), "grid": grid, "stages": stages, "eval": {"greedy": {}}}))
+    job = submit(slurm, "--array-over", ablation, "--max-parallel", 3, *ONE_CORE, "--time", 10)
+    assert slurm.wait_for_end(job, 600) == "COMPLETED"
+    assert len(list(out.glob("cells/*/sft/model.safetensors"))) == 6
+    assert len(list(out.glob("cells/*/eval/sft/metrics.json"))) == 6
+    assert (out / "report.html").is_file()
+
+
+def wait_for_checkpoint(slurm, out, step):
+    slurm.wait(lambda: (out / f"checkpoint-{step}" / "complete").is_file(), 200, f"{out} has checkpoint-{step}")
+
+
+def requeue(slurm, job):
+    slurm.ask("scontrol", "requeue", job)
+
+
+def kill(slurm, job):
+    steps = [line.split()[0] for line in slurm.ask("squeue", "--steps", "--noheader", "--jobs", job).splitlines()]
+    step = next(step for step in steps if step.removeprefix(f"{job}.").isdigit())
+    slurm.ask("scancel", "--signal=KILL", step)
+
+
+@pytest.fixture(scope="module")
+def whole(slurm, parity_run, tmp_path_factory):
+    """Undisturbed runs of the two recipes, side by side."""
+    folder = tmp_path_factory.mktemp("whole")
+    runs = {"sft": folder / "a" / "sft", "grpo": folder / "b" / "grpo"}
+    jobs = [submit(slurm, *ONE_CORE, "--time", 20, *lines(parity_run)[name], "--output_dir", out) for name, out in runs.items()]
+    for job in jobs:
+        assert slurm.wait_for_end(job) == "COMPLETED"
+    return runs
+
+
+def lines(parity_run):
+    return {"sft": sft(parity_run, 700), "grpo": grpo(parity_run, 240)}
+
+
+@pytest.mark.parametrize("disturb", [requeue, kill, None], ids=["requeue", "kill", "time limit"])
+def test_a_job_comes_back_by_itself_as_if_nothing_had_been(slurm, whole, parity_run, tmp_path, disturb):
+    outs = {name: tmp_path / name / "run" for name in whole}
+    limit = 20 if disturb else 3  # minutes; the run is asked to save 90 s before the end of three
+    jobs = {
+        name: submit(slurm, *ONE_CORE, "--time", limit, *lines(parity_run)[name], "--output_dir", out)
+        for name, out in outs.items()
+    }
+    for name, out in outs.items():
+        wait_for_checkpoint(slurm, out, 20)
+        if disturb:
+            disturb(slurm, jobs[name])
+    for name, out in outs.items():
+        assert slurm.wait_for_end(jobs[name], 600) == "COMPLETED", log_of(out)
+        said = log_of(out)
+        assert "attempt 1: begins" in said and "attempt 1: finished" in said
+        attempt = next((out.parent / "slurm").glob("*attempt-1.log")).read_text()
+        assert "goes on after step" in attempt
+        assert figures(out) == figures(whole[name])
+        assert same_weights(out, whole[name])
