@@ -1,6 +1,7 @@
 # make demo    the whole pipeline on parity, d = 16, into runs/demo (a few minutes on two cores)
 # make headline SEED=0  the same at d = 50, into runs/headline-0 (about 12 minutes)
 # make test    ruff and the tests
+# make test-slow  the tests with several processes, and on a Slurm of their own where there is one (half an hour)
 # make install the environment alone: .venv, from the locked CPU stack
 SEED ?= 0
 RUN := runs/demo
@@ -8,7 +9,7 @@ STUDY := recipes/parity
 MIX := --mixture $(RUN)/mixture
 PY := .venv/bin/python
 
-.PHONY: install demo headline test lint clean-demo
+.PHONY: install demo headline test test-slow lint
 .DELETE_ON_ERROR:
 
 install: .venv/.complete
@@ -56,4 +57,7 @@ lint: install
 	.venv/bin/ruff format --check .
 
 test: lint
-	.venv/bin/pytest
+	.venv/bin/pytest -m "not slow"
+
+test-slow: install
+	.venv/bin/pytest -m slow

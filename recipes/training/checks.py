@@ -97,10 +97,10 @@ def _encode_some(tokenizer, rows: list[dict]) -> list[list[int]]:
         return encode_prompts(tokenizer, [row["prompt"] for row in rows[:100]])
     except InputError:
         raise
-    except Exception as error:  # what the tokenizers library raises, it raises as this
+    except Exception as error:  # of no narrower kind, by the tokenizers library
         raise InputError(
-            f"tokenizer: it cannot encode the mixture ({' '.join(str(error).split())}); give tokenizer_characters all characters "
-            "of the problems, or another model"
+            f"tokenizer: it cannot encode the mixture ({' '.join(str(error).split())}); "
+            "give tokenizer_characters all characters of the problems, or take another model"
         ) from None
 
 

@@ -62,6 +62,7 @@ def parse(dataclass_types: tuple[type, ...], argv: list[str], default_config: st
         if argument.startswith("--") and name not in (*known, "config", "help"):
             raise InputError(f"{argument}: unknown field{nearest(name, known)}")
     parser = TrlParser(dataclass_types)
+    parser.error = _refuse
     processes.prepare_processes(parser)
     try:
         parts = parser.parse_args_and_config(argv)
@@ -69,6 +70,10 @@ def parse(dataclass_types: tuple[type, ...], argv: list[str], default_config: st
         return parts
     except (ValueError, TypeError) as error:
         raise InputError(f"{path}: {' '.join(str(error).split())}") from None
+
+
+def _refuse(message: str) -> None:
+    raise InputError(message.removeprefix("argument "))
 
 
 def names_of(parts: tuple) -> set[str]:

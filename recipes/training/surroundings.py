@@ -103,6 +103,7 @@ def check_packages(args) -> None:
     for name, needs in NEEDS.items():
         value = getattr(args, name)
         for word in [value] if isinstance(value, str) else value or []:
+            word = getattr(word, "value", word)
             missing = [module for part, module in needs.items() if part in str(word) and not importlib.util.find_spec(module)]
             if missing:
                 raise InputError(f"{name} is {word}, and {missing[0]} is not installed; pip install it, or change {name}")

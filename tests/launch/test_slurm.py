@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 from safetensors.torch import load_file
@@ -49,15 +50,15 @@ def same_weights(one, other):
     return one.keys() == other.keys() and all(one[name].equal(other[name]) for name in one)
 
 
-def sft(parity_run, steps):
-    size = ["--max_steps", steps, "--per_device_train_batch_size", 64, "--heldout_problems", 4, "--logging_steps", 1]
+def sft(parity_run):
+    size = ["--max_steps", 700, "--per_device_train_batch_size", 64, "--heldout_problems", 4, "--logging_steps", 1]
     saves = ["--save_strategy", "steps", "--save_steps", 10, "--report_to", "none"]
     return ["recipes/sft.py", "--mixture", parity_run / "mixture", *size, *saves]
 
 
-def grpo(parity_run, steps):
+def grpo(parity_run):
     start = ["--mixture", parity_run / "mixture", "--model_name_or_path", parity_run / "sft"]
-    size = ["--max_steps", steps, "--per_device_train_batch_size", 64, "--heldout_problems", 8]
+    size = ["--max_steps", 240, "--per_device_train_batch_size", 64, "--heldout_problems", 8]
     return ["recipes/grpo.py", *start, *size, "--save_strategy", "steps", "--save_steps", 5, "--report_to", "none"]
 
 
@@ -93,7 +94,9 @@ def test_an_ablation_is_a_job_array(slurm, tmp_path):
     }
     grid = {"seed": [0, 1], "mixture.p_cot": [0.1, 0.25, 0.4]}
     out = tmp_path / "runs" / "grid"
-    ablation.write_text(json.dumps({"out": str(out), "grid": grid, "stages": stages, "eval": {"greedy": {}}}))
+    ablation.write_text(
+        json.dumps({"out": str(out), "grid": grid, "stages": stages, "eval": {"greedy": {"max_truncated": 1.0}}})
+    )
     job = submit(slurm, "--array-over", ablation, "--max-parallel", 3, *ONE_CORE, "--time", 10)
     assert slurm.wait_for_end(job, 600) == "COMPLETED"
     assert len(list(out.glob("cells/*/sft/model.safetensors"))) == 6
@@ -101,8 +104,29 @@ def test_an_ablation_is_a_job_array(slurm, tmp_path):
     assert (out / "report.html").is_file()
 
 
-def wait_for_checkpoint(slurm, out, step):
-    slurm.wait(lambda: (out / f"checkpoint-{step}" / "complete").is_file(), 200, f"{out} has checkpoint-{step}")
+def serve(slurm, parity_run, out, model) -> str:
+    """A GRPO job with vLLM on a node of its own; how it ends."""
+    nodes = ["--vllm-nodes", 1, "--gpus-per-node", 1, "--accelerate", "ddp", "--time", 10]
+    where = ["--mixture", parity_run / "mixture", "--model_name_or_path", model, "--output_dir", out]
+    job = submit(slurm, "recipes/grpo.py", *nodes, *where)
+    return slurm.wait_for_end(job)
+
+
+def test_training_waits_for_the_server(slurm, parity_run, tmp_path):
+    """A real `vllm serve`, on CPU, answers; the trainer starts, and says what a server needs that is not here."""
+    out = tmp_path / "server" / "grpo"
+    assert serve(slurm, parity_run, out, parity_run / "sft") == "FAILED"
+    said, attempt = log_of(out), next((out.parent / "slurm").glob("*attempt-0.log")).read_text(errors="replace")
+    assert "vLLM answers at http://" in said
+    assert said.index("vLLM answers") < said.index("error: ended with status")
+    assert "vllm_mode is server: weights reach it through NCCL" in attempt
+
+
+def test_a_server_that_does_not_come_ends_the_job_with_a_line(slurm, parity_run, tmp_path):
+    out = tmp_path / "server" / "grpo"
+    assert serve(slurm, parity_run, out, tmp_path / "no model") == "FAILED"
+    assert "error: vLLM ended before it answered http://" in log_of(out)
+    assert not list((out.parent / "slurm").glob("*attempt-0.log"))  # the trainer was not started
 
 
 def requeue(slurm, job):
@@ -115,38 +139,45 @@ def kill(slurm, job):
     slurm.ask("scancel", "--signal=KILL", step)
 
 
+RECIPES = {"sft": sft, "grpo": grpo}
+DISTURBED = {"requeue": requeue, "kill": kill, "time limit": None}
+
+
 @pytest.fixture(scope="module")
-def whole(slurm, parity_run, tmp_path_factory):
-    """Undisturbed runs of the two recipes, side by side."""
-    folder = tmp_path_factory.mktemp("whole")
-    runs = {"sft": folder / "a" / "sft", "grpo": folder / "b" / "grpo"}
-    jobs = [submit(slurm, *ONE_CORE, "--time", 20, *lines(parity_run)[name], "--output_dir", out) for name, out in runs.items()]
-    for job in jobs:
-        assert slurm.wait_for_end(job) == "COMPLETED"
-    return runs
+def runs(slurm, parity_run, tmp_path_factory):
+    """All in one queue: each recipe undisturbed, and disturbed in each way in the middle; (recipe, way) → its folder.
+
+    A job that is queued again waits two minutes, as Slurm has it; the others run meanwhile.
+    """
+    folder = tmp_path_factory.mktemp("runs")
+    jobs = {}
+    for way in (None, *DISTURBED):
+        for name, line in RECIPES.items():
+            out = folder / f"{name}-{way}" / "run"
+            limit = 3 if way == "time limit" else 20  # minutes; of three, the run is asked to save after 90 s or a little less
+            jobs[name, way] = submit(slurm, *ONE_CORE, "--time", limit, *line(parity_run), "--output_dir", out), out
+    waiting = {key: (job, out) for key, (job, out) in jobs.items() if DISTURBED.get(key[1])}
+    while waiting:
+        for key, (job, out) in list(waiting.items()):
+            if (out / "checkpoint-20" / "complete").is_file():
+                DISTURBED[key[1]](slurm, job)
+                del waiting[key]
+            assert slurm.state(job) != "FAILED", log_of(out)
+        time.sleep(0.1)
+    for job, out in jobs.values():
+        assert slurm.wait_for_end(job, 900) == "COMPLETED", log_of(out)
+    return {key: out for key, (_, out) in jobs.items()}
 
 
-def lines(parity_run):
-    return {"sft": sft(parity_run, 700), "grpo": grpo(parity_run, 240)}
-
-
-@pytest.mark.parametrize("disturb", [requeue, kill, None], ids=["requeue", "kill", "time limit"])
-def test_a_job_comes_back_by_itself_as_if_nothing_had_been(slurm, whole, parity_run, tmp_path, disturb):
-    outs = {name: tmp_path / name / "run" for name in whole}
-    limit = 20 if disturb else 3  # minutes; the run is asked to save 90 s before the end of three
-    jobs = {
-        name: submit(slurm, *ONE_CORE, "--time", limit, *lines(parity_run)[name], "--output_dir", out)
-        for name, out in outs.items()
-    }
-    for name, out in outs.items():
-        wait_for_checkpoint(slurm, out, 20)
-        if disturb:
-            disturb(slurm, jobs[name])
-    for name, out in outs.items():
-        assert slurm.wait_for_end(jobs[name], 600) == "COMPLETED", log_of(out)
-        said = log_of(out)
-        assert "attempt 1: begins" in said and "attempt 1: finished" in said
-        attempt = next((out.parent / "slurm").glob("*attempt-1.log")).read_text()
-        assert "goes on after step" in attempt
-        assert figures(out) == figures(whole[name])
-        assert same_weights(out, whole[name])
+@pytest.mark.parametrize("way", DISTURBED)
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_job_comes_back_by_itself_as_if_nothing_had_been(runs, name, way):
+    out, whole = runs[name, way], runs[name, None]
+    said = log_of(out)
+    assert "attempt 1: begins" in said and "attempt 1: finished" in said
+    assert ("asked to end: saving" in said) == (way == "time limit")
+    assert "attempt 1" not in log_of(whole)
+    attempt = next((out.parent / "slurm").glob("*attempt-1.log")).read_text(errors="replace")
+    assert "goes on after step" in attempt
+    assert figures(out) == figures(whole)
+    assert same_weights(out, whole)
