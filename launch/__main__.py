@@ -48,6 +48,8 @@ def slurm(args: argparse.Namespace, fields: list[str]) -> int:
     from launch import slurm as batch
 
     names = ("nodes", "gpus_per_node", "cpus_per_node", "vllm_nodes", "time", "partition")
+    if args.gpus_per_node is None:
+        args.gpus_per_node = 1 if args.array_over else 8
     cluster = batch.Cluster(**{name: getattr(args, name) for name in names})
     made_by = shlex.join(["python", "-m", "launch", *sys.argv[1:]])
     if args.array_over:
@@ -72,11 +74,12 @@ def main(argv: list[str] | None = None) -> int:
     ablated.add_argument("file", metavar="ABLATION.yaml")
     ablated.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at the same time, the cores shared out (1)")
     ablated.add_argument("--cell", type=int, metavar="N", help="one cell alone, as a task of a job array runs it")
+    ablated.add_argument("--slurm", action="store_true", help="submit it as a job array; `slurm --array-over` has its options")
     ablated.add_argument("--dry-run", action="store_true", help="list the jobs and their commands")
     sent = commands.add_parser("slurm", help="write a batch script for Slurm; other arguments are the recipe's")
     sent.add_argument("recipe", nargs="?", metavar="RECIPE", help="recipes/sft.py, recipes/grpo.py or recipes/star.py")
     sent.add_argument("--nodes", type=int, default=1, metavar="N", help="that train (1)")
-    sent.add_argument("--gpus-per-node", type=int, default=8, metavar="G", help="0 for CPU (8)")
+    sent.add_argument("--gpus-per-node", type=int, metavar="G", help="0 for CPU (8; 1 for a cell)")
     sent.add_argument("--cpus-per-node", type=int, metavar="C", help="the whole node if not given")
     sent.add_argument(
         "--vllm-nodes", type=int, default=0, metavar="V", help="more nodes, for a vLLM server (0: beside the trainer)"
@@ -88,6 +91,8 @@ def main(argv: list[str] | None = None) -> int:
     sent.add_argument("--max-parallel", type=int, metavar="M", help="tasks of the array at a time")
     sent.add_argument("--submit", action="store_true", help="hand it to sbatch; without it, print it")
     args, fields = parser.parse_known_args(argv)
+    if args.command == "ablate" and args.slurm:
+        args = parser.parse_args(["slurm", "--array-over", args.file, "--submit"])
     if args.command == "check":  # the recipes' own
         return subprocess.run([sys.executable, "-m", "recipes.training.preflight", *fields], check=False).returncode
     if fields and (args.command != "slurm" or not args.recipe or args.array_over):

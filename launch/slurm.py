@@ -149,7 +149,7 @@ def recipe_job(recipe: str, arguments: list[str], cluster: Cluster, accelerate: 
     launcher = f"launch/accelerate/{accelerate}.yaml"
     launch = ["-m", "accelerate.commands.launch", "--config_file", launcher, "--num_machines", str(cluster.nodes)]
     launch += ["--num_processes", str(processes)]
-    name = "-".join([script.stem, *Path(out).parent.parts[-1:]])
+    name = re.sub(r"[^\w.+-]", "-", "-".join([script.stem, *Path(out).absolute().parent.parts[-1:]]))
     logs, done = Path(out).parent / "slurm", Path(out) / "model.safetensors"
     return Job(cluster, name, made_by, logs, [recipe, *arguments], shlex.join(launch), done, server)
 
@@ -194,4 +194,11 @@ def ablation_job(path: str, cells: int, out: Path, most: int | None, cluster: Cl
     if most is not None and most < 1:
         raise InputError(f"--max-parallel is {most}; it must be at least 1")
     array = f"0-{cells - 1}" + (f"%{most}" if most else "")
-    return Job(cluster, f"ablate-{out.name}", made_by, out / "slurm", ["-m", "launch", "ablate", path], array=array)
+    return Job(
+        cluster,
+        "ablate-" + re.sub(r"[^\w.+-]", "-", out.name),
+        made_by,
+        out / "slurm",
+        ["-m", "launch", "ablate", path],
+        array=array,
+    )

@@ -1,6 +1,6 @@
 #!/bin/bash
 # {{ job.made_by }}
-# To submit it by hand: mkdir -p {{ job.logs }} && sbatch THIS_FILE
+# To submit it by hand: mkdir -p {{ job.logs | quote }} && sbatch THIS_FILE
 #
 #SBATCH --job-name={{ job.name }}
 #SBATCH --nodes={{ cluster.nodes + cluster.vllm_nodes }}
@@ -20,8 +20,8 @@
 {% if job.array %}
 #SBATCH --array={{ job.array }}
 {% endif %}
-#SBATCH --chdir={{ root }}
-#SBATCH --output={{ job.logs }}/%x-{{ "%A_%a" if job.array else "%j" }}.log
+#SBATCH --chdir="{{ root }}"
+#SBATCH --output="{{ job.logs }}/%x-{{ "%A_%a" if job.array else "%j" }}.log"
 #SBATCH --open-mode=append
 #SBATCH --requeue
 #SBATCH --signal=B:USR1@{{ cluster.lead() }}

@@ -152,3 +152,32 @@ def test_a_grid_survives_a_kill_and_a_cell_that_fails_and_gives_the_same_again(c
     file.write_text(yaml.safe_dump(changed))
     refused = command("-m", "launch", "ablate", file, check=False)
     assert refused.returncode == 2 and "was made by another command" in refused.stderr
+
+
+def test_two_cells_at_once_share_what_they_share(tmp_path):
+    """As tasks of a job array: the mixture is built once, by whichever comes first, and the last to finish draws the report."""
+    path = write(tmp_path, grid={"sft.learning_rate": [1e-3, 1e-4]}, eval={"greedy": {"max_truncated": 1.0}})
+    line = [sys.executable, "-m", "launch", "ablate", str(path), "--cell"]
+    env = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    both = [subprocess.Popen([*line, str(cell)], cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True) for cell in range(2)]
+    said = [process.communicate()[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert sum("] mixture/all: " in one for one in said) == 1
+    assert all("1 cells, 3 jobs" in one for one in said)
+    assert len(list((tmp_path / "out").glob("cells/*/eval/sft/metrics.json"))) == 2
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_a_cell_that_is_asked_to_end_has_its_recipe_save_first(tmp_path):
+    stages = {**{n: STAGES[n] for n in ("mixture", "sft")}}
+    stages["sft"] = {**stages["sft"], "max_steps": 3000, "save_strategy": "steps", "save_steps": 1000}
+    path = write(tmp_path, stages=stages)
+    line = [sys.executable, "-m", "launch", "ablate", str(path), "--cell", "0"]
+    process = subprocess.Popen(line, cwd=ROOT, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+    run = tmp_path / "out" / "sft" / "seed=0"
+    while not (run / "log.jsonl").is_file() or run.joinpath("log.jsonl").read_text().count("\n") < 2:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.terminate()
+    assert process.wait() == 130
+    assert [path.parent.name for path in run.glob("checkpoint-*/complete")] and not (run / "model.safetensors").exists()

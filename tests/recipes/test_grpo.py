@@ -45,11 +45,19 @@ def test_a_weight_push_that_does_nothing_is_caught(command, parity_run, tmp_path
     assert "the weights did not reach vLLM" in done.stderr
 
 
+def test_a_weight_push_that_hangs_ends_the_run(command, parity_run, tmp_path):
+    hangs = BROKEN.replace("lambda generation: None", "lambda generation: __import__('time').sleep(600)")
+    args = [*arguments(parity_run, tmp_path / "grpo"), "--max_steps", 2, "--sync_timeout", 3]
+    done = command("-c", hangs, *args, check=False)
+    assert done.returncode == 1
+    assert "error: the weights have not reached vLLM within 3 s (sync_timeout)" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("config", "kind", "more"),
     [
         ("recipes/gsm8k/llama-3.2-3b/grpo.yaml", "base", []),
-        ("recipes/math/llama-3.1-8b/grpo.yaml", "instruct", ["--use_peft", "true", "--lora_r", 4]),
+        ("recipes/math/llama-3.1-8b/grpo.yaml", "instruct", ["--use_peft", "true", "--lora_r", 4, "--lora_dropout", 0]),
     ],
 )
 def test_the_llama_recipes_run_with_a_tiny_llama_in_the_model_s_place(
