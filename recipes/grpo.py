@@ -46,10 +46,6 @@ class GRPORecipe:
     )
     sync_timeout: int = field(default=600, metadata={"help": "seconds that weights may take to reach vLLM; then the run ends"})
 
-    def made_by(self, path: str) -> str:
-        """What to do when there is no model at `path`."""
-        return checks.made_by_sft(path)
-
 
 PARTS = (GRPORecipe, trl.GRPOConfig, trl.ModelConfig)
 

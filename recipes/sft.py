@@ -38,10 +38,6 @@ class SFTRecipe:
     heldout_every: int = field(default=0, metadata={"help": "track every N steps (0: only before and after)"})
     heldout_max_tokens: int = field(default=256, metadata={"help": "token limit of tracked completions"})
 
-    def made_by(self, path: str) -> str:
-        """What to do when there is no model at `path`."""
-        return "give a folder with config.json or a hub id (recipes/export_smollm2.py exports a small real one)"
-
 
 PARTS = (SFTRecipe, trl.SFTConfig, trl.ModelConfig)
 

@@ -52,10 +52,6 @@ class STaRRecipe:
     vllm_gpu_memory_utilization: float = field(default=0.3, metadata={"help": "the engine's share of a GPU's memory"})
     heldout_problems: int = field(default=128, metadata={"help": "test problems that are tracked after each round"})
 
-    def made_by(self, path: str) -> str:
-        """What to do when there is no model at `path`."""
-        return checks.made_by_sft(path)
-
 
 PARTS = (STaRRecipe, trl.SFTConfig, trl.ModelConfig)
 

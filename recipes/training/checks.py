@@ -12,11 +12,6 @@ from rewards import functions
 from rewards.equality import readable
 
 
-def made_by_sft(path: str) -> str:
-    """The command that makes the checkpoint that RL starts from."""
-    return f"`accelerate launch recipes/sft.py --output_dir {path}` makes the default's; another needs its --config"
-
-
 def check_rewards(rewards: Sequence[str]) -> None:
     """Raises InputError for rewards that do not exist."""
     for name in rewards:

@@ -58,7 +58,7 @@ def inspect(found: Findings, trains: str, recipe, args, model_args, around: Surr
     with found.of("mixture"):
         check_folder(recipe.mixture)
         inputs.rows = read_rows(recipe.mixture, "train")
-    _read_model(found, recipe, args, model_args, inputs)
+    _read_model(found, trains, recipe, args, model_args, inputs)
     if inputs.tokenizer and inputs.rows:
         before = len(found.all)
         with found.of("tokenizer"):
@@ -81,13 +81,19 @@ def inspect(found: Findings, trains: str, recipe, args, model_args, around: Surr
     return inputs
 
 
-def _read_model(found: Findings, recipe, args, model_args, inputs: Inputs) -> None:
+def _read_model(found: Findings, trains: str, recipe, args, model_args, inputs: Inputs) -> None:
     from transformers import AutoConfig
 
     path = model_args.model_name_or_path
     if path:
         with found.of("model_name_or_path"):
-            check_model_path(path, "model_name_or_path", recipe.made_by(path))
+            if trains == "sft":
+                made_by = "give a folder with config.json or a hub id (recipes/export_smollm2.py exports a small real one)"
+            else:
+                made_by = (
+                    f"`accelerate launch recipes/sft.py --output_dir {path}` makes the default's; another needs its --config"
+                )
+            check_model_path(path, "model_name_or_path", made_by)
             checks.check_cached(path)
             tokenizer = models.load_tokenizer(path)
             inputs.tokenizer, inputs.config = tokenizer, AutoConfig.from_pretrained(path)

@@ -2,6 +2,7 @@
 
 import json
 
+import pyarrow.parquet as pq
 import pytest
 from safetensors.torch import load_file
 
@@ -91,13 +92,19 @@ def test_two_processes_come_to_the_same_model(two, reference, llama, word_proble
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("config", CONFIGS[1:])
-def test_a_run_of_two_processes_goes_on_as_if_nothing_had_been(two, llama, word_problems, tmp_path, config):
-    """Ended after its checkpoint by a marker that is missing: the second attempt starts from step 2 of 4."""
-    base = ["--config", "recipes/gsm8k/llama-3.2-3b/sft.yaml", *rows(llama, word_problems), "--max_steps", 4]
-    small = ["--per_device_train_batch_size", 2, "--heldout_problems", 2, "--logging_steps", 1]
+@pytest.mark.parametrize(
+    ("config", "recipe"), [*((config, "sft") for config in CONFIGS[1:]), ("ddp", "grpo"), ("zero3", "grpo")]
+)
+def test_a_run_of_two_processes_goes_on_as_if_nothing_had_been(two, llama, word_problems, parity_run, tmp_path, config, recipe):
+    """Without its model a run of 4 steps is not finished: it goes on from step 2, the last checkpoint that counts."""
+    base = ["--config", "recipes/gsm8k/llama-3.2-3b/sft.yaml", *rows(llama, word_problems), *SFT[:-2]]
+    base += ["--per_device_train_batch_size", 2]
+    if recipe == "grpo":
+        base = ["--mixture", parity_run / "mixture", "--model_name_or_path", parity_run / "sft"]
+        base += ["--per_device_train_batch_size", 32]
+    small = ["--max_steps", 4, "--heldout_problems", 2, "--logging_steps", 1, "--learning_rate", 1e-2]
     saves = ["--save_strategy", "steps", "--save_steps", 2, "--save_total_limit", 5]
-    run = ["sft", *base, *SFT[:-2], *small, *saves, "--learning_rate", 1e-2, "--output_dir", tmp_path / "run"]
+    run = [recipe, *base, *small, *saves, "--output_dir", tmp_path / "run"]
     two(config, *run)
     before = load_file(tmp_path / "run" / "model.safetensors")
     (tmp_path / "run" / "model.safetensors").unlink()
@@ -133,3 +140,13 @@ def test_one_process_and_two_have_the_same_losses(command, two, llama, tmp_path)
     one, both = ([e["loss"] for e in read_log(tmp_path / str(n)) if "loss" in e] for n in sizes)
     assert len(one) == 20 and one == pytest.approx(both, abs=1e-4)
     assert one[0] - one[-1] > 1  # and they learn
+
+
+@pytest.mark.slow
+def test_star_in_two_processes_keeps_what_both_wrote(two, parity_run, tmp_path):
+    where = ["--mixture", parity_run / "mixture", "--model_name_or_path", parity_run / "sft", "--output_dir", tmp_path / "run"]
+    two("cpu", "star", *where, "--rounds", 2, "--problems", 32, "--heldout_problems", 4)
+    assert [entry["step"] for entry in read_log(tmp_path / "run")] == [0, 1, 2]
+    rollouts = pq.read_table(tmp_path / "run" / "rollouts" / "round-1.parquet")
+    assert rollouts.num_rows == 32 * 8 and len(set(rollouts["problem_id"].to_pylist())) <= 32
+    assert moved(parity_run / "sft", tmp_path / "run")

@@ -74,13 +74,11 @@ def test_from_scratch_with_two_processes_under_deepspeed_zero_2(command, tmp_pat
     mixture, out = tmp_path / "mixture", tmp_path / "sft"
     raw = {"p_cot": 0.5, "n_train": 64, "n_test": 16, "sources": [{"task": "parity", "d": 8}]}
     build(parse_config(raw), str(mixture))
-    launch = ["-m", "accelerate.commands.launch", "--num_processes", 2, "--num_machines", 1, "--mixed_precision", "no"]
-    launch += ["--dynamo_backend", "no", "--use_deepspeed", "--zero_stage", 2, "--main_process_port", 0]
-    # without a backend named, accelerate takes two processes without a GPU for two runs of one process each
-    short = ["--max_steps", 2, "--per_device_train_batch_size", 2, "--report_to", "none", "--ddp_backend", "gloo"]
+    launch = ["-m", "accelerate.commands.launch", "--config_file", "launch/accelerate/zero2.yaml", "--num_processes", 2]
+    short = ["--max_steps", 2, "--per_device_train_batch_size", 2, "--report_to", "none"]
     save = ["--save_strategy", "steps", "--save_steps", 2, "--logging_steps", 1]
     where = ["--mixture", mixture, "--output_dir", out]
-    command(*launch, "recipes/sft.py", *where, *short, *save, OMP_NUM_THREADS="1")
+    command(*launch, "--main_process_port", 0, "recipes/sft.py", *where, *short, *save, OMP_NUM_THREADS="1")
     assert [e["step"] for e in read_log(out) if "loss" in e] == [1, 2]
     assert (out / "model.safetensors").is_file()
     shards = [path.name for path in (out / "checkpoint-2").rglob("*zero_pp_rank_*")]
