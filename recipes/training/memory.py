@@ -35,10 +35,10 @@ class Memory:
 def empty_model(config):
     """The model without its numbers."""
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
-    with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(config)
+    with torch.device("meta"):  # by its class: AutoModelForCausalLM would share it out under ZeRO-3
+        return MODEL_FOR_CAUSAL_LM_MAPPING[type(config)](config)
 
 
 def count_parameters(model, model_args) -> tuple[int, int]:

@@ -115,8 +115,8 @@ def _weigh(found: Findings, args, model_args, inputs: Inputs) -> None:
     with found.of("model_config"):
         try:
             model = memory.empty_model(inputs.config)
-        except ValueError as error:
-            raise InputError(f"model_config: {' '.join(str(error).split())[:200]}") from None
+        except (ValueError, KeyError) as error:
+            raise InputError(f"model_config: {' '.join(str(error).split())[:200]}; name a causal language model") from None
         with found.of("use_peft"):
             checks.check_adapter(model_args, inputs.config, model)
             parameters, trained = memory.count_parameters(model, model_args)
