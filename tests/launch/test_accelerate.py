@@ -145,7 +145,8 @@ def test_one_process_and_two_have_the_same_losses(command, two, llama, tmp_path)
 @pytest.mark.slow
 def test_star_in_two_processes_keeps_what_both_wrote(two, parity_run, tmp_path):
     where = ["--mixture", parity_run / "mixture", "--model_name_or_path", parity_run / "sft", "--output_dir", tmp_path / "run"]
-    two("cpu", "star", *where, "--rounds", 2, "--problems", 32, "--heldout_problems", 4)
+    small = ["--rounds", 2, "--problems", 32, "--heldout_problems", 4, "--per_device_train_batch_size", 16]
+    two("cpu", "star", *where, *small, "--rewards", "answer", "--warmup_steps", 0)
     assert [entry["step"] for entry in read_log(tmp_path / "run")] == [0, 1, 2]
     rollouts = pq.read_table(tmp_path / "run" / "rollouts" / "round-1.parquet")
     assert rollouts.num_rows == 32 * 8 and len(set(rollouts["problem_id"].to_pylist())) <= 32
