@@ -2,6 +2,7 @@
 # make headline SEED=0  the same at d = 50, into runs/headline-0 (about 12 minutes)
 # make test    ruff and the tests
 # make test-slow  the tests with several processes, and on a Slurm of their own where there is one (half an hour)
+# make bench   the benchmarks, on idle cores, into runs/bench.json (about half an hour; SmolLM2 in models/, see README)
 # make install the environment alone: .venv, from the locked CPU stack
 SEED ?= 0
 RUN := runs/demo
@@ -9,7 +10,7 @@ STUDY := recipes/parity
 MIX := --mixture $(RUN)/mixture
 PY := .venv/bin/python
 
-.PHONY: install demo headline test test-slow lint
+.PHONY: install demo headline test test-slow bench lint
 .DELETE_ON_ERROR:
 
 install: .venv/.complete
@@ -58,6 +59,9 @@ lint: install
 
 test: lint
 	.venv/bin/pytest -m "not slow"
+
+bench: install
+	$(PY) -m tests.bench
 
 test-slow: install
 	.venv/bin/pytest -m slow

@@ -77,7 +77,7 @@ srun --nodes={{ cluster.vllm_nodes }} --ntasks={{ cluster.vllm_nodes }} --nodeli
 {%- endif %}' &
 serving=$!
 trap 'kill $serving 2> /dev/null; wait $serving' EXIT
-for ((second = 0; ; second++)); do
+while true; do
     python -c 'import sys, urllib.request; urllib.request.urlopen(sys.argv[1] + "/health", timeout=5)' "$server" 2> /dev/null && break
     kill -0 $serving 2> /dev/null || { say "error: vLLM ended before it answered $server/health; see $log.vllm"; exit 1; }
     [ $SECONDS -lt {{ server_start }} ] || { say "error: vLLM did not answer $server/health within {{ server_start }} s; see $log.vllm"; exit 1; }

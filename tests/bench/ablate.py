@@ -6,7 +6,6 @@ Each cell is a mixture, a short SFT and a greedy eval on parity. The reference i
 `launch ablate --dry-run` lists, each with all threads. What is compared is the wall time of the whole grid.
 """
 
-import json
 import shlex
 import shutil
 import subprocess
@@ -15,6 +14,8 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from measure import publish
 
 ROOT = Path(__file__).parents[2]
 ABLATE = [sys.executable, "-m", "launch", "ablate"]
@@ -57,5 +58,5 @@ def seconds(way: Callable[[Path], None]) -> float:
 
 
 if __name__ == "__main__":
-    times = {way.__name__: round(seconds(way), 1) for way in (one_after_another, side_by_side)}
-    print(json.dumps({**times, "throughput ratio": round(times["one_after_another"] / times["side_by_side"], 2)}))
+    alone, together = seconds(one_after_another), seconds(side_by_side)
+    publish("ablation of 12 cells", [together], [alone], "s")

@@ -17,6 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from measure import publish
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -72,8 +74,8 @@ def main() -> None:
             line, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
         ).stdout
         measured[name] = json.loads(printed.splitlines()[-1])
-    measured["ratio"] = round(measured["reference"]["seconds"] / measured["ours"]["seconds"], 1)
-    print(json.dumps({"rows": args.rows, **measured}))
+    print(f"peak memory: {measured['ours']['peak GiB']} GiB, {measured['reference']['peak GiB']} GiB")
+    publish("mixture", *([measured[name]["seconds"]] for name in ("ours", "reference")), f"s for {args.rows} rows")
 
 
 if __name__ == "__main__":

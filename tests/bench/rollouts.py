@@ -2,13 +2,12 @@
 
     python recipes/export_smollm2.py --out models/smollm2-135m && python tests/bench/rollouts.py
 
-Alternating in one run; prints the median tokens/s of each (tokens up to each completion's end) and their ratio.
+Alternating in one run; tokens/s, of the tokens up to each completion's end.
 """
 
 import argparse
-import json
-import statistics
-import time
+
+from measure import alternate, publish
 
 from eval import machine
 
@@ -50,31 +49,20 @@ def main() -> None:
     theirs = TransformersEngine(model, tokenizer, seed=0, batch_size=len(prompts))
     ends = end_ids(tokenizer)
 
-    def rollouts() -> list[list[int]]:
+    def count(made: list[list[int]]) -> int:
+        return sum(decode(tokenizer, sample, ends).n_tokens for sample in made)
+
+    def ours() -> int:
         """As TRL's colocate mode asks for them: every completion a request, log-probs with them, no seed of its own."""
         requests = [{"prompt_token_ids": ids} for ids in prompts for _ in range(args.n)]
         outputs = engine.generate(requests, SamplingParams(max_tokens=args.limit, logprobs=0), use_tqdm=False)
-        return [output.outputs[0].token_ids for output in outputs]
+        return count([output.outputs[0].token_ids for output in outputs])
 
-    def reference() -> list[list[int]]:
+    def reference() -> int:
         made = in_order(theirs.stream(prompts, Sampling(args.n, 1.0, args.limit, frozenset(ends))))
-        return [sample for samples in made for sample in samples]
+        return count([sample for samples in made for sample in samples])
 
-    rates: dict[str, list[float]] = {"vllm": [], "transformers": []}
-    for repeat in range(args.repeats + 1):
-        for name, generate in (("vllm", rollouts), ("transformers", reference)):
-            began = time.perf_counter()
-            made = generate()
-            seconds = time.perf_counter() - began
-            count = sum(decode(tokenizer, sample, ends).n_tokens for sample in made)
-            if repeat:  # the first is the warm-up
-                rates[name].append(count / seconds)
-            print(f"{name}: {count} tokens in {seconds:.1f} s", flush=True)
-    medians = {name: statistics.median(values) for name, values in rates.items()}
-    ratio = statistics.median(a / b for a, b in zip(rates["vllm"], rates["transformers"], strict=True))
-    print(
-        json.dumps({"tokens/s": {k: round(v) for k, v in medians.items()}, "ratio": round(ratio, 2), "repeats": args.repeats})
-    )
+    publish("rollouts", *alternate(ours, reference, args.repeats), "tokens/s")
 
 
 if __name__ == "__main__":

@@ -7,11 +7,11 @@ medians. CPU seconds per 1,000 completions, workers included; wall seconds of a 
 """
 
 import argparse
-import json
 import resource
-import statistics
 import time
 from pathlib import Path
+
+from measure import publish
 
 
 def cpu_seconds() -> float:
@@ -71,15 +71,9 @@ def main() -> None:
                 if repeat:  # the first loads what they import
                     cpu.setdefault(judge.__name__, []).append((cpu_seconds() - began[0]) * 1000 / len(pairs))
                     wall.setdefault(judge.__name__, []).append(time.perf_counter() - began[1])
-        medians = {judge: (statistics.median(cpu[judge]), statistics.median(wall[judge])) for judge in cpu}
-        figures = {
-            "cpu s per 1000": {judge: round(m[0], 3) for judge, m in medians.items()},
-            "wall s of 1024": {judge: round(m[1], 3) for judge, m in medians.items()},
-            "cpu ratio to math-verify": round(medians["ours"][0] / medians["math_verify"][0], 3),
-            "wall ratio to trl": round(medians["ours"][1] / medians["trl_reward"][1], 3),
-            "judged right": right,
-        }
-        print(json.dumps({name: figures}))
+        print(f"{name}: judged right: {right}", flush=True)
+        publish(f"verifier on {name}, math-verify", cpu["ours"], cpu["math_verify"], "s of CPU a 1000")
+        publish(f"verifier on {name}, TRL's reward", wall["ours"], wall["trl_reward"], "s a 1024")
 
 
 if __name__ == "__main__":

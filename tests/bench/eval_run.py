@@ -1,21 +1,17 @@
 """`eval run` of SmolLM2-135M on GSM8K against vLLM's own `LLM.generate` on the same prompts with the same token limit.
 
-    python recipes/export_smollm2.py --out models/smollm2-135m && python tests/bench/eval.py --data DIR
+    python recipes/export_smollm2.py --out models/smollm2-135m && python tests/bench/eval_run.py --data DIR
 
 Alternating in one run, on one engine, greedy. Ours is the whole command but for the engine's start: reading, generating,
-scoring, metrics and writing. Prints the median tokens/s of each and their ratio. DIR holds gsm8k/test.jsonl; without it the
+scoring, metrics and writing. DIR holds gsm8k/test.jsonl; without it the
 hub is asked.
 """
 
 import argparse
-import json
-import statistics
-import sys
 import tempfile
-import time
 from pathlib import Path
 
-sys.path.pop(0)  # this folder, in which this very file would be taken for the package eval
+from measure import alternate, publish
 
 from eval import machine
 
@@ -60,19 +56,14 @@ def main() -> None:
         outputs = llm.generate(prompts, SamplingParams(temperature=0, max_tokens=args.max_tokens), use_tqdm=False)
         return sum(len(output.outputs[0].token_ids) for output in outputs)
 
-    rates: dict[str, list[float]] = {"eval run": [], "LLM.generate": []}
-    for repeat in range(args.repeats + 1):
-        for name, way in (("eval run", ours), ("LLM.generate", raw)):
+    def fresh(way):
+        def run() -> int:
             llm.reset_prefix_cache()
-            began = time.perf_counter()
-            count = way()
-            seconds = time.perf_counter() - began
-            if repeat:  # the first is the warm-up
-                rates[name].append(count / seconds)
-            print(f"{name}: {count} tokens in {seconds:.1f} s", flush=True)
-    ratio = statistics.median(a / b for a, b in zip(*rates.values(), strict=True))
-    medians = {name: round(statistics.median(values)) for name, values in rates.items()}
-    print(json.dumps({"tokens/s": medians, "ratio": round(ratio, 2), "repeats": args.repeats}))
+            return way()
+
+        return run
+
+    publish("eval run", *alternate(fresh(ours), fresh(raw), args.repeats), "tokens/s")
 
 
 if __name__ == "__main__":

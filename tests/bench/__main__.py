@@ -1,0 +1,64 @@
+"""All benchmarks, one after another on idle cores: a table, and runs/bench.json.
+
+    python -m tests.bench [NAME ...] [--data ../shared/data]
+
+A comparison has `ours, reference, ratio, unit, repeats, command`; `ratio` is how many times better ours is than what a
+user would run otherwise. Each file beside this one runs alone, too.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+# what each is given beside its defaults
+BENCHES = {
+    "mixture": [],
+    "verifier": ["--data"],
+    "rollouts": [],
+    "eval_run": ["--data"],
+    "ntp": [],
+    "sft": ["--data"],
+    "ablate": [],
+}
+
+
+def run(name: str, data: str) -> dict[str, dict]:
+    """The figures that one benchmark prints; its own lines go to the terminal as they come."""
+    line = [sys.executable, str(HERE / f"{name}.py"), *(word for option in BENCHES[name] for word in (option, data))]
+    figures = {}
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
+        for text in process.stdout:
+            print(text, end="", flush=True)
+            if text.startswith("{"):
+                figures |= json.loads(text)
+    if process.returncode:
+        print(f"error: {name} ended with status {process.returncode}", file=sys.stderr)
+    return figures
+
+
+def main() -> int:
+    """Runs them; 1 when one gave no figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", choices=[*BENCHES, []], metavar="NAME", help=", ".join(BENCHES))
+    parser.add_argument("--data", default="../shared/data", help="folder with gsm8k/ and math/")
+    args = parser.parse_args()
+    out = HERE.parents[1] / "runs" / "bench.json"
+    figures = json.loads(out.read_text()) if out.is_file() else {}
+    lost = []
+    for name in args.names or BENCHES:
+        found = run(name, args.data)
+        figures |= found
+        lost += [] if found else [name]
+        out.parent.mkdir(exist_ok=True)
+        out.write_text(json.dumps(figures, indent=2) + "\n")
+    print("\n| | ours | reference | unit | times better | repeats |\n|---|---|---|---|---|---|")
+    for name, one in figures.items():
+        print(f"| {name} | {one['ours']} | {one['reference']} | {one['unit']} | {one['ratio']} | {one['repeats']} |")
+    return 1 if lost else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""Next-token prediction from scratch: recipes/sft.py on parity, d = 50, batch 256, against a bare PyTorch loop.
+
+    python tests/bench/ntp.py
+
+The loop is what fits on a page: the same LlamaForCausalLM, eager, padded batches, its own loss, AdamW, all threads. Seconds a
+step of the same rows, without starting and saving; in turn.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from measure import publish
+
+from eval import machine
+
+machine.prepare()
+
+ROOT = Path(__file__).parents[2]
+STUDY = ROOT / "recipes" / "parity" / "headline"
+
+
+def ours(mixture: Path, steps: int, out: Path) -> float:
+    """Median seconds of a step of the recipe, from its own log."""
+    import json
+
+    where = ["--config", STUDY / "sft.yaml", "--mixture", mixture, "--output_dir", out, "--max_steps", steps]
+    quiet = [
+        "--heldout_every",
+        0,
+        "--heldout_problems",
+        1,
+        "--heldout_max_tokens",
+        1,
+        "--logging_steps",
+        1,
+        "--report_to",
+        "none",
+    ]
+    line = [sys.executable, "recipes/sft.py", *map(str, [*where, *quiet])]
+    subprocess.run(line, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    entries = [json.loads(text) for text in (out / "log.jsonl").read_text().splitlines()]
+    ends = [entry["seconds"] for entry in entries if "loss" in entry]
+    return statistics.median(after - before for before, after in zip(ends[2:-1], ends[3:], strict=False))
+
+
+def bare(rows: list[dict], steps: int) -> float:
+    """Median seconds of a step of the loop."""
+    import torch
+    import yaml
+    from transformers import AutoModelForCausalLM
+
+    from recipes.training.models import character_tokenizer, make_config
+
+    fields = yaml.safe_load((STUDY / "sft.yaml").read_text())
+    tokenizer = character_tokenizer(fields["tokenizer_characters"])
+    model = AutoModelForCausalLM.from_config(make_config(fields["model_config"], tokenizer)).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=fields["learning_rate"])
+    tokenizer.padding_side = "right"
+    times, batch = [], fields["per_device_train_batch_size"]
+    for step in range(steps):
+        began = time.perf_counter()
+        chosen = rows[step * batch : (step + 1) * batch]
+        texts = [row["prompt"] + row["completion"] + tokenizer.eos_token for row in chosen]
+        inputs = tokenizer(texts, padding=True, return_tensors="pt", return_token_type_ids=False)
+        labels = inputs["input_ids"].masked_fill(inputs["attention_mask"] == 0, -100)
+        for label, row in zip(labels, chosen, strict=True):
+            label[: len(row["prompt"])] = -100  # a token a character
+        model(**inputs, labels=labels).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times[2:])
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--repeats", type=int, default=3)
+    args = parser.parse_args()
+    from data_mix.config import load_config
+    from data_mix.folder import build, read_rows
+
+    with tempfile.TemporaryDirectory() as folder:
+        mixture = Path(folder) / "mixture"
+        build(load_config(str(STUDY / "mixture.yaml"), [f"n_train={256 * args.steps}", "n_test=8"]), str(mixture))
+        rows = read_rows(str(mixture), "train")
+        pairs = [(ours(mixture, args.steps, Path(folder) / f"run-{i}"), bare(rows, args.steps)) for i in range(args.repeats)]
+    publish("NTP, parity 50, batch 256", *map(list, zip(*pairs, strict=True)), "s a step")

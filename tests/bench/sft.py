@@ -1,0 +1,87 @@
+"""SFT of SmolLM2-135M on real GSM8K rows: recipes/sft.py against `trl sft` with its defaults, same rows, batch and dtype.
+
+    python recipes/export_smollm2.py --out models/smollm2-135m && python tests/bench/sft.py --data ../shared/data
+
+Seconds of training as each trainer counts them itself (`train_runtime`), and both mean losses, which must be the same within
+noise.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from measure import publish
+
+ROOT = Path(__file__).parents[2]
+STUDY = ROOT / "recipes" / "gsm8k" / "smollm2-135m-cpu"
+
+
+def ours(model: str, mixture: Path, shared: list[str], out: Path) -> tuple[float, float]:
+    """(seconds of training, mean loss) of the recipe."""
+    quiet = ["--heldout_problems", "1", "--heldout_max_tokens", "1", "--heldout_every", "0"]
+    where = ["--config", str(STUDY / "sft.yaml"), "--model_name_or_path", model, "--mixture", str(mixture)]
+    line = [sys.executable, "recipes/sft.py", *where, *shared, *quiet, "--output_dir", str(out)]
+    subprocess.run(line, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    entries = [json.loads(text) for text in (out / "log.jsonl").read_text().splitlines()]
+    end = next(entry for entry in entries if "train_loss" in entry)
+    return end["train_runtime"], end["train_loss"]
+
+
+def reference(model: str, rows: Path, shared: list[str], out: Path) -> tuple[float, float]:
+    """The same of TRL's own script, on the same rows."""
+    line = [str(Path(sys.executable).parent / "trl"), "sft", "--model_name_or_path", model, "--dataset_name", str(rows)]
+    env = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    words = [*line, *shared, "--output_dir", str(out)]
+    done = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True, env=env)
+    figures = [float(re.search(rf"'{name}': '?([\d.e+-]+)", done.stdout).group(1)) for name in ("train_runtime", "train_loss")]
+    return figures[0], figures[1]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="models/smollm2-135m")
+    parser.add_argument("--data", default="../shared/data")
+    parser.add_argument("--rows", type=int, default=512)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--repeats", type=int, default=1)
+    args = parser.parse_args()
+    from data_mix.config import parse_config
+    from data_mix.folder import build, read_rows
+
+    with tempfile.TemporaryDirectory() as folder:
+        mixture, rows = Path(folder) / "mixture", Path(folder) / "rows"
+        source = {"task": "gsm8k", "path": f"{args.data}/gsm8k"}
+        build(
+            parse_config({"p_cot": 1.0, "n_train": args.rows, "n_test": 8, "sources": [source], "prompt_format": "chat"}),
+            str(mixture),
+        )
+        rows.mkdir()
+        lines = [json.dumps({k: row[k] for k in ("prompt", "completion")}) for row in read_rows(str(mixture), "train")]
+        (rows / "train.jsonl").write_text("\n".join(lines))
+        shared = ["--num_train_epochs", "1", "--per_device_train_batch_size", str(args.batch), "--learning_rate", "1e-4"]
+        shared += [
+            "--dtype",
+            "bfloat16",
+            "--bf16",
+            "false",
+            "--seed",
+            "0",
+            "--save_strategy",
+            "no",
+            "--report_to",
+            "none",
+            "--use_cpu",
+        ]
+        shared += ["true", "--gradient_accumulation_steps", "1", "--lr_scheduler_type", "linear", "--warmup_steps", "0"]
+        times = [], []
+        for repeat in range(args.repeats):
+            for way, kept, given in ((ours, times[0], mixture), (reference, times[1], rows)):
+                seconds, loss = way(args.model, given, shared, Path(folder) / f"{way.__name__}-{repeat}")
+                kept.append(seconds)
+                print(f"{way.__name__}: {seconds:.0f} s, loss {loss:.4f}", flush=True)
+    publish(f"SFT, SmolLM2-135M, {args.rows} rows of GSM8K", *times, "s")
