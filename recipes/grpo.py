@@ -71,6 +71,12 @@ def inspect(
             )
     inputs = preflight.inspect(found, "grpo", recipe, args, model_args, around)
     preflight.inspect_rollouts(found, recipe.rewards, args, args, model_args, inputs)
+    with found.of("lora_dropout"):
+        if model_args.use_peft and model_args.lora_dropout:
+            raise InputError(
+                f"lora_dropout is {model_args.lora_dropout} (TRL's default: 0.05): the trainer would score completions with "
+                "another model than the one that wrote them; set it to 0"
+            )
     with found.of("generation_batch_size"):
         checks.check_enough(args, inputs.rows or [None] * args.generation_batch_size)
     if (args.vllm_importance_sampling_mode or "").startswith("sequence"):

@@ -126,7 +126,7 @@ def check_adapter(model_args, config, model) -> None:
             )
 
 
-def check_sampling(sampling, model_args, around: Surroundings) -> None:
+def check_sampling(sampling, around: Surroundings) -> None:
     """Raises InputError for rollouts that vLLM cannot give, or that teach nothing; `sampling` has the engine's fields."""
     if sampling.temperature <= 0:
         raise InputError(
@@ -134,11 +134,6 @@ def check_sampling(sampling, model_args, around: Surroundings) -> None:
         )
     if sampling.max_completion_length is None or sampling.max_completion_length < 1:
         raise InputError(f"max_completion_length is {sampling.max_completion_length}; give the most tokens of a completion")
-    if model_args.use_peft and model_args.lora_dropout:
-        raise InputError(
-            f"lora_dropout is {model_args.lora_dropout} (TRL's default: 0.05): the trainer would score completions with "
-            "another model than the one that wrote them; set it to 0"
-        )
     if not 0 < sampling.vllm_gpu_memory_utilization <= 1:
         given = f"vllm_gpu_memory_utilization is {sampling.vllm_gpu_memory_utilization}"
         raise InputError(f"{given}; it is a share, more than 0 and at most 1")

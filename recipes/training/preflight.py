@@ -139,7 +139,7 @@ def inspect_rollouts(found: Findings, rewards: list[str], sampling, args, model_
         if model_args.model_name_or_path is None:
             raise InputError("model_name_or_path is missing; give the SFT checkpoint to start from")
     with found.of("temperature"):
-        checks.check_sampling(sampling, model_args, inputs.around)
+        checks.check_sampling(sampling, inputs.around)
     if inputs.rows and inputs.tokenizer:
         with found.of("vllm_max_model_length"):
             context = context_length(inputs.config)
