@@ -154,6 +154,7 @@ def test_a_grid_survives_a_kill_and_a_cell_that_fails_and_gives_the_same_again(c
     assert refused.returncode == 2 and "was made by another command" in refused.stderr
 
 
+@pytest.mark.slow
 def test_two_cells_at_once_share_what_they_share(tmp_path):
     """As tasks of a job array: the mixture is built once, by whichever comes first, and the last to finish draws the report."""
     path = write(tmp_path, grid={"sft.learning_rate": [1e-3, 1e-4]}, eval={"greedy": {"max_truncated": 1.0}})

@@ -10,6 +10,7 @@ from data_mix.config import parse_config
 from data_mix.folder import build
 from tests.conftest import read_log
 
+pytestmark = pytest.mark.slow
 CONFIGS = ["cpu", "ddp", "zero2", "zero3", "fsdp2"]
 LORA = ["--use_peft", "true", "--lora_r", 4, "--lora_dropout", 0]
 SFT = ["--learning_rate", 0.1, "--warmup_steps", 0, "--bf16", "false", "--heldout_max_tokens", 8, "--save_strategy", "no"]
@@ -73,7 +74,6 @@ def start(two, config, recipe, lora, llama, word_problems, parity_run, folder):
     return out
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
 @pytest.mark.parametrize("recipe", ["sft", "grpo"])
 @pytest.mark.parametrize("config", CONFIGS[1:])
@@ -91,7 +91,6 @@ def test_two_processes_come_to_the_same_model(two, reference, llama, word_proble
         assert all(e["sampling/sampling_logp_difference/mean"] < 1e-4 for e in steps)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "recipe"), [*((config, "sft") for config in CONFIGS[1:]), ("ddp", "grpo"), ("zero3", "grpo")]
 )
@@ -142,7 +141,6 @@ def test_one_process_and_two_have_the_same_losses(command, two, llama, tmp_path)
     assert one[0] - one[-1] > 1  # and they learn
 
 
-@pytest.mark.slow
 def test_star_in_two_processes_keeps_what_both_wrote(two, parity_run, tmp_path):
     where = ["--mixture", parity_run / "mixture", "--model_name_or_path", parity_run / "sft", "--output_dir", tmp_path / "run"]
     small = ["--rounds", 2, "--problems", 32, "--heldout_problems", 4, "--per_device_train_batch_size", 16]
