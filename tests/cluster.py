@@ -65,7 +65,7 @@ def _missing() -> list[str]:
 
 @contextlib.contextmanager
 def start(folder: Path) -> Iterator["Cluster"]:
-    """Starts the daemons in `folder`; they end with the context."""
+    """Starts the daemons in `folder`; they end with the context. Raises RuntimeError when they do not come up."""
     ports = dict(zip(("port", "port_one", "port_two"), _free_ports(3), strict=True))
     cores = sorted(os.sched_getaffinity(0))
     parts = [cores[i::2] or cores for i in range(2)]
@@ -90,14 +90,23 @@ def start(folder: Path) -> Iterator["Cluster"]:
             with (folder / f"{line[0]}-{number}.out").open("w") as out:
                 running.append(subprocess.Popen(line, env=env, stdout=out, stderr=out))
             time.sleep(1)  # munged before those that ask it, slurmctld before the nodes
-        cluster = Cluster(folder, env)
-        cluster.wait(lambda: cluster.ask("sinfo", "-h", "-o", "%T %D").split() == ["idle", "2"], 60, "the nodes are idle")
-        yield cluster
+        _wait_for_nodes(env)
+        yield Cluster(folder, env)
     finally:
         for process in reversed(running):
             process.terminate()
         for process in running:
             process.wait()
+
+
+def _wait_for_nodes(env: dict[str, str]) -> None:
+    """Raises RuntimeError with what Slurm says of its nodes, when they are not both idle after a minute."""
+    for _ in range(120):
+        done = subprocess.run(["sinfo", "-h", "-o", "%T %D"], env=env, capture_output=True, text=True, check=False)
+        if done.stdout.split() == ["idle", "2"]:
+            return
+        time.sleep(0.5)
+    raise RuntimeError(f"Slurm's nodes are not idle after a minute: {done.stdout} {done.stderr}")
 
 
 def _free_ports(number: int) -> list[int]:
