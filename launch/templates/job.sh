@@ -41,8 +41,13 @@ say "begins on $SLURM_JOB_NODELIST; its output is in $log"
 if [ "$attempt" -gt 0 ] && [ -f {{ job.done | quote }} ]; then say "finished before"; exit 0; fi
 {% endif %}
 # Before the time is up, or when someone runs `scancel --batch --signal=USR1`: the run saves, and this script queues it again.
-asked= running=
-trap 'asked=yes; say "asked to end: saving"; [ -z "$running" ] || kill -TERM $running' USR1
+asked=
+ask() {  # through scancel: srun answers to SIGTERM by killing its step
+    asked=yes
+    local step=$(squeue --steps --noheader --jobs="$SLURM_JOB_ID" --format="%i %j" | awk '$2 == "train" { print $1 }')
+    [ -z "$step" ] || { say "asked to end: saving"; scancel --signal=TERM "$step"; }
+}
+trap ask USR1
 
 export TQDM_MININTERVAL=30  # progress bars are for terminals, and this is a file
 export PATH={{ python.parent | string | quote }}:$PATH
@@ -87,17 +92,17 @@ say "vLLM answers at $server after $SECONDS s"
 {% endif %}
 
 {% if job.array %}
-srun --nodes=1 --ntasks=1 --cpu-bind=none --output="$log" python {{ job.command | join_words }} --cell $SLURM_ARRAY_TASK_ID &
+srun --job-name=train --nodes=1 --ntasks=1 --cpu-bind=none --output="$log" python {{ job.command | join_words }} --cell $SLURM_ARRAY_TASK_ID &
 {% else %}
 # One launcher a node; it starts a process a GPU. Told to end, it tells them, and they save after the step they are in.
-srun --nodes={{ cluster.nodes }} --ntasks={{ cluster.nodes }} --nodelist="$(list "${trainers[@]}")" --cpu-bind=none --kill-on-bad-exit=1 \
+srun --job-name=train --nodes={{ cluster.nodes }} --ntasks={{ cluster.nodes }} --nodelist="$(list "${trainers[@]}")" --cpu-bind=none --kill-on-bad-exit=1 \
     --output="$log" bash -c 'exec python {{ job.launcher }} \
     --machine_rank $SLURM_PROCID --main_process_ip $MASTER_ADDR --main_process_port $MASTER_PORT \
     {{ job.command | join_words | replace("'", "'\\''") }}
 {%- if job.server %} --vllm_server_base_url "$0" --vllm_group_port $((MASTER_PORT + 2)){% endif %}' {{ '"$server" ' if job.server }}&
 {% endif %}
 running=$!
-[ -z "$asked" ] || kill -TERM $running
+[ -z "$asked" ] || { sleep 5; ask; }  # asked before there was a step
 while kill -0 $running 2> /dev/null; do wait $running; done  # a signal ends a wait, not what is waited for
 wait $running
 status=$?
