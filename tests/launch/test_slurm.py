@@ -63,7 +63,7 @@ def sft(parity_run):
 
 def grpo(parity_run):
     start = ["--mixture", parity_run / "mixture", "--model_name_or_path", parity_run / "sft"]
-    size = ["--max_steps", 420, "--per_device_train_batch_size", 64, "--heldout_problems", 8]
+    size = ["--max_steps", 370, "--per_device_train_batch_size", 64, "--heldout_problems", 8]
     return ["recipes/grpo.py", *start, *size, "--save_strategy", "steps", "--save_steps", 5, "--report_to", "none"]
 
 
