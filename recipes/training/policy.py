@@ -48,6 +48,14 @@ class PolicyTrainer(trl.GRPOTrainer):
     def __init__(self, *args, algorithm: Algorithm, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.algorithm = algorithm
+        self.passes_done = 0
+
+    def _get_train_sampler(self, dataset=None):
+        """TRL's, as far on as the passes that a resumed run has behind it: one generator shuffles them all."""
+        sampler = super()._get_train_sampler(dataset)
+        for _ in range(self.passes_done):
+            torch.randperm(sampler.num_samples, generator=sampler.generator)
+        return sampler
 
     def _generate_and_score_completions(self, inputs: list[dict]) -> dict:
         self._rows = inputs
