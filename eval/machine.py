@@ -2,9 +2,17 @@
 
 import ctypes
 import os
+import signal
 from pathlib import Path
 
 BLOCK = 128  # tokens in a block of vLLM's KV cache on CPU
+CACHE_LIMIT = 2 * 2**30  # bytes of it
+
+
+def end_with_parent() -> None:
+    """Has the kernel kill this process when its parent ends, however that ends; called in a child of a fork."""
+    pr_set_pdeathsig = 1  # linux/prctl.h
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
 def prepare() -> None:
@@ -60,13 +68,17 @@ def cache_bytes(model: str, dtype: str, max_length: int, sequences: int) -> int 
     """
     if has_gpu():
         return None
-    import torch
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(model)
-    if dtype == "auto":
-        dtype = str(getattr(config, "dtype", None) or torch.float32).removeprefix("torch.")
-    return min(cache_size(config, dtype, max_length, sequences), 2 * 2**30)
+    dtype = (stored_dtype(config) or "float32") if dtype == "auto" else dtype
+    return min(cache_size(config, dtype, max_length, sequences), CACHE_LIMIT)
+
+
+def stored_dtype(config) -> str | None:
+    """The precision that a checkpoint says it is stored in; `config` is transformers' own."""
+    dtype = getattr(config, "dtype", None)
+    return dtype and str(dtype).removeprefix("torch.")
 
 
 def cache_size(config, dtype: str, max_length: int, sequences: int) -> int:

@@ -13,6 +13,7 @@ from data_mix.folder import check_folder, is_taken, text_of
 from eval import tasks
 from eval.folder import read_metrics, read_settings, write_folder
 from eval.generate import Engine, Sampling, context_length, decode, encode_prompts
+from eval.machine import stored_dtype
 from eval.parts import Parts
 
 WARN_TRUNCATED = 0.01  # share of cut completions above which accuracy is not what the model can do
@@ -82,7 +83,7 @@ def choose_dtype(model: str) -> str:
     from transformers import AutoConfig
 
     # not vLLM's auto, which computes in 16 bits what is stored in 32
-    return str(AutoConfig.from_pretrained(model).dtype or "auto").removeprefix("torch.")
+    return stored_dtype(AutoConfig.from_pretrained(model)) or "auto"
 
 
 def evaluate(args: Namespace, engine: Engine) -> dict[str, dict]:

@@ -6,7 +6,6 @@ of its slots. CPU alone: a forked process cannot use a GPU that its parent has t
 """
 
 import contextlib
-import ctypes
 import importlib
 import json
 import os
@@ -17,7 +16,6 @@ from pathlib import Path
 
 from eval import machine
 
-PR_SET_PDEATHSIG = 1
 LIBRARIES = ("torch", "transformers", "datasets", "accelerate", "trl.trainer.grpo_trainer", "trl.trainer.sft_trainer", "vllm")
 
 
@@ -55,7 +53,7 @@ def serve() -> None:
             for ours, stream in ((nothing, 0), (log, 1), (log, 2)):
                 os.dup2(ours, stream)
             sys.stdin = os.fdopen(nothing)
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            machine.end_with_parent()
             run_program(request["argv"])
             sys.exit(0)
         _, status = os.waitpid(child, 0)

@@ -1,6 +1,5 @@
 """A slot of the scheduler: some of the machine's cores, and the process that runs jobs on them, one after another."""
 
-import ctypes
 import json
 import os
 import select
@@ -9,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-PR_SET_PDEATHSIG = 1
+from eval import machine
 
 
 class Slot:
@@ -57,10 +56,8 @@ class Slot:
                 process.wait()
 
     def _open(self, command: list[str], **streams) -> subprocess.Popen:
-        libc = ctypes.CDLL(None)
-
         def confine() -> None:
             os.sched_setaffinity(0, self.cores)
-            libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            machine.end_with_parent()
 
         return subprocess.Popen(command, preexec_fn=confine, start_new_session=True, **streams)

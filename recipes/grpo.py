@@ -77,8 +77,9 @@ def inspect(
                 f"lora_dropout is {model_args.lora_dropout} (TRL's default: 0.05): the trainer would score completions with "
                 "another model than the one that wrote them; set it to 0"
             )
-    with found.of("generation_batch_size"):
-        checks.check_enough(args, inputs.rows or [None] * args.generation_batch_size)
+    if inputs.rows:
+        with found.of("generation_batch_size"):
+            checks.check_enough(args, inputs.rows)
     if (args.vllm_importance_sampling_mode or "").startswith("sequence"):
         found.note(
             "vllm_importance_sampling_mode",
@@ -106,9 +107,7 @@ class OutOfStep(tracking.TrainerCallback):
 
 def main(recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig) -> None:
     """Trains and saves; see the module docstring."""
-    found = Findings(fields=config.names_of((recipe, args, model_args)))
-    inputs = inspect(found, recipe, args, model_args, Surroundings.here())
-    found.settle()
+    inputs = preflight.require(inspect, recipe, args, model_args)
     from datasets import Dataset
 
     from recipes.training.policy import PolicyTrainer

@@ -87,9 +87,7 @@ def check_lengths(rows: list[dict], tokenizer, args: trl.SFTConfig, context: int
 
 def main(recipe: SFTRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -> None:
     """Trains and saves; see the module docstring."""
-    found = Findings(fields=config.names_of((recipe, args, model_args)))
-    inputs = inspect(found, recipe, args, model_args, Surroundings.here())
-    found.settle()
+    inputs = preflight.require(inspect, recipe, args, model_args)
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, set_seed
 

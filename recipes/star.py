@@ -106,9 +106,7 @@ def as_example(rollout: dict) -> dict:
 
 def main(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -> None:
     """Runs the rounds that are not done yet, and saves; see the module docstring."""
-    found = Findings(fields=config.names_of((recipe, args, model_args)))
-    inputs = inspect(found, recipe, args, model_args, Surroundings.here())
-    found.settle()
+    inputs = preflight.require(inspect, recipe, args, model_args)
     from accelerate import Accelerator
     from accelerate.utils import set_seed
     from datasets import Dataset

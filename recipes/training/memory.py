@@ -8,7 +8,7 @@ ZeRO-3 and FSDP2 the weights too.
 from dataclasses import dataclass
 
 from data_mix.errors import InputError
-from eval.machine import cache_size
+from eval.machine import CACHE_LIMIT, cache_size
 from recipes.training.surroundings import GIB, Surroundings
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -82,7 +82,7 @@ def add_vllm(memory: Memory, config, dtype: str, max_length: int, sequences: int
     """
     weights = memory.parameters * BYTES[dtype]
     if not around.gpu:
-        cache = min(cache_size(config, dtype, max_length, sequences), 2 * GIB)  # as eval.machine limits it
+        cache = min(cache_size(config, dtype, max_length, sequences), CACHE_LIMIT)
         return Memory(memory.parameters, memory.trained, memory.parts | {"vLLM": weights + cache})
     if around.memory is None:
         return memory

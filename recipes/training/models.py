@@ -3,6 +3,7 @@
 from typing import Any
 
 from data_mix.errors import InputError
+from eval.machine import stored_dtype
 
 # Every token that ends a completion in the Llama and SmolLM2 families. A base model may emit either of Llama's two.
 END_TOKENS = ("<|end_of_text|>", "<|eot_id|>", "<|im_end|>")
@@ -67,7 +68,7 @@ def weight_dtype(config, model_args) -> str:
     """What the weights are held in: what `dtype` says, and for `auto` what the checkpoint is stored in."""
     if model_args.dtype not in (None, "auto"):
         return model_args.dtype
-    return str(getattr(config, "dtype", None) or "float32").removeprefix("torch.")
+    return stored_dtype(config) or "float32"
 
 
 def compute_dtype(args, model_args) -> str:

@@ -4,6 +4,7 @@ import random
 
 import torch
 import trl
+from transformers import TrainerState
 
 from recipes.training.algorithms import Algorithm
 
@@ -49,6 +50,13 @@ class PolicyTrainer(trl.GRPOTrainer):
         super().__init__(*args, **kwargs)
         self.algorithm = algorithm
         self.passes_done = 0
+
+    def train(self, resume_from_checkpoint: str | None = None):
+        """TRL's, which asks for the sampler on its way."""
+        if resume_from_checkpoint:
+            state = TrainerState.load_from_json(f"{resume_from_checkpoint}/trainer_state.json")
+            self.passes_done = int(state.epoch)
+        return super().train(resume_from_checkpoint=resume_from_checkpoint)
 
     def _get_train_sampler(self, dataset=None):
         """TRL's, as far on as the passes that a resumed run has behind it: one generator shuffles them all."""

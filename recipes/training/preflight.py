@@ -10,6 +10,7 @@ import dataclasses
 import importlib
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,14 @@ class Inputs:
     config: Any = None
     memory: Memory | None = None
     length: int | None = None  # of the longest prompt and a completion together, in tokens
+
+
+def require(inspect: Callable[..., Inputs], *parts) -> Inputs:
+    """What a recipe's own `inspect` could read; raises InputError for its errors, after printing its notes."""
+    found = Findings(fields=config.names_of(parts))
+    inputs = inspect(found, *parts, Surroundings.here())
+    found.settle()
+    return inputs
 
 
 def inspect(found: Findings, trains: str, recipe, args, model_args, around: Surroundings) -> Inputs:

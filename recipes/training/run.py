@@ -1,6 +1,5 @@
 """The run itself, once a recipe has made its trainer: track, go on or begin, train, merge, save."""
 
-import json
 import shutil
 import sys
 from pathlib import Path
@@ -30,8 +29,6 @@ def train_and_save(trainer, sampler: Sampler, recipe) -> None:
                 shutil.rmtree(path)
         if checkpoint:
             print(f"{folder}: goes on after step {step}")
-    if checkpoint:
-        trainer.passes_done = int(json.loads((checkpoint / "trainer_state.json").read_text())["epoch"])
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if end.ended:
         if main:

@@ -8,6 +8,11 @@ import time
 from collections.abc import Callable
 
 
+def words(**options: object) -> list[str]:
+    """Options as a command line has them."""
+    return [word for name, value in options.items() for word in (f"--{name}", str(value))]
+
+
 def alternate(ours: Callable[[], int], reference: Callable[[], int], repeats: int) -> tuple[list[float], list[float]]:
     """How many a second each way makes, in turn, after one time each to warm up; a way returns how many it made."""
     rates: tuple[list[float], list[float]] = [], []

@@ -7,6 +7,7 @@ step of the same rows, without starting and saving; in turn.
 """
 
 import argparse
+import json
 import statistics
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from measure import publish
+from measure import publish, words
 
 from eval import machine
 
@@ -26,22 +27,9 @@ STUDY = ROOT / "recipes" / "parity" / "headline"
 
 def ours(mixture: Path, steps: int, out: Path) -> float:
     """Median seconds of a step of the recipe, from its own log."""
-    import json
-
-    where = ["--config", STUDY / "sft.yaml", "--mixture", mixture, "--output_dir", out, "--max_steps", steps]
-    quiet = [
-        "--heldout_every",
-        0,
-        "--heldout_problems",
-        1,
-        "--heldout_max_tokens",
-        1,
-        "--logging_steps",
-        1,
-        "--report_to",
-        "none",
-    ]
-    line = [sys.executable, "recipes/sft.py", *map(str, [*where, *quiet])]
+    where = words(config=STUDY / "sft.yaml", mixture=mixture, output_dir=out, max_steps=steps)
+    quiet = words(heldout_every=0, heldout_problems=1, heldout_max_tokens=1, logging_steps=1, report_to="none")
+    line = [sys.executable, "recipes/sft.py", *where, *quiet]
     subprocess.run(line, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     entries = [json.loads(text) for text in (out / "log.jsonl").read_text().splitlines()]
     ends = [entry["seconds"] for entry in entries if "loss" in entry]

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from measure import publish
+from measure import publish, words
 
 ROOT = Path(__file__).parents[2]
 STUDY = ROOT / "recipes" / "gsm8k" / "smollm2-135m-cpu"
@@ -23,7 +23,7 @@ STUDY = ROOT / "recipes" / "gsm8k" / "smollm2-135m-cpu"
 
 def ours(model: str, mixture: Path, shared: list[str], out: Path) -> tuple[float, float]:
     """(seconds of training, mean loss) of the recipe."""
-    quiet = ["--heldout_problems", "1", "--heldout_max_tokens", "1", "--heldout_every", "0"]
+    quiet = words(heldout_problems=1, heldout_max_tokens=1, heldout_every=0)
     where = ["--config", str(STUDY / "sft.yaml"), "--model_name_or_path", model, "--mixture", str(mixture)]
     line = [sys.executable, "recipes/sft.py", *where, *shared, *quiet, "--output_dir", str(out)]
     subprocess.run(line, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -63,21 +63,20 @@ if __name__ == "__main__":
         rows.mkdir()
         lines = [json.dumps({k: row[k] for k in ("prompt", "completion")}) for row in read_rows(str(mixture), "train")]
         (rows / "train.jsonl").write_text("\n".join(lines))
-        shared = ["--num_train_epochs", "1", "--per_device_train_batch_size", str(args.batch), "--learning_rate", "1e-4"]
-        shared += [
-            "--dtype",
-            "bfloat16",
-            "--bf16",
-            "false",
-            "--seed",
-            "0",
-            "--save_strategy",
-            "no",
-            "--report_to",
-            "none",
-            "--use_cpu",
-        ]
-        shared += ["true", "--gradient_accumulation_steps", "1", "--lr_scheduler_type", "linear", "--warmup_steps", "0"]
+        shared = words(
+            num_train_epochs=1,
+            per_device_train_batch_size=args.batch,
+            gradient_accumulation_steps=1,
+            learning_rate="1e-4",
+            lr_scheduler_type="linear",
+            warmup_steps=0,
+            dtype="bfloat16",
+            bf16="false",
+            use_cpu="true",
+            seed=0,
+            save_strategy="no",
+            report_to="none",
+        )
         times = [], []
         for repeat in range(args.repeats):
             for way, kept, given in ((ours, times[0], mixture), (reference, times[1], rows)):

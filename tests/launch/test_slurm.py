@@ -11,11 +11,9 @@ import pytest
 from safetensors.torch import load_file
 
 from tests import cluster
-from tests.conftest import ROOT, read_log
+from tests.conftest import ROOT, figures, read_log
 
 pytestmark = pytest.mark.slow
-# What log.jsonl says of time, and the count of tokens, which TRL begins anew
-CLOCK = ("num_tokens", "seconds", "step_time", "train_runtime", "train_samples_per_second", "train_steps_per_second")
 
 
 @pytest.fixture(scope="module")
@@ -45,11 +43,6 @@ def log_of(out) -> str:
     return "".join(path.read_text() for path in (out.parent / "slurm").glob("*.log") if "attempt" not in path.name)
 
 
-def figures(out):
-    """What log.jsonl says of each step, without its clock."""
-    return [{k: v for k, v in entry.items() if k not in CLOCK} for entry in read_log(out) if "train_loss" not in entry]
-
-
 def same_weights(one, other):
     one, other = load_file(one / "model.safetensors"), load_file(other / "model.safetensors")
     return one.keys() == other.keys() and all(one[name].equal(other[name]) for name in one)
@@ -63,7 +56,7 @@ def sft(parity_run):
 
 def grpo(parity_run):
     start = ["--mixture", parity_run / "mixture", "--model_name_or_path", parity_run / "sft"]
-    size = ["--max_steps", 370, "--per_device_train_batch_size", 64, "--heldout_problems", 8]
+    size = ["--max_steps", 420, "--per_device_train_batch_size", 64, "--heldout_problems", 8]
     return ["recipes/grpo.py", *start, *size, "--save_strategy", "steps", "--save_steps", 5, "--report_to", "none"]
 
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.conftest import ROOT, read_log
+from tests.conftest import ROOT, figures
 
 SFT = [
     "--max_steps",
@@ -28,13 +28,6 @@ SAVES = ["--save_strategy", "steps", "--save_steps", 4, "--save_total_limit", 2,
 
 def weights(folder):
     return (folder / "model.safetensors").read_bytes()
-
-
-def figures(folder):
-    """What log.jsonl says of each step, without its clock."""
-    # and without the count of tokens, which TRL begins anew
-    clock = ("num_tokens", "seconds", "step_time", "train_runtime", "train_samples_per_second", "train_steps_per_second")
-    return [{k: v for k, v in entry.items() if k not in clock} for entry in read_log(folder) if "train_loss" not in entry]
 
 
 def test_sft_killed_at_twenty_random_moments_is_the_run_that_was_not(command, parity_run, tmp_path):
@@ -70,6 +63,37 @@ def test_grpo_goes_on_with_the_same_rollouts(command, parity_run, tmp_path, numb
     assert "goes on after step" in command(*run, "--output_dir", ended).stdout
     assert figures(ended) == figures(whole)
     assert weights(ended) == weights(whole)
+
+
+def test_grpo_goes_on_in_a_later_pass_with_the_same_problems(command, parity_run, tmp_path):
+    command(
+        "-m",
+        "data_mix",
+        "build",
+        "recipes/parity/mixture.yaml",
+        "--out",
+        tmp_path / "mixture",
+        "--set",
+        "n_train=64",
+        "n_test=8",
+    )
+    start = ["--mixture", tmp_path / "mixture", "--model_name_or_path", parity_run / "sft", "--report_to", "none"]
+    size = [
+        "--max_steps",
+        13,
+        "--per_device_train_batch_size",
+        64,
+        "--heldout_problems",
+        1,
+    ]  # 8 steps a pass
+    run = ["recipes/grpo.py", *start, *size, "--save_strategy", "steps", "--save_steps", 10, "--output_dir", tmp_path / "run"]
+    command(*run)
+    whole, log = weights(tmp_path / "run"), figures(tmp_path / "run")
+    (tmp_path / "run" / "model.safetensors").unlink()
+    (tmp_path / "run" / "checkpoint-13" / "complete").unlink(missing_ok=True)
+    assert "goes on after step 10" in command(*run).stdout
+    assert figures(tmp_path / "run") == log
+    assert weights(tmp_path / "run") == whole
 
 
 def test_a_half_written_checkpoint_does_not_count(command, parity_run, tmp_path):
