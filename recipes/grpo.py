@@ -12,13 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from eval import machine
+from recipes.training import config
 
 machine.prepare()
+config.hurry_help()
 
 import trl  # noqa: E402
 
 from data_mix.errors import InputError  # noqa: E402
-from recipes.training import algorithms, checks, config, engine, models, preflight, tracking  # noqa: E402
+from recipes.training import algorithms, checks, engine, models, preflight, tracking  # noqa: E402
 from recipes.training.findings import Findings  # noqa: E402
 from recipes.training.preflight import Inputs, Surroundings  # noqa: E402
 from recipes.training.run import train_and_save  # noqa: E402

@@ -11,15 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from eval import machine
+from recipes.training import config
 
 machine.prepare()
+config.hurry_help()
 
 import trl  # noqa: E402
 
 from data_mix.errors import InputError  # noqa: E402
 from data_mix.folder import text_of  # noqa: E402
 from eval.generate import context_length, encode_prompts  # noqa: E402
-from recipes.training import config, engine, models, preflight, tracking  # noqa: E402
+from recipes.training import engine, models, preflight, tracking  # noqa: E402
 from recipes.training.findings import Findings  # noqa: E402
 from recipes.training.preflight import Inputs, Surroundings  # noqa: E402
 from recipes.training.run import train_and_save  # noqa: E402
@@ -91,6 +93,8 @@ def main(recipe: SFTRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) ->
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, set_seed
 
+    from recipes.training.supervised import SupervisedTrainer
+
     path, tokenizer = model_args.model_name_or_path, inputs.tokenizer
     set_seed(args.seed)
     kinds = {"dtype": model_args.dtype, "attn_implementation": model_args.attn_implementation}
@@ -102,7 +106,7 @@ def main(recipe: SFTRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) ->
     config.save_config(args.output_dir, recipe, args, model_args)
     engine.score_labels_only()
 
-    trainer = trl.SFTTrainer(
+    trainer = SupervisedTrainer(
         model=model,
         args=args,
         train_dataset=Dataset.from_list([{"prompt": r["prompt"], "completion": r["completion"]} for r in inputs.rows]),

@@ -16,15 +16,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from eval import machine
+from recipes.training import config
 
 machine.prepare()
+config.hurry_help()
 
 import trl  # noqa: E402
 
 from data_mix.errors import InputError  # noqa: E402
 from data_mix.folder import read_rows  # noqa: E402
 from eval.generate import encode_prompts  # noqa: E402
-from recipes.training import checks, config, engine, models, preflight, rounds, tracking  # noqa: E402
+from recipes.training import checks, engine, models, preflight, rounds, tracking  # noqa: E402
 from recipes.training.findings import Findings  # noqa: E402
 from recipes.training.preflight import Inputs, Surroundings  # noqa: E402
 from rewards import functions  # noqa: E402
@@ -112,6 +114,8 @@ def main(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -
     from datasets import Dataset
     from trl.generation.vllm_generation import VLLMGeneration
 
+    from recipes.training.supervised import SupervisedTrainer
+
     rows, tokenizer = inputs.rows, inputs.tokenizer
     done, path = rounds.last_complete(args.output_dir, model_args.model_name_or_path)
     config.save_config(args.output_dir, recipe, args, model_args)
@@ -160,7 +164,7 @@ def main(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -
         figures = rounds.account_rollouts(rollouts)
         if kept:
             set_seed(args.seed * 1000 + number)
-            trainer = trl.SFTTrainer(
+            trainer = SupervisedTrainer(
                 model=model,
                 args=one_pass,
                 train_dataset=Dataset.from_list(kept),

@@ -42,7 +42,7 @@ SchedulerParameters=batch_sched_delay=0,sched_interval=2,bf_interval=2,sched_min
 KillWait=10
 CompleteWait=0
 # jobs that have ended stay known
-MinJobAge=0
+MinJobAge=60000
 GresTypes=gpu
 NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={port_one} CPUs={cores} Gres=gpu:1 State=UNKNOWN
 NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={port_two} CPUs={cores} Gres=gpu:1 State=UNKNOWN

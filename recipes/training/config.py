@@ -18,13 +18,21 @@ from recipes.training import processes
 PLACES = ("output_dir", "vllm_server_base_url", "vllm_server_host", "vllm_server_port", "vllm_group_port")
 
 
+def hurry_help() -> None:
+    """For `--help` alone: keeps transformers from importing peft, which takes as long as all the rest of starting."""
+    if {"-h", "--help"} & set(sys.argv):
+        sys.modules["peft"] = None  # Python's mark for a package that is not there
+
+
 def run_recipe(main: Callable[..., None], dataclass_types: tuple[type, ...], default_config: str) -> None:
     """Parses the command line (and `--config FILE.yaml`, the embedded default without it) and runs `main` on the result.
 
     An InputError, raised by the parsing or by `main`'s own checks, is printed as one line and ends with exit code 2.
     """
     try:
-        sys.exit(exit_code(lambda: main(*parse(dataclass_types, sys.argv[1:], default_config))))
+        status = exit_code(lambda: main(*parse(dataclass_types, sys.argv[1:], default_config)))
+    except SystemExit as end:  # asked to end
+        status = end.code
     except KeyboardInterrupt:
         print("interrupted; checkpoints written so far are kept", file=sys.stderr)
         sys.exit(130)
@@ -36,6 +44,8 @@ def run_recipe(main: Callable[..., None], dataclass_types: tuple[type, ...], def
             file=sys.stderr,
         )
         sys.exit(2)
+    processes.leave_group()
+    sys.exit(status)
 
 
 def is_disk_full(error: BaseException | None) -> bool:

@@ -1,12 +1,26 @@
-"""GRPOTrainer with what TRL does not have: a choice of baseline, and groups without spread drawn anew (see algorithms.py)."""
+"""GRPOTrainer with what TRL does not have: a choice of baseline, and groups without spread drawn anew (see algorithms.py).
 
+And with less to compute. TRL runs every completion through the model once more before it trains, to correct for what parts
+vLLM's log-probs from its own. Where a step trains on all that was generated for it, its forward pass has the same weights,
+so that the correction is taken from there; and its rows are computed in micro-batches of like length (see batches.py).
+"""
+
+import contextlib
 import random
+from collections.abc import Iterator
 
 import torch
 import trl
 from transformers import TrainerState
 
 from recipes.training.algorithms import Algorithm
+from recipes.training.batches import by_length
+from recipes.training.correction import describe, limited_ratio, limited_shares
+
+COLUMNS = {
+    "prompt_mask": ("prompt_ids",),
+    "completion_mask": ("completion_ids", "sampling_per_token_logps", "ref_per_token_logps"),
+}
 
 
 def compute_advantages(rewards: torch.Tensor, group: int, baseline: str) -> torch.Tensor:
@@ -26,23 +40,6 @@ def compute_advantages(rewards: torch.Tensor, group: int, baseline: str) -> torc
     return advantages.flatten()
 
 
-def limited_shares(ratio: torch.Tensor, mask: torch.Tensor, highest: float) -> dict[str, float]:
-    """Share of tokens that the importance-sampling limits dropped or held down, for the longer and the shorter completions.
-
-    Args:
-        ratio: (completions, tokens) or (completions, 1), after the limits: 0 where dropped, `highest` where held down.
-        mask: (completions, tokens), 1 for the completion's own tokens.
-        highest: the upper limit.
-    """
-    limited = ((ratio <= 0) | (ratio >= highest)).expand_as(mask) * mask
-    lengths = mask.sum(dim=1)
-    longer = lengths > lengths.float().median()
-    halves = {"longer": longer, "shorter": ~longer}
-    return {
-        f"limited/{name}": (limited[half].sum() / mask[half].sum()).item() for name, half in halves.items() if mask[half].any()
-    }
-
-
 class PolicyTrainer(trl.GRPOTrainer):
     """GRPOTrainer with a choice of baseline, and groups without spread replaced by those of other problems."""
 
@@ -50,6 +47,7 @@ class PolicyTrainer(trl.GRPOTrainer):
         super().__init__(*args, **kwargs)
         self.algorithm = algorithm
         self.passes_done = 0
+        self._uncorrected: dict | None = None
 
     def train(self, resume_from_checkpoint: str | None = None):
         """TRL's, which asks for the sampler on its way."""
@@ -65,9 +63,23 @@ class PolicyTrainer(trl.GRPOTrainer):
             torch.randperm(sampler.num_samples, generator=sampler.generator)
         return sampler
 
+    @property
+    def _is_on_policy(self) -> bool:
+        """Whether an optimizer step trains on all that was generated for it, once."""
+        return self.args.gradient_accumulation_steps % (self.args.steps_per_generation * self.num_iterations) == 0
+
+    def _prepare_inputs(self, generation_batch) -> dict:
+        before = self._buffered_inputs
+        inputs = super()._prepare_inputs(generation_batch)
+        if self._buffered_inputs is before or not self._is_on_policy:
+            return inputs
+        self._buffered_inputs = by_length(self._buffered_inputs, COLUMNS)
+        return self._buffered_inputs[self._step % self.args.steps_per_generation]
+
     def _generate_and_score_completions(self, inputs: list[dict]) -> dict:
         self._rows = inputs
-        batch = super()._generate_and_score_completions(inputs)
+        with self._corrected_later() if self.model.training and self._is_on_policy else contextlib.nullcontext():
+            batch = super()._generate_and_score_completions(inputs)
         if self.algorithm.baseline != "group":
             rewards = (self._rewards * self.reward_weights.to(self._rewards.device)).sum(dim=1)
             advantages = compute_advantages(rewards, self.num_generations, self.algorithm.baseline)
@@ -77,12 +89,49 @@ class PolicyTrainer(trl.GRPOTrainer):
             for _ in range(min(len(logged), len(advantages))):
                 logged.pop()
             logged.extend(advantages.tolist())
-        ratio = batch.get("importance_sampling_ratio")
-        if ratio is not None:
-            highest = self.vllm_importance_sampling_clip_max or float("inf")
-            for name, value in limited_shares(ratio, batch["completion_mask"], highest).items():
-                self._metrics["train"][name].append(value)
+        if "importance_sampling_ratio" in batch:
+            self._log_limited(batch)
         return batch
+
+    @contextlib.contextmanager
+    def _corrected_later(self) -> Iterator[None]:
+        """Without TRL's forward pass over what was generated."""
+        corrected, self.vllm_importance_sampling_correction = self.vllm_importance_sampling_correction, False
+        try:
+            yield
+        finally:
+            self.vllm_importance_sampling_correction = corrected
+
+    def _compute_loss(self, model, inputs: dict) -> torch.Tensor:
+        corrected = self.use_vllm and self.vllm_importance_sampling_correction
+        later = corrected and "importance_sampling_ratio" not in inputs
+        self._uncorrected = inputs if later else None
+        return super()._compute_loss(model, inputs)
+
+    def _get_per_token_logps_and_entropies(self, *args, **kwargs) -> tuple:
+        scored = super()._get_per_token_logps_and_entropies(*args, **kwargs)
+        if self._uncorrected is not None:
+            self._correct(self._uncorrected, scored[0].detach())
+            self._uncorrected = None
+        return scored
+
+    def _correct(self, inputs: dict, logps: torch.Tensor) -> None:
+        """Gives a micro-batch its importance-sampling ratio, and logs what TRL logs of it."""
+        mask, mode = inputs["completion_mask"], self.vllm_importance_sampling_mode
+        limits = self.vllm_importance_sampling_clip_min, self.vllm_importance_sampling_clip_max
+        difference = logps - inputs["sampling_per_token_logps"]
+        # NaN where vLLM has no log-prob: there is nothing to correct
+        ratio = limited_ratio(torch.nan_to_num(difference, nan=0.0) * mask, mode, *limits)
+        for name, value in describe(difference, ratio, mask).items():
+            everywhere = self.accelerator.gather(value.float())
+            self._metrics["train"][name].append(getattr(everywhere, name.rsplit("/")[-1])().item())
+        inputs["importance_sampling_ratio"] = ratio
+        self._log_limited(inputs)
+
+    def _log_limited(self, batch: dict) -> None:
+        highest = self.vllm_importance_sampling_clip_max or float("inf")
+        for name, value in limited_shares(batch["importance_sampling_ratio"], batch["completion_mask"], highest).items():
+            self._metrics["train"][name].append(value)
 
     def _calculate_rewards(self, *args, **kwargs) -> torch.Tensor:
         self._rewards = super()._calculate_rewards(*args, **kwargs)

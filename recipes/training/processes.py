@@ -1,15 +1,25 @@
-"""Several processes without a GPU: what accelerate and torch have to be told so that they are one run."""
+"""Several processes: what accelerate and torch have to be told so that they are one run, above all without a GPU."""
 
 import os
+import sys
 
 from eval.machine import has_gpu
 
 
-def prepare_processes(parser) -> None:
-    """Without a GPU, has several processes be one run and talk through gloo, whoever starts their group.
+def leave_group() -> None:
+    """Ends this process's part in a run of several. Left to the interpreter, gloo's threads now and then abort it at its end."""
+    torch = sys.modules.get("torch")
+    if torch and torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
+        torch.distributed.destroy_process_group()
 
-    Accelerate would take them for runs of one process each. DeepSpeed's it knows, but only without `use_cpu`.
+
+def prepare_processes(parser) -> None:
+    """Sets what several processes need to be one run, as defaults of the config; without a GPU they talk through gloo.
+
+    There accelerate would take them for runs of one process each. DeepSpeed's it knows, but only without `use_cpu`.
     """
+    # Every weight that is trained has its gradient; looking for one without would cost a walk through the graph each step.
+    parser.set_defaults(ddp_find_unused_parameters=False)
     if has_gpu():
         return
     os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"  # not cpu:0, for which torch can save an optimizer but not load it

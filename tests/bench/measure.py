@@ -1,16 +1,43 @@
 """What the benchmarks share: running two ways in turn, and the line that `python -m tests.bench` gathers."""
 
 import json
+import os
 import shlex
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
 
 
 def words(**options: object) -> list[str]:
     """Options as a command line has them."""
     return [word for name, value in options.items() for word in (f"--{name}", str(value))]
+
+
+def run(line: list[object], env: dict[str, str] | None = None) -> tuple[str, float]:
+    """Runs a command in the repository's root; returns what it printed, and the most memory it had, in GiB.
+
+    Raises:
+        RuntimeError: with the end of what it said, when it fails.
+    """
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        process = subprocess.Popen(list(map(str, line)), cwd=ROOT, env=env, stdout=out, stderr=err)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0), err.seek(0)
+        if process.returncode:
+            raise RuntimeError(err.read()[-3000:])
+        return out.read(), used.ru_maxrss / 2**20
+
+
+def read_log(folder: Path) -> list[dict]:
+    """The entries of a run's log.jsonl."""
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
 def alternate(ours: Callable[[], int], reference: Callable[[], int], repeats: int) -> tuple[list[float], list[float]]:
@@ -34,10 +61,10 @@ def publish(name: str, ours: list[float], reference: list[float], unit: str) -> 
         name: of the comparison.
         ours: a figure a repeat.
         reference: the same of what a user would run otherwise.
-        unit: of both; `s` is better when less, anything else when more.
+        unit: of both; seconds and GiB are better when less, anything else when more.
     """
     pairs = list(zip(ours, reference, strict=True))
-    ratio = statistics.median(b / a if unit.split()[0] == "s" else a / b for a, b in pairs)
+    ratio = statistics.median(b / a if unit.split()[0] in ("s", "GiB") else a / b for a, b in pairs)
     figures = {
         "ours": round(statistics.median(ours), 3),
         "reference": round(statistics.median(reference), 3),

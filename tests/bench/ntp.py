@@ -7,21 +7,18 @@ step of the same rows, without starting and saving; in turn.
 """
 
 import argparse
-import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from measure import publish, words
+from measure import ROOT, publish, read_log, run, words
 
 from eval import machine
 
 machine.prepare()
 
-ROOT = Path(__file__).parents[2]
 STUDY = ROOT / "recipes" / "parity" / "headline"
 
 
@@ -29,10 +26,8 @@ def ours(mixture: Path, steps: int, out: Path) -> float:
     """Median seconds of a step of the recipe, from its own log."""
     where = words(config=STUDY / "sft.yaml", mixture=mixture, output_dir=out, max_steps=steps)
     quiet = words(heldout_every=0, heldout_problems=1, heldout_max_tokens=1, logging_steps=1, report_to="none")
-    line = [sys.executable, "recipes/sft.py", *where, *quiet]
-    subprocess.run(line, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    entries = [json.loads(text) for text in (out / "log.jsonl").read_text().splitlines()]
-    ends = [entry["seconds"] for entry in entries if "loss" in entry]
+    run([sys.executable, "recipes/sft.py", *where, *quiet])
+    ends = [entry["seconds"] for entry in read_log(out) if "loss" in entry]
     return statistics.median(after - before for before, after in zip(ends[2:-1], ends[3:], strict=False))
 
 

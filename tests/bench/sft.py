@@ -10,36 +10,31 @@ import argparse
 import json
 import os
 import re
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from measure import publish, words
+from measure import ROOT, publish, read_log, run, words
 
-ROOT = Path(__file__).parents[2]
 STUDY = ROOT / "recipes" / "gsm8k" / "smollm2-135m-cpu"
 
 
-def ours(model: str, mixture: Path, shared: list[str], out: Path) -> tuple[float, float]:
-    """(seconds of training, mean loss) of the recipe."""
+def ours(model: str, mixture: Path, shared: list[str], out: Path) -> tuple[float, float, float]:
+    """Seconds of training, mean loss and memory in GiB of the recipe."""
     quiet = words(heldout_problems=1, heldout_max_tokens=1, heldout_every=0)
-    where = ["--config", str(STUDY / "sft.yaml"), "--model_name_or_path", model, "--mixture", str(mixture)]
-    line = [sys.executable, "recipes/sft.py", *where, *shared, *quiet, "--output_dir", str(out)]
-    subprocess.run(line, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    entries = [json.loads(text) for text in (out / "log.jsonl").read_text().splitlines()]
-    end = next(entry for entry in entries if "train_loss" in entry)
-    return end["train_runtime"], end["train_loss"]
+    where = words(config=STUDY / "sft.yaml", model_name_or_path=model, mixture=mixture, output_dir=out)
+    _, peak = run([sys.executable, "recipes/sft.py", *where, *shared, *quiet])
+    end = next(entry for entry in read_log(out) if "train_loss" in entry)
+    return end["train_runtime"], end["train_loss"], peak
 
 
-def reference(model: str, rows: Path, shared: list[str], out: Path) -> tuple[float, float]:
+def reference(model: str, rows: Path, shared: list[str], out: Path) -> tuple[float, float, float]:
     """The same of TRL's own script, on the same rows."""
-    line = [str(Path(sys.executable).parent / "trl"), "sft", "--model_name_or_path", model, "--dataset_name", str(rows)]
+    where = words(model_name_or_path=model, dataset_name=rows, output_dir=out)
     env = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
-    words = [*line, *shared, "--output_dir", str(out)]
-    done = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True, env=env)
-    figures = [float(re.search(rf"'{name}': '?([\d.e+-]+)", done.stdout).group(1)) for name in ("train_runtime", "train_loss")]
-    return figures[0], figures[1]
+    said, peak = run([Path(sys.executable).parent / "trl", "sft", *where, *shared], env)
+    figures = [float(re.search(rf"'{name}': '?([\d.e+-]+)", said).group(1)) for name in ("train_runtime", "train_loss")]
+    return figures[0], figures[1], peak
 
 
 if __name__ == "__main__":
@@ -77,10 +72,13 @@ if __name__ == "__main__":
             save_strategy="no",
             report_to="none",
         )
-        times = [], []
+        figures = {ours: [], reference: []}
         for repeat in range(args.repeats):
-            for way, kept, given in ((ours, times[0], mixture), (reference, times[1], rows)):
-                seconds, loss = way(args.model, given, shared, Path(folder) / f"{way.__name__}-{repeat}")
-                kept.append(seconds)
-                print(f"{way.__name__}: {seconds:.0f} s, loss {loss:.4f}", flush=True)
-    publish(f"SFT, SmolLM2-135M, {args.rows} rows of GSM8K", *times, "s")
+            for way, given in ((ours, mixture), (reference, rows)):
+                seconds, loss, peak = way(args.model, given, shared, Path(folder) / f"{way.__name__}-{repeat}")
+                figures[way].append((seconds, peak))
+                print(f"{way.__name__}: {seconds:.0f} s, loss {loss:.4f}, {peak:.1f} GiB", flush=True)
+    name = f"SFT, SmolLM2-135M, {args.rows} rows of GSM8K"
+    (seconds, peaks), (their_seconds, their_peaks) = (list(zip(*figures[way], strict=True)) for way in (ours, reference))
+    publish(name, seconds, their_seconds, "s")
+    publish(f"{name}, memory", peaks, their_peaks, "GiB")

@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM
 from data_mix.errors import InputError
 from recipes.training.algorithms import ALGORITHMS, choose
 from recipes.training.models import character_tokenizer, make_config
-from recipes.training.policy import PolicyTrainer, compute_advantages, limited_shares
+from recipes.training.policy import PolicyTrainer, compute_advantages
 
 LIMIT = 5
 COMPLETIONS = [[2, 1], [3, 2, 1], [2, 2, 3, 1]]  # ids of character_tokenizer("01="); 1 ends
@@ -116,10 +116,3 @@ def test_an_algorithm_and_a_field_that_contradicts_it_are_refused(tmp_path):
         choose("rlo", None, args)
     with pytest.raises(InputError, match="its baseline is the group's mean"):
         choose("grpo", "batch", args)
-
-
-def test_limits_of_importance_sampling_are_counted_by_length():
-    mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])
-    ratio = torch.tensor([[0.0, 1.0, 3.0, 1.1], [1.0, 1.0, 1.0, 1.0]])
-    assert limited_shares(ratio, mask, 3.0) == {"limited/longer": 0.5, "limited/shorter": 0.0}
-    assert limited_shares(torch.tensor([[0.0], [1.0]]), mask, 3.0) == {"limited/longer": 1.0, "limited/shorter": 0.0}

@@ -1,0 +1,189 @@
+"""A GRPO step: recipes/grpo.py against what its engines cost alone, and against `trl grpo`, TRL's own script.
+
+    python recipes/export_smollm2.py --out models/smollm2-135m && python tests/bench/grpo.py
+
+The engines alone: vLLM's generate of as many completions of as many prompts, with the same token limit, and then one plain
+PyTorch forward and backward over them, in micro-batches, and a step of AdamW. `trl grpo` is given the same model, prompts,
+batch, completions a prompt, lengths and dtype, its own reward, and else its defaults: transformers generates. The learning
+rate is next to nothing, so that every step samples from the same model. Median seconds of a step after the first.
+"""
+
+import argparse
+import json
+import os
+import re
+import statistics
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from measure import ROOT, publish, read_log, run, words
+
+from eval import machine
+
+machine.prepare()
+
+ENGINES, TRL = "the engines alone", "trl grpo"
+STUDY = ROOT / "recipes" / "gsm_symbolic" / "smollm2-135m-cpu"
+HEADLINE = ROOT / "recipes" / "parity" / "headline"
+
+
+@dataclass
+class Workload:
+    """What is measured: a model, its prompts, and the size of a step."""
+
+    config: Path
+    model: str
+    mixture: Path
+    rows: int  # a micro-batch
+    batches: int  # micro-batches a step
+    limit: int  # tokens a completion
+    autocast: bool  # float32 weights that compute in bfloat16
+    n: int = 8  # completions a prompt
+
+    @property
+    def size(self) -> list[str]:
+        """The step as TRL's options."""
+        return words(
+            per_device_train_batch_size=self.rows,
+            gradient_accumulation_steps=self.batches,
+            num_generations=self.n,
+            max_completion_length=self.limit,
+            learning_rate="1e-12",
+            logging_steps=1,
+            save_strategy="no",
+            report_to="none",
+        )
+
+
+def ours(load: Workload, steps: int, out: Path) -> tuple[float, float]:
+    """Median seconds of a step of the recipe, all that lies between two lines of its log; and its memory, in GiB."""
+    where = words(config=load.config, mixture=load.mixture, model_name_or_path=load.model, output_dir=out, max_steps=steps)
+    quiet = words(heldout_problems=1, heldout_every=0)
+    _, peak = run([sys.executable, "recipes/grpo.py", *where, *load.size, *quiet])
+    ends = [entry["seconds"] for entry in read_log(out) if "loss" in entry]
+    return statistics.median(after - before for before, after in zip(ends, ends[1:], strict=False)), peak
+
+
+def trl_grpo(load: Workload, steps: int, prompts: list, folder: Path) -> tuple[float, float]:
+    """The same of `trl grpo`, as it counts a step itself (`step_time`)."""
+    folder.mkdir()
+    (folder / "train.jsonl").write_text("\n".join(json.dumps({"prompt": prompt, "solution": "$1$"}) for prompt in prompts))
+    where = words(model_name_or_path=load.model, dataset_name=folder, output_dir=folder / "out", max_steps=steps)
+    more = words(reward_funcs="accuracy_reward", use_cpu="true", bf16=str(load.autocast).lower())
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "VLLM_"))}
+    said, peak = run([Path(sys.executable).parent / "trl", "grpo", *where, *more, *load.size], env)
+    times = [float(found) for found in re.findall(r"'step_time': '?([\d.e+-]+)", said)]
+    return statistics.median(times[1:]), peak
+
+
+class Engines:
+    """vLLM and PyTorch, bare."""
+
+    def __init__(self, load: Workload, prompts: list) -> None:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from vllm import LLM, SamplingParams
+
+        from eval.generate import encode_prompts
+        from recipes.training.models import end_ids
+
+        self.load = load
+        tokenizer = AutoTokenizer.from_pretrained(load.model)
+        self.prompts = encode_prompts(tokenizer, prompts)
+        dtype = "bfloat16" if load.autocast else "float32"
+        length = max(map(len, self.prompts)) + load.limit
+        sequences = load.rows * load.batches
+        cache = machine.cache_bytes(load.model, dtype, length, sequences)
+        self.llm = LLM(
+            model=load.model,
+            dtype=dtype,
+            max_model_len=length,
+            max_num_seqs=sequences,
+            enforce_eager=True,
+            kv_cache_memory_bytes=cache,
+        )
+        ends = sorted(end_ids(tokenizer))
+        self.sampling = SamplingParams(n=load.n, max_tokens=load.limit, temperature=1.0, stop_token_ids=ends)
+        self.model = AutoModelForCausalLM.from_pretrained(load.model, dtype=torch.float32).train()
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-12)
+
+    def step(self, number: int) -> float:
+        """Seconds of one step on the prompts of its turn."""
+        import torch
+
+        count = self.load.rows * self.load.batches // self.load.n
+        prompts = [self.prompts[(number * count + i) % len(self.prompts)] for i in range(count)]
+        began = time.perf_counter()
+        outputs = self.llm.generate([{"prompt_token_ids": ids} for ids in prompts], self.sampling, use_tqdm=False)
+        rows = [(output.prompt_token_ids, list(one.token_ids)) for output in outputs for one in output.outputs]
+        widths = max(len(prompt) for prompt, _ in rows), max(len(ids) for _, ids in rows)
+        for start in range(0, len(rows), self.load.rows):
+            part = rows[start : start + self.load.rows]
+            ids = torch.zeros(len(part), sum(widths), dtype=torch.long)
+            mask = torch.zeros_like(ids)
+            for i, (prompt, completion) in enumerate(part):
+                first, last = widths[0] - len(prompt), widths[0] + len(completion)
+                ids[i, first:last], mask[i, first:last] = torch.tensor([*prompt, *completion]), 1
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.load.autocast):
+                logits = self.model(ids, attention_mask=mask, logits_to_keep=widths[1] + 1).logits[:, :-1]
+            logps = logits.float().log_softmax(-1).gather(2, ids[:, widths[0] :, None]).squeeze(2)
+            (-(logps * mask[:, widths[0] :]).sum() / 1000).backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return time.perf_counter() - began
+
+
+def compare(name: str, load: Workload, prompts: list, steps: int, repeats: int, against_trl: bool) -> None:
+    """Prints the comparisons of one workload."""
+    engines = Engines(load, prompts)
+    engines.step(0)
+    seconds: dict[str, list[float]] = defaultdict(list)
+    peaks: dict[str, list[float]] = defaultdict(list)
+    with tempfile.TemporaryDirectory() as folder:
+        for repeat in range(repeats):
+            found = {"ours": ours(load, steps, Path(folder) / f"ours-{repeat}")}
+            seconds[ENGINES].append(statistics.median(engines.step(repeat * steps + i) for i in range(1, steps)))
+            if against_trl:
+                found[TRL] = trl_grpo(load, steps, prompts, Path(folder) / f"trl-{repeat}")
+            for way, (one, peak) in found.items():
+                seconds[way].append(one)
+                peaks[way].append(peak)
+            print({way: round(times[-1], 2) for way, times in seconds.items()}, flush=True)
+    for way in (ENGINES, TRL):
+        if seconds[way]:
+            publish(f"GRPO step, {name}, against {way}", seconds["ours"], seconds[way], "s a step")
+    if against_trl:
+        publish(f"GRPO, {name}, memory", peaks["ours"], peaks[TRL], "GiB")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["smollm2", "parity"])
+    parser.add_argument("--model", default="models/smollm2-135m", help="SmolLM2's checkpoint")
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--trl", action="store_true", help="also against `trl grpo` (minutes a step)")
+    args = parser.parse_args()
+    from data_mix.config import load_config
+    from data_mix.folder import build, read_rows
+
+    with tempfile.TemporaryDirectory() as folder:
+        mixture = Path(folder) / "mixture"
+        if args.what == "smollm2":
+            source = ROOT / "recipes" / "gsm_symbolic" / "mixture.yaml"
+            load = Workload(STUDY / "grpo.yaml", args.model, mixture, rows=16, batches=6, limit=96, autocast=True)
+        else:
+            source = HEADLINE / "mixture.yaml"
+            load = Workload(HEADLINE / "grpo.yaml", f"{folder}/sft", mixture, rows=512, batches=1, limit=60, autocast=False)
+        build(load_config(str(source), ["n_train=2560", "n_test=8"]), str(mixture))
+        if args.what == "parity":
+            size = words(max_steps=60, heldout_problems=1, heldout_every=0, report_to="none")
+            where = words(config=HEADLINE / "sft.yaml", mixture=mixture, output_dir=load.model)
+            run([sys.executable, "recipes/sft.py", *where, *size])
+        prompts = [row["prompt"] for row in read_rows(str(mixture), "train")]
+        name = "SmolLM2-135M, 96 completions" if args.what == "smollm2" else "parity 50, 512 completions"
+        compare(name, load, prompts, args.steps, args.repeats, args.trl)

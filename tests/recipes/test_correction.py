@@ -1,0 +1,54 @@
+"""The correction for vLLM's log-probs is taken from the training pass where that gives TRL's own numbers."""
+
+import pytest
+import torch
+import trl
+
+from recipes.training.correction import limited_shares
+from recipes.training.policy import PolicyTrainer
+from tests.recipes.test_algorithms import COMPLETIONS, REWARDS, as_generated, make_trainer
+
+MODES = ["token_truncate", "token_mask", "sequence_truncate", "sequence_mask"]
+
+
+def gradient(trainer, monkeypatch, on_policy):
+    """Of one step on COMPLETIONS, sampled by an engine with other log-probs; how often the model ran, and what was logged."""
+    monkeypatch.setattr(PolicyTrainer, "_is_on_policy", on_policy)
+    sampled = [[-1.0 - 0.3 * i, *([-2.0] * (len(ids) - 2)), float("nan")] for i, ids in enumerate(COMPLETIONS)]
+    prompts, ids, tools, texts, _, *rest = as_generated(list(COMPLETIONS))
+    monkeypatch.setattr(trl.GRPOTrainer, "_generate", lambda self, _: (prompts, ids, tools, texts, sampled, *rest))
+    passes = []
+    hook = trainer.model.register_forward_hook(lambda *_: passes.append(1))
+    trainer.model.zero_grad()
+    trainer._buffered_inputs = None
+    trainer._metrics["train"].clear()
+    torch.manual_seed(0)
+    batch = trainer._prepare_inputs([{"prompt": "01"} for _ in COMPLETIONS])
+    trainer._compute_loss(trainer.model, batch).backward()
+    hook.remove()
+    logged = {name: value for name, value in trainer._metrics["train"].items() if name.startswith(("sampling/", "limited/"))}
+    return torch.cat([p.grad.flatten() for p in trainer.model.parameters()]), len(passes), logged
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_one_pass_gives_trl_s_gradient_and_figures(tmp_path, monkeypatch, mode):
+    earned = {tuple(ids): r for ids, r in zip(COMPLETIONS, REWARDS, strict=True)}
+    trainer = make_trainer(tmp_path, "dr_grpo", lambda ids: earned[tuple(ids)])
+    trainer.use_vllm, trainer.vllm_importance_sampling_mode = True, mode
+    trainer.vllm_importance_sampling_clip_min, trainer.vllm_importance_sampling_clip_max = 0.6, 1.2
+    trainer.model.train()
+    trainer.current_gradient_accumulation_steps = 1
+    theirs, twice, wanted = gradient(trainer, monkeypatch, on_policy=False)
+    ours, once, found = gradient(trainer, monkeypatch, on_policy=True)
+    assert (twice, once) == (2, 1)
+    torch.testing.assert_close(ours, theirs)
+    assert wanted["limited/longer"] != [0.0] and found.keys() == wanted.keys()
+    for name, values in wanted.items():
+        assert found[name] == pytest.approx(values), name
+
+
+def test_limits_of_importance_sampling_are_counted_by_length():
+    mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])
+    ratio = torch.tensor([[0.0, 1.0, 3.0, 1.1], [1.0, 1.0, 1.0, 1.0]])
+    assert limited_shares(ratio, mask, 3.0) == {"limited/longer": 0.5, "limited/shorter": 0.0}
+    assert limited_shares(torch.tensor([[0.0], [1.0]]), mask, 3.0) == {"limited/longer": 1.0, "limited/shorter": 0.0}
