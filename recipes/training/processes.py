@@ -7,7 +7,7 @@ from eval.machine import has_gpu
 
 
 def leave_group() -> None:
-    """Ends this process's part in a run of several. Left to the interpreter, gloo's threads now and then abort it at its end."""
+    """Ends this process's part in a run of several. Left to the interpreter, gloo's threads now and then abort it."""
     torch = sys.modules.get("torch")
     if torch and torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
         torch.distributed.destroy_process_group()
