@@ -13,21 +13,23 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-# what each is given beside its defaults
 BENCHES = {
-    "mixture": [],
-    "verifier": ["--data"],
-    "rollouts": [],
-    "eval_run": ["--data"],
-    "ntp": [],
-    "sft": ["--data"],
-    "ablate": [],
+    "mixture": ["mixture.py"],
+    "verifier": ["verifier.py", "--data", "DATA"],
+    "rollouts": ["rollouts.py"],
+    "eval": ["eval_run.py", "--data", "DATA"],
+    "ntp": ["ntp.py"],
+    "sft": ["sft.py", "--data", "DATA"],
+    "grpo": ["grpo.py", "smollm2", "--trl"],
+    "grpo-parity": ["grpo.py", "parity"],
+    "ablate": ["ablate.py"],
 }
 
 
 def run(name: str, data: str) -> dict[str, dict]:
     """The figures that one benchmark prints; its own lines go to the terminal as they come."""
-    line = [sys.executable, str(HERE / f"{name}.py"), *(word for option in BENCHES[name] for word in (option, data))]
+    script, *options = BENCHES[name]
+    line = [sys.executable, str(HERE / script), *(data if word == "DATA" else word for word in options)]
     figures = {}
     with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
         for text in process.stdout:
