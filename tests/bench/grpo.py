@@ -178,7 +178,7 @@ if __name__ == "__main__":
             load = Workload(STUDY / "grpo.yaml", args.model, mixture, rows=16, batches=6, limit=96, autocast=True)
         else:
             source = HEADLINE / "mixture.yaml"
-            load = Workload(HEADLINE / "grpo.yaml", f"{folder}/sft", mixture, rows=512, batches=1, limit=60, autocast=False)
+            load = Workload(HEADLINE / "grpo.yaml", f"{folder}/sft", mixture, rows=128, batches=4, limit=60, autocast=False)
         build(load_config(str(source), ["n_train=2560", "n_test=8"]), str(mixture))
         if args.what == "parity":
             size = words(max_steps=60, heldout_problems=1, heldout_every=0, report_to="none")

@@ -44,7 +44,7 @@ def bare(rows: list[dict], steps: int) -> float:
     model = AutoModelForCausalLM.from_config(make_config(fields["model_config"], tokenizer)).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=fields["learning_rate"])
     tokenizer.padding_side = "right"
-    times, batch = [], fields["per_device_train_batch_size"]
+    times, batch = [], fields["per_device_train_batch_size"] * fields["gradient_accumulation_steps"]
     for step in range(steps):
         began = time.perf_counter()
         chosen = rows[step * batch : (step + 1) * batch]
