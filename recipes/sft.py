@@ -62,9 +62,10 @@ def inspect(
             raise InputError(
                 "train_sampling_strategy group_by_length parts short rows from long ones and biases p_long; use random"
             )
-    with found.of("packing"):
-        if args.packing and "flash" not in (model_args.attn_implementation or ""):
-            raise InputError("packing is true, and without flash attention packed rows read one another; leave it out")
+    for name in ("packing", "padding_free"):
+        with found.of(name):
+            if getattr(args, name) and "flash" not in (model_args.attn_implementation or ""):
+                raise InputError(f"{name} is true, and without flash attention rows would read one another; leave it out")
     inputs = preflight.inspect(found, "sft", recipe, args, model_args, around)
     if inputs.rows and inputs.tokenizer:
         with found.of("max_length"):

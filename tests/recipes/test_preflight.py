@@ -102,6 +102,7 @@ CASES = {
     "rows over the limit": ("sft", {"max_length": 12}, "max_length", "raise max_length"),
     "batches by length": ("sft", {"train_sampling_strategy": "group_by_length"}, "train_sampling_strategy", "biases p_long"),
     "packing without flash attention": ("sft", {"packing": True}, "packing", "read one another"),
+    "no padding without flash attention": ("sft", {"padding_free": True}, "padding_free", "read one another"),
     "no such chat template": ("sft", {"chat_template_path": "no.jinja"}, "chat_template_path", "no such file"),
     "nothing to do": ("sft", {"max_steps": 0, "num_train_epochs": 0}, "max_steps", "set one of them"),
     "no learning rate": ("sft", {"learning_rate": 0}, "learning_rate", "more than 0"),
