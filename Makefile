@@ -1,8 +1,8 @@
 # make demo    the whole pipeline on parity, d = 16, into runs/demo (a few minutes on two cores)
-# make headline SEED=0  the same at d = 50, into runs/headline-0 (about 12 minutes)
+# make headline SEED=0  the same at d = 50, into runs/headline-0 (about 5 minutes)
 # make test    ruff and the tests
 # make test-slow  the tests with several processes, and on a Slurm of their own where there is one (half an hour)
-# make bench   the benchmarks, on idle cores, into runs/bench.json (about half an hour; SmolLM2 in models/, see README)
+# make bench   the benchmarks, on idle cores, into runs/bench.json (two hours; SmolLM2 in models/, see tests/bench/README.md)
 # make install the environment alone: .venv, from the locked CPU stack
 SEED ?= 0
 RUN := runs/demo

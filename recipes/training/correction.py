@@ -25,35 +25,38 @@ def limited_ratio(difference: torch.Tensor, mode: str, lowest: float | None, hig
     return ratio.masked_fill((ratio < lowest) | (ratio > highest), 0.0)
 
 
-def limited_shares(ratio: torch.Tensor, mask: torch.Tensor, highest: float) -> dict[str, float]:
-    """Share of tokens that the importance-sampling limits dropped or held down, for the longer and the shorter completions.
+def limited_tokens(ratio: torch.Tensor, mask: torch.Tensor, highest: float | None) -> torch.Tensor:
+    """How many tokens of each completion the limits dropped or held down: (completions,).
 
     Args:
         ratio: (completions, tokens) or (completions, 1), after the limits: 0 where dropped, `highest` where held down.
         mask: (completions, tokens), 1 for the completion's own tokens.
-        highest: the upper limit.
+        highest: the upper limit, None for none.
     """
-    limited = ((ratio <= 0) | (ratio >= highest)).expand_as(mask) * mask
-    lengths = mask.sum(dim=1)
+    limited = (ratio <= 0) | (ratio >= (math.inf if highest is None else highest))
+    return (limited.expand_as(mask) * mask).sum(dim=1)
+
+
+def limited_shares(limited: torch.Tensor, lengths: torch.Tensor) -> dict[str, float]:
+    """Share of tokens that were limited, for the longer and the shorter completions; both are (completions,)."""
     longer = lengths > lengths.float().median()
     halves = {"longer": longer, "shorter": ~longer}
     return {
-        f"limited/{name}": (limited[half].sum() / mask[half].sum()).item() for name, half in halves.items() if mask[half].any()
+        f"limited/{name}": (limited[half].sum() / lengths[half].sum()).item()
+        for name, half in halves.items()
+        if lengths[half].any()
     }
 
 
-def describe(difference: torch.Tensor, ratio: torch.Tensor, mask: torch.Tensor) -> dict[str, torch.Tensor]:
+def describe(apart: torch.Tensor, ratios: torch.Tensor) -> dict[str, torch.Tensor]:
     """What TRL logs of the correction, under its names; the last part of each says how it is taken over tokens.
 
     Args:
-        difference: (completions, tokens), trainer's log-probs less vLLM's; NaN where vLLM has none.
-        ratio: (completions, tokens) or (completions, 1).
-        mask: (completions, tokens), 1 for the completion's own tokens.
+        apart: (tokens,), how far the log-probs of vLLM and trainer are from each other.
+        ratios: (tokens,), or (completions,) for a sequence mode.
     """
-    apart = difference[mask.bool() & ~difference.isnan()].abs()
-    ratios = ratio[mask.bool()] if ratio.shape == mask.shape else ratio.flatten()
     return {
-        f"sampling/{name}/{over}": getattr(values, over)() if values.numel() else torch.zeros((), device=mask.device)
+        f"sampling/{name}/{over}": getattr(values, over)() if values.numel() else values.new_zeros(())
         for name, values, kinds in (
             ("sampling_logp_difference", apart, ("mean", "max")),
             ("importance_sampling_ratio", ratios, ("min", "mean", "max")),

@@ -15,7 +15,7 @@ from transformers import TrainerState
 
 from recipes.training.algorithms import Algorithm
 from recipes.training.batches import by_length
-from recipes.training.correction import describe, limited_ratio, limited_shares
+from recipes.training.correction import describe, limited_ratio, limited_shares, limited_tokens
 
 COLUMNS = {
     "prompt_mask": ("prompt_ids",),
@@ -47,7 +47,8 @@ class PolicyTrainer(trl.GRPOTrainer):
         super().__init__(*args, **kwargs)
         self.algorithm = algorithm
         self.passes_done = 0
-        self._uncorrected: dict | None = None
+        self._uncorrected: dict | None = None  # the micro-batch whose log-probs are computed now
+        self._corrected: list[tuple[torch.Tensor, ...]] = []  # what the correction did to a generation's micro-batches
 
     def train(self, resume_from_checkpoint: str | None = None):
         """TRL's, which asks for the sampler on its way."""
@@ -90,7 +91,8 @@ class PolicyTrainer(trl.GRPOTrainer):
                 logged.pop()
             logged.extend(advantages.tolist())
         if "importance_sampling_ratio" in batch:
-            self._log_limited(batch)
+            mask, highest = batch["completion_mask"], self.vllm_importance_sampling_clip_max
+            self._log_shares(limited_tokens(batch["importance_sampling_ratio"], mask, highest), mask.sum(dim=1))
         return batch
 
     @contextlib.contextmanager
@@ -116,21 +118,28 @@ class PolicyTrainer(trl.GRPOTrainer):
         return scored
 
     def _correct(self, inputs: dict, logps: torch.Tensor) -> None:
-        """Gives a micro-batch its importance-sampling ratio, and logs what TRL logs of it."""
-        mask, mode = inputs["completion_mask"], self.vllm_importance_sampling_mode
-        limits = self.vllm_importance_sampling_clip_min, self.vllm_importance_sampling_clip_max
+        """Gives a micro-batch its importance-sampling ratio; after the last one of a generation logs what TRL logs of it."""
+        own, mode = inputs["completion_mask"].bool(), self.vllm_importance_sampling_mode
+        lowest, highest = self.vllm_importance_sampling_clip_min, self.vllm_importance_sampling_clip_max
         difference = logps - inputs["sampling_per_token_logps"]
         # NaN where vLLM has no log-prob: there is nothing to correct
-        ratio = limited_ratio(torch.nan_to_num(difference, nan=0.0) * mask, mode, *limits)
-        for name, value in describe(difference, ratio, mask).items():
+        ratio = inputs["importance_sampling_ratio"] = limited_ratio(
+            torch.nan_to_num(difference, nan=0.0) * own, mode, lowest, highest
+        )
+        apart = difference[own & ~difference.isnan()].abs()
+        ratios = ratio[own] if ratio.shape == own.shape else ratio.flatten()
+        self._corrected.append((apart, ratios, limited_tokens(ratio, own, highest), own.sum(dim=1)))
+        if len(self._corrected) < self.args.steps_per_generation:
+            return
+        apart, ratios, limited, lengths = (torch.cat(parts) for parts in zip(*self._corrected, strict=True))
+        self._corrected.clear()
+        for name, value in describe(apart, ratios).items():
             everywhere = self.accelerator.gather(value.float())
             self._metrics["train"][name].append(getattr(everywhere, name.rsplit("/")[-1])().item())
-        inputs["importance_sampling_ratio"] = ratio
-        self._log_limited(inputs)
+        self._log_shares(limited, lengths)
 
-    def _log_limited(self, batch: dict) -> None:
-        highest = self.vllm_importance_sampling_clip_max or float("inf")
-        for name, value in limited_shares(batch["importance_sampling_ratio"], batch["completion_mask"], highest).items():
+    def _log_shares(self, limited: torch.Tensor, lengths: torch.Tensor) -> None:
+        for name, value in limited_shares(limited, lengths).items():
             self._metrics["train"][name].append(value)
 
     def _calculate_rewards(self, *args, **kwargs) -> torch.Tensor:

@@ -3,8 +3,7 @@
     python tests/bench/growth.py
 
 Median seconds of a step of recipes/sft.py (batch 256, from scratch) and of recipes/grpo.py (512 completions, from what 60
-steps of SFT left), as in recipes/parity/headline. An exponent is the slope of log(seconds) over log(what grows): 1 is
-linear. p_cot is shown by the tokens of a mean row, d (1 + p_cot).
+steps of SFT left), as in recipes/parity/headline. An exponent is the slope of log(seconds) over log(what grows): 1 is linear.
 """
 
 import json
@@ -69,7 +68,7 @@ def measure() -> dict[str, dict[float, float]]:
                 if p_cot == P_COT:
                     grown.setdefault(f"{recipe}, d", {})[d] = seconds
                 if d == D:
-                    grown.setdefault(f"{recipe}, tokens a row", {})[d * (1 + p_cot)] = seconds
+                    grown.setdefault(f"{recipe}, p_cot", {})[p_cot] = seconds
             print(f"d {d}, p_cot {p_cot}: { ({recipe: round(seconds, 2) for recipe, seconds in times.items()}) }", flush=True)
         for completions in (64, 128, 256, 1024):
             seconds = grpo(Path(name) / f"{D}-{P_COT}", D, completions)
@@ -83,12 +82,16 @@ def draw(grown: dict[str, dict[float, float]], path: Path) -> None:
     from eval.figures import LINES, plt
 
     fig, axes = plt.subplots(1, 3, figsize=(11, 3.4))
-    for axis, what in zip(axes, ("d", "tokens a row", "completions"), strict=True):
+    for axis, what in zip(axes, ("d", "p_cot", "completions"), strict=True):
         for recipe, colour in zip(("SFT", "GRPO"), LINES, strict=False):
             points = grown.get(f"{recipe}, {what}")
             if points:
                 label = f"{recipe}, exponent {exponent(points):.2f}"
                 axis.loglog(list(points), list(points.values()), "o-", color=colour, label=label)
+        values = list(grown[f"GRPO, {what}"])
+        axis.set_xticks(values, [f"{value:g}" for value in values])
+        axis.minorticks_off()
+        axis.set_yticks([0.25, 0.5, 1, 2, 4], ["0.25", "0.5", "1", "2", "4"])
         axis.set_xlabel(what)
         axis.legend()
     axes[0].set_ylabel("seconds a step")

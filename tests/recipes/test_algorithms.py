@@ -25,7 +25,7 @@ WEIGHTS = {
 }
 
 
-def make_trainer(tmp_path, name, rewards, generations=3, baseline=None):
+def make_trainer(tmp_path, name, rewards, generations=3, baseline=None, micro_batches=1):
     """A PolicyTrainer on a tiny random Llama whose reward function looks each completion up in `rewards`."""
     torch.manual_seed(0)
     tokenizer = character_tokenizer("01=")
@@ -33,7 +33,8 @@ def make_trainer(tmp_path, name, rewards, generations=3, baseline=None):
     config = make_config({**fields, "num_attention_heads": 2, "max_position_embeddings": 32}, tokenizer)
     args = trl.GRPOConfig(
         output_dir=str(tmp_path),
-        per_device_train_batch_size=6 if generations == 2 else 3,
+        per_device_train_batch_size=(6 if generations == 2 else 3) // micro_batches,
+        gradient_accumulation_steps=micro_batches,
         num_generations=generations,
         max_completion_length=LIMIT,
         use_cpu=True,

@@ -4,7 +4,7 @@ import pytest
 import torch
 import trl
 
-from recipes.training.correction import limited_shares
+from recipes.training.correction import limited_shares, limited_tokens
 from recipes.training.policy import PolicyTrainer
 from tests.recipes.test_algorithms import COMPLETIONS, REWARDS, as_generated, make_trainer
 
@@ -23,24 +23,27 @@ def gradient(trainer, monkeypatch, on_policy):
     trainer._buffered_inputs = None
     trainer._metrics["train"].clear()
     torch.manual_seed(0)
-    batch = trainer._prepare_inputs([{"prompt": "01"} for _ in COMPLETIONS])
-    trainer._compute_loss(trainer.model, batch).backward()
+    for step in range(trainer.args.gradient_accumulation_steps):
+        trainer._step = step
+        batch = trainer._prepare_inputs([{"prompt": "01"} for _ in COMPLETIONS])
+        trainer._compute_loss(trainer.model, batch).backward()
     hook.remove()
     logged = {name: value for name, value in trainer._metrics["train"].items() if name.startswith(("sampling/", "limited/"))}
     return torch.cat([p.grad.flatten() for p in trainer.model.parameters()]), len(passes), logged
 
 
+@pytest.mark.parametrize("micro_batches", [1, 3])
 @pytest.mark.parametrize("mode", MODES)
-def test_one_pass_gives_trl_s_gradient_and_figures(tmp_path, monkeypatch, mode):
+def test_one_pass_gives_trl_s_gradient_and_figures(tmp_path, monkeypatch, mode, micro_batches):
     earned = {tuple(ids): r for ids, r in zip(COMPLETIONS, REWARDS, strict=True)}
-    trainer = make_trainer(tmp_path, "dr_grpo", lambda ids: earned[tuple(ids)])
+    trainer = make_trainer(tmp_path, "dr_grpo", lambda ids: earned[tuple(ids)], micro_batches=micro_batches)
     trainer.use_vllm, trainer.vllm_importance_sampling_mode = True, mode
     trainer.vllm_importance_sampling_clip_min, trainer.vllm_importance_sampling_clip_max = 0.6, 1.2
     trainer.model.train()
-    trainer.current_gradient_accumulation_steps = 1
+    trainer.current_gradient_accumulation_steps = micro_batches
     theirs, twice, wanted = gradient(trainer, monkeypatch, on_policy=False)
     ours, once, found = gradient(trainer, monkeypatch, on_policy=True)
-    assert (twice, once) == (2, 1)
+    assert (twice, once) == (2 * micro_batches, micro_batches)
     torch.testing.assert_close(ours, theirs)
     assert wanted["limited/longer"] != [0.0] and found.keys() == wanted.keys()
     for name, values in wanted.items():
@@ -50,5 +53,8 @@ def test_one_pass_gives_trl_s_gradient_and_figures(tmp_path, monkeypatch, mode):
 def test_limits_of_importance_sampling_are_counted_by_length():
     mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])
     ratio = torch.tensor([[0.0, 1.0, 3.0, 1.1], [1.0, 1.0, 1.0, 1.0]])
-    assert limited_shares(ratio, mask, 3.0) == {"limited/longer": 0.5, "limited/shorter": 0.0}
-    assert limited_shares(torch.tensor([[0.0], [1.0]]), mask, 3.0) == {"limited/longer": 1.0, "limited/shorter": 0.0}
+    assert limited_tokens(ratio, mask, 3.0).tolist() == [2, 0]
+    assert limited_tokens(torch.tensor([[0.0], [1.0]]), mask, 3.0).tolist() == [4, 0]
+    lengths = mask.sum(dim=1)
+    assert limited_shares(torch.tensor([2, 0]), lengths) == {"limited/longer": 0.5, "limited/shorter": 0.0}
+    assert limited_shares(torch.tensor([4, 0]), lengths) == {"limited/longer": 1.0, "limited/shorter": 0.0}
