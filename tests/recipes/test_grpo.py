@@ -30,9 +30,7 @@ def test_weights_reach_vllm_after_every_step(command, parity_run, tmp_path):
     out = tmp_path / "grpo"
     args = [*arguments(parity_run, out), "--max_steps", 5, "--learning_rate", 1e-2]
     done = command("recipes/grpo.py", *args, VLLM_LOGGING_LEVEL="INFO")
-    assert (done.stdout + done.stderr).count(
-        "Initializing a V1 LLM engine"
-    ) == 1  # tracking has no other
+    assert (done.stdout + done.stderr).count("Initializing a V1 LLM engine") == 1  # tracking has no other
     steps = [e for e in read_log(out) if "reward" in e]
     assert [e["step"] for e in steps] == [1, 2, 3, 4, 5]
     assert all(e["sampling/sampling_logp_difference/mean"] <= 0.01 for e in steps)
