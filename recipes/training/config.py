@@ -44,8 +44,7 @@ def run_recipe(main: Callable[..., None], dataclass_types: tuple[type, ...], def
             file=sys.stderr,
         )
         sys.exit(2)
-    processes.leave_group()
-    sys.exit(status)
+    processes.end(status)
 
 
 def is_disk_full(error: BaseException | None) -> bool:

@@ -1,0 +1,37 @@
+"""Peak memory of each stage: SmolLM2-135M on real GSM8K, as in recipes/gsm8k, against the 12 GiB that a small laptop has free.
+
+    python recipes/export_smollm2.py --out models/smollm2-135m && python tests/bench/memory.py --data ../shared/data
+
+A few steps of each on rows that are all long, so that every batch is of the widest.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from measure import ROOT, publish, run, words
+
+STUDY = ROOT / "recipes" / "gsm8k"
+LIMIT = 12.0  # GiB
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="models/smollm2-135m")
+    parser.add_argument("--data", default="../shared/data")
+    parser.add_argument("--steps", type=int, default=8, help="of SFT and of GRPO")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        long = ["--set", "p_cot=1", f"sources.0.path={args.data}/gsm8k"]
+        shared = words(model_name_or_path=args.model, mixture=folder / "mixture", max_steps=args.steps, report_to="none")
+        cpu, asked = STUDY / "smollm2-135m-cpu", words(model=args.model, mixture=folder / "mixture", out=folder / "eval")
+        stages = {
+            "data_mix build": ["-m", "data_mix", "build", STUDY / "mixture.yaml", "--out", folder / "mixture", *long],
+            "SFT": ["recipes/sft.py", *words(config=cpu / "sft.yaml", output_dir=folder / "sft"), *shared],
+            "GRPO": ["recipes/grpo.py", *words(config=cpu / "grpo.yaml", output_dir=folder / "grpo"), *shared],
+            "eval run": ["-m", "eval", "run", *asked, *words(samples=8, temperature=1), *words(**{"max-truncated": 1})],
+        }
+        for stage, line in stages.items():
+            _, peak = run([sys.executable, *line])
+            publish(f"memory of {stage}", [peak], [LIMIT], "GiB")
