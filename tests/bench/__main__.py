@@ -23,6 +23,7 @@ BENCHES = {
     "grpo": ["grpo.py", "smollm2", "--trl"],
     "grpo-parity": ["grpo.py", "parity"],
     "ablate": ["ablate.py"],
+    "memory": ["memory.py", "--data", "DATA"],
 }
 
 

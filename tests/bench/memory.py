@@ -14,12 +14,13 @@ from measure import ROOT, publish, run, words
 
 STUDY = ROOT / "recipes" / "gsm8k"
 LIMIT = 12.0  # GiB
+SHORT = {"max-tokens": 200, "max-truncated": 1}  # completions of `eval run`
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="models/smollm2-135m")
     parser.add_argument("--data", default="../shared/data")
-    parser.add_argument("--steps", type=int, default=8, help="of SFT and of GRPO")
+    parser.add_argument("--steps", type=int, default=4, help="of SFT and of GRPO")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -30,7 +31,7 @@ if __name__ == "__main__":
             "data_mix build": ["-m", "data_mix", "build", STUDY / "mixture.yaml", "--out", folder / "mixture", *long],
             "SFT": ["recipes/sft.py", *words(config=cpu / "sft.yaml", output_dir=folder / "sft"), *shared],
             "GRPO": ["recipes/grpo.py", *words(config=cpu / "grpo.yaml", output_dir=folder / "grpo"), *shared],
-            "eval run": ["-m", "eval", "run", *asked, *words(samples=8, temperature=1), *words(**{"max-truncated": 1})],
+            "eval run": ["-m", "eval", "run", *asked, *words(problems=32, samples=8, temperature=1), *words(**SHORT)],
         }
         for stage, line in stages.items():
             _, peak = run([sys.executable, *line])
