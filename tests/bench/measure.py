@@ -71,6 +71,6 @@ def publish(name: str, ours: list[float], reference: list[float], unit: str) -> 
         "ratio": round(ratio, 2),
         "unit": unit,
         "repeats": len(pairs),
-        "command": shlex.join(["python", *sys.argv]),
+        "command": shlex.join(["python", os.path.relpath(sys.argv[0], ROOT), *sys.argv[1:]]),
     }
     print(json.dumps({name: figures}), flush=True)
