@@ -43,7 +43,7 @@ if __name__ == "__main__":
     parser.add_argument("--data", default="../shared/data")
     parser.add_argument("--rows", type=int, default=512)
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=2)
     args = parser.parse_args()
     from data_mix.config import parse_config
     from data_mix.folder import build, read_rows
