@@ -20,7 +20,7 @@ BENCHES = {
     "eval": ["eval_run.py", "--data", "DATA"],
     "ntp": ["ntp.py"],
     "sft": ["sft.py", "--data", "DATA"],
-    "grpo": ["grpo.py", "smollm2", "--trl", "--steps", "3"],
+    "grpo": ["grpo.py", "smollm2", "--trl", "--steps", "3", "--repeats", "2"],
     "grpo-parity": ["grpo.py", "parity"],
     "ablate": ["ablate.py"],
     "memory": ["memory.py", "--data", "DATA"],

@@ -152,7 +152,7 @@ def compare(name: str, load: Workload, prompts: list, steps: int, repeats: int, 
             for way, (one, peak) in found.items():
                 seconds[way].append(one)
                 peaks[way].append(peak)
-            print({way: round(times[-1], 2) for way, times in seconds.items()}, flush=True)
+            print(", ".join(f"{way}: {times[-1]:.2f} s a step" for way, times in seconds.items()), flush=True)
     for way in (ENGINES, TRL):
         if seconds[way]:
             publish(f"GRPO step, {name}, against {way}", seconds["ours"], seconds[way], "s a step")

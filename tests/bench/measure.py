@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -54,7 +54,7 @@ def alternate(ours: Callable[[], int], reference: Callable[[], int], repeats: in
     return rates
 
 
-def publish(name: str, ours: list[float], reference: list[float], unit: str) -> None:
+def publish(name: str, ours: Sequence[float], reference: Sequence[float], unit: str) -> None:
     """Prints the medians, and how many times better ours is (the median over the repeats), as a line of JSON.
 
     Args:

@@ -2,7 +2,7 @@
 
     python tests/bench/mixture.py --rows 10000000
 
-Each in a process of its own, one after the other. The generator is what a user would write: random bits, the same columns,
+Each in a process of its own, in turn. The generator is what a user would write: random bits, the same columns,
 without a check for repetitions. Prints seconds, peak memory of the process and the ratio.
 """
 
@@ -58,6 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--d", type=int, default=50)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", choices=("ours", "reference"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.only:
@@ -67,15 +68,16 @@ def main() -> None:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
             print(json.dumps({"seconds": round(time.perf_counter() - began, 1), "peak GiB": round(peak, 2)}))
         return
-    measured = {}
-    for name in ("ours", "reference"):
-        line = [sys.executable, __file__, "--only", name, "--rows", str(args.rows), "--d", str(args.d)]
-        printed = subprocess.run(
-            line, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
-        ).stdout
-        measured[name] = json.loads(printed.splitlines()[-1])
-    print(f"peak memory: {measured['ours']['peak GiB']} GiB, {measured['reference']['peak GiB']} GiB")
-    publish("mixture", *([measured[name]["seconds"]] for name in ("ours", "reference")), f"s for {args.rows} rows")
+    measured = {"ours": [], "reference": []}
+    for _ in range(args.repeats):
+        for name, kept in measured.items():
+            line = [sys.executable, __file__, "--only", name, "--rows", str(args.rows), "--d", str(args.d)]
+            printed = subprocess.run(
+                line, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+            ).stdout
+            kept.append(json.loads(printed.splitlines()[-1]))
+            print(f"{name}: {kept[-1]}", flush=True)
+    publish("mixture", *([one["seconds"] for one in kept] for kept in measured.values()), f"s for {args.rows} rows")
 
 
 if __name__ == "__main__":
