@@ -2,9 +2,10 @@
 # make headline SEED=0  the same at d = 50, into runs/headline-0 (about 5 minutes)
 # make test    ruff and the tests
 # make test-slow  the tests with several processes, and on a Slurm of their own where there is one (half an hour)
-# make bench   the benchmarks, on idle cores, into runs/bench.json (two hours; SmolLM2 in models/, see tests/bench/README.md)
+# make bench DATA=../shared/data   the benchmarks, on idle cores, into runs/bench.json (two hours; DATA has gsm8k/ and math/)
 # make install the environment alone: .venv, from the locked CPU stack
 SEED ?= 0
+DATA ?= ../shared/data
 RUN := runs/demo
 STUDY := recipes/parity
 MIX := --mixture $(RUN)/mixture
@@ -60,8 +61,11 @@ lint: install
 test: lint
 	.venv/bin/pytest -m "not slow"
 
-bench: install
-	$(PY) -m tests.bench
+bench: install models/smollm2-135m/config.json
+	$(PY) -m tests.bench --data $(DATA)
+
+models/smollm2-135m/config.json: | install
+	$(PY) recipes/export_smollm2.py --out models/smollm2-135m
 
 test-slow: install
 	.venv/bin/pytest -m slow

@@ -48,6 +48,8 @@ def main() -> int:
     parser.add_argument("names", nargs="*", choices=[*BENCHES, []], metavar="NAME", help=", ".join(BENCHES))
     parser.add_argument("--data", default="../shared/data", help="folder with gsm8k/ and math/")
     args = parser.parse_args()
+    if missing := [name for name in ("gsm8k", "math") if not (Path(args.data) / name).is_dir()]:
+        parser.error(f"{args.data} has no folder {' and no '.join(missing)}: give --data DIR (make bench DATA=DIR)")
     out = HERE.parents[1] / "runs" / "bench.json"
     figures = json.loads(out.read_text()) if out.is_file() else {}
     lost = []
