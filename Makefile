@@ -2,10 +2,9 @@
 # make headline SEED=0  the same at d = 50, into runs/headline-0 (about 5 minutes)
 # make test    ruff and the tests
 # make test-slow  the tests with several processes, and on a Slurm of their own where there is one (half an hour)
-# make bench DATA=../shared/data   the benchmarks, on idle cores, into runs/bench.json (two hours; DATA has gsm8k/ and math/)
+# make bench DATA=DIR  the benchmarks, on idle cores, into runs/bench.json (two hours; DIR has gsm8k/ and math/, else ../shared/data)
 # make install the environment alone: .venv, from the locked CPU stack
 SEED ?= 0
-DATA ?= ../shared/data
 RUN := runs/demo
 STUDY := recipes/parity
 MIX := --mixture $(RUN)/mixture
@@ -62,7 +61,7 @@ test: lint
 	.venv/bin/pytest -m "not slow"
 
 bench: install models/smollm2-135m/config.json
-	$(PY) -m tests.bench --data $(DATA)
+	$(PY) -m tests.bench $(if $(DATA),--data $(DATA))
 
 models/smollm2-135m/config.json: | install
 	$(PY) recipes/export_smollm2.py --out models/smollm2-135m

@@ -8,6 +8,7 @@ out as float32, so they are a little worse than the hub's `HuggingFaceTB/SmolLM2
 
 import argparse
 import importlib.util
+import shutil
 import sys
 from pathlib import Path
 
@@ -43,8 +44,11 @@ def main(argv: list[str] | None = None) -> int:
     tokenizer.eos_token, tokenizer.pad_token = "<|im_end|>", "<|endoftext|>"
     for config in (model.config, model.generation_config):
         config.eos_token_id, config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
-    model.save_pretrained(out)
-    tokenizer.save_pretrained(out)
+    aside = out.with_name(f".{out.name}.part")  # `out` is there when it is whole
+    shutil.rmtree(aside, ignore_errors=True)
+    model.save_pretrained(aside)
+    tokenizer.save_pretrained(aside)
+    aside.rename(out)
     print(f"{out}: {model.num_parameters() / 1e6:.0f} M parameters")
     return 0
 

@@ -48,12 +48,14 @@ def main() -> int:
     parser.add_argument("names", nargs="*", choices=[*BENCHES, []], metavar="NAME", help=", ".join(BENCHES))
     parser.add_argument("--data", default="../shared/data", help="folder with gsm8k/ and math/")
     args = parser.parse_args()
-    if missing := [name for name in ("gsm8k", "math") if not (Path(args.data) / name).is_dir()]:
+    names = args.names or list(BENCHES)
+    missing = [name for name in ("gsm8k", "math") if not (Path(args.data) / name).is_dir()]
+    if missing and any("DATA" in BENCHES[name] for name in names):
         parser.error(f"{args.data} has no folder {' and no '.join(missing)}: give --data DIR (make bench DATA=DIR)")
     out = HERE.parents[1] / "runs" / "bench.json"
     figures = json.loads(out.read_text()) if out.is_file() else {}
     lost = []
-    for name in args.names or BENCHES:
+    for name in names:
         found = run(name, args.data)
         figures |= found
         lost += [] if found else [name]
