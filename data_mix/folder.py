@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from data_mix import locks
 from data_mix.config import MixtureConfig, parse_config, raw_config
 from data_mix.errors import InputError
 from data_mix.hashing import sha256_of
@@ -80,9 +81,9 @@ def verify(folder: str) -> None:
 
 
 def is_taken(path: str) -> bool:
-    """Whether `path` holds anything already: a file, or a folder that is not empty. Nothing is ever written over it."""
+    """Whether `path` holds anything already: a file, or a folder with more in it than a lock. Nothing is written over it."""
     target = Path(path)
-    return target.exists() and (not target.is_dir() or any(target.iterdir()))
+    return target.exists() and (not target.is_dir() or any(entry.name != locks.NAME for entry in target.iterdir()))
 
 
 def read_rows(folder: str, split: str) -> list[dict]:

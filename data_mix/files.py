@@ -1,0 +1,96 @@
+"""Atomic writes: a file or folder appears whole or not at all, and survives a crash of the machine.
+
+Everything is written under a temporary name beside its place, flushed to disk, and renamed.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def temporary_path(path: Path) -> Path:
+    """The hidden name beside `path` under which this process writes it."""
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
+def sync(path: Path) -> None:
+    """Flushes a file, or the entries of a folder, to disk; without it a crash can leave a renamed file empty."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_tree(folder: Path) -> None:
+    """Flushes everything in a folder to disk."""
+    for path in sorted(folder.rglob("*")):
+        if not path.is_symlink():
+            sync(path)
+    sync(folder)
+
+
+def replace(temporary: Path, path: Path) -> None:
+    """Renames a written file to `path`, for good."""
+    sync(temporary)
+    os.replace(temporary, path)
+    sync(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file, UTF-8. The file that was there stays whole when the disk is full or the process is killed."""
+    temporary = temporary_path(path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """A temporary folder to fill; at the end of the block it becomes `target`. What killed processes left is removed.
+
+    Raises:
+        FileExistsError: when `target` has something in it by then, from another process.
+    """
+    parent = target.parent
+    parent.mkdir(parents=True, exist_ok=True)
+    for left in parent.glob(f".{target.name}.*.part"):
+        _remove_unused(left)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=parent))
+    temporary.chmod(0o777 & ~_umask())  # mkdtemp's 0700 would keep the user's group out
+    handle = os.open(temporary, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)  # so that nobody takes it for a killed process's
+        yield temporary
+        sync_tree(temporary)
+        try:
+            temporary.rename(target)  # over an empty folder, but not over a full one
+        except OSError as error:
+            raise FileExistsError(f"{target} exists already") from error
+        sync(parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        os.close(handle)
+
+
+def _remove_unused(folder: Path) -> None:
+    """Removes a temporary folder unless a living process has it locked."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(handle)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
