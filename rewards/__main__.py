@@ -119,7 +119,7 @@ def _read(path: str):
             try:
                 line = json.loads(text)
                 fine = isinstance(line["completion"], str) and isinstance(line["gold"], str)
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 fine = False
             if not fine:
                 raise ValueError(f"{path}:{number}: needs a JSON object with the texts `completion` and `gold`")

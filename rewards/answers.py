@@ -66,8 +66,14 @@ class Answer:
 
 
 def clean(text: str) -> str:
-    """The text without what only sets it: math signs, spacing, `\\left`, text wrappers, money and degree signs, a full stop."""
+    """The text without what only sets it: math signs, spacing, `\\left`, text wrappers, money and degree signs, a full stop.
+
+    Raises:
+        UnknownError: where normalising makes it much longer: one Unicode character can stand for eighteen.
+    """
     text = unicodedata.normalize("NFKC", text.translate(_SYMBOLS)).translate(_SYMBOLS).strip()
+    if len(text) > 2 * LONGEST:
+        raise UnknownError("longer than an answer")
     text = text.replace("\\$", "").replace("$", "").replace("\\%", "").replace("%", "").replace("**", "")
     text = re.sub(r"\\[()\[\]]", "", text) if text.startswith(("\\(", "\\[")) else text
     boxed = re.fullmatch(r"\\f?box(?:ed)?\s*\{(.*)\}", text)

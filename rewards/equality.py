@@ -9,7 +9,7 @@ import functools
 from rewards.answers import LONGEST, Answer, clean, is_words, read, same
 from rewards.expression import TooLargeError, UnknownError
 
-_read = functools.lru_cache(maxsize=8192)(read)  # the gold answer of a group is read once
+_read = functools.lru_cache(maxsize=2048)(read)  # the gold answer of a group is read once
 
 
 def readable(gold: str) -> bool:

@@ -1,7 +1,7 @@
 """Mathematical expressions as people and models write them, LaTeX or plain: text to a tree, and a tree to numbers.
 
 A recursive-descent parser over a fixed grammar; nothing is ever evaluated as Python. What it does not know raises UnknownError.
-Every step is bounded: length of the text, depth of the tree, size of powers and factorials.
+Every step is bounded: symbols of the text, nesting, and the size of every intermediate result.
 
 Trees are nested tuples: ("number", Fraction), ("name", str), ("neg", a), ("+", a, b) and - * / ^, ("call", function, a, ...).
 """
@@ -16,7 +16,10 @@ import mpmath
 
 DIGITS = 50  # of the arithmetic with irrational numbers
 CLOSE = mpmath.mpf(10) ** -35
-_DEPTH, _BITS, _FACTORIAL = 40, 200_000, 3000
+_SYMBOLS = 256  # of an expression; the depth of its tree is no larger
+_NESTING = 40  # of brackets
+_BITS = 20_000  # of a numerator and a denominator together
+_FACTORIAL = 1500
 _TOKEN = re.compile(r"\s*(\\[A-Za-z]+|[0-9]+(?:\.[0-9]+)?|\.[0-9]+|[A-Za-z]+|\\?[{}|]|[-+*/^_()\[\]!,=<>])")
 _FUNCTIONS = {
     **{name: name for name in ("sin", "cos", "tan", "cot", "sec", "csc", "ln", "exp", "log", "sinh", "cosh", "tanh")},
@@ -46,6 +49,8 @@ def parse(text: str) -> tuple:
         UnknownError: for anything else.
     """
     tokens = list(_tokens(text))
+    if len(tokens) > _SYMBOLS:
+        raise UnknownError("too many symbols")
     parser = _Parser(tokens)
     tree = parser.sum()
     if parser.at < len(tokens):
@@ -86,7 +91,7 @@ class _Parser:
 
     def sum(self) -> tuple:
         self.depth += 1
-        if self.depth > _DEPTH:
+        if self.depth > _NESTING:
             raise UnknownError("nested too deeply")
         tree = self.product()
         while self.peek() in ("+", "-"):
@@ -126,9 +131,10 @@ class _Parser:
         return ("*", tree, right)
 
     def signed(self) -> tuple:
-        if self.peek() in ("+", "-"):
-            return ("neg", self.signed()) if self.take() == "-" else self.signed()
-        return self.power()
+        negative = False
+        while self.peek() in ("+", "-"):
+            negative ^= self.take() == "-"
+        return ("neg", self.power()) if negative else self.power()
 
     def power(self) -> tuple:
         tree = self.atom()
@@ -228,9 +234,13 @@ class _Parser:
 
 def names(tree: tuple) -> set[str]:
     """The variables of a tree."""
-    if tree[0] == "name":
-        return set() if tree[1] in _CONSTANTS else {tree[1]}
-    return set().union(*(names(part) for part in tree if isinstance(part, tuple)), set())
+    found, left = set(), [tree]
+    while left:
+        kind, *parts = left.pop()
+        if kind == "name":
+            found.update(parts)
+        left += [part for part in parts if isinstance(part, tuple)]
+    return found - _CONSTANTS.keys()
 
 
 def value(tree: tuple, point: int = 0):
@@ -240,7 +250,7 @@ def value(tree: tuple, point: int = 0):
 
     Raises:
         UnknownError: for a factorial or binomial of what has none.
-        TooLargeError: when a power, a factorial or an argument is beyond the bounds.
+        TooLargeError: when an intermediate result or an argument is beyond the bounds.
         ZeroDivisionError: at a pole.
     """
     kind = tree[0]
@@ -257,6 +267,8 @@ def value(tree: tuple, point: int = 0):
         return _power(a, b)
     if not (isinstance(a, Fraction) and isinstance(b, Fraction)):
         a, b = _inexact(a), _inexact(b)
+    elif _bits(a) + _bits(b) > _BITS:
+        raise TooLargeError("a number")
     return {"+": lambda: a + b, "-": lambda: a - b, "*": lambda: a * b, "/": lambda: a / b}[kind]()
 
 
@@ -304,6 +316,10 @@ def _stand_in(name: str, point: int) -> Fraction:
     return Fraction(number % 9973 + 1, 4001) * (-1 if point % 2 and number % 3 else 1)
 
 
+def _bits(x: Fraction) -> int:
+    return x.numerator.bit_length() + x.denominator.bit_length()
+
+
 def _inexact(x):
     return mpmath.mpf(x.numerator) / x.denominator if isinstance(x, Fraction) else x
 
@@ -311,7 +327,7 @@ def _inexact(x):
 def _power(a, b):
     if isinstance(a, Fraction) and isinstance(b, Fraction):
         if b.denominator == 1:
-            if abs(b) * max(a.numerator.bit_length(), a.denominator.bit_length()) > _BITS:
+            if abs(b) * max(a.numerator.bit_length(), a.denominator.bit_length()) > _BITS and abs(a) != 1:
                 raise TooLargeError("a power")
             return a ** int(b)
         root = _exact_root(a, b.denominator)

@@ -9,8 +9,11 @@ r"""The final answer of a completion, found by the style that the mixture wrote 
 Strict, only the style's own mark counts. Lenient, gsm8k and boxed fall back on each other's and on "the answer is ...". A
 number somewhere in the text is never taken for an answer: a completion cut before its answer has none. A mark with
 nothing behind it is an answer that was not given, and what stood earlier does not replace it.
+
+Every pattern takes time proportional to the text: a run of white space is entered at its beginning only.
 """
 
+import collections
 import re
 
 LONGEST = 20_000  # characters from the end of the text in which an answer is looked for
@@ -18,7 +21,7 @@ LONGEST = 20_000  # characters from the end of the text in which an answer is lo
 _HASHES = re.compile(r"####[ \t]*([^\n]*)")
 _BOX = re.compile(r"\\f?box(?:ed)?(?![a-z])\s*")
 _PHRASE = re.compile(r"(?i)\banswer\b(?:\*\*)?\s*(?:is\b|[:=])\s*(?:\*\*)?[ \t]*:?[ \t]*")
-_SENTENCE_END = re.compile(r"(?<!\b[A-Z])[.!](?=\s+[A-Z*]|\s*$)|\.(?=\*\*)|(?i:,?\s+(?:because|since|so)\b)")
+_SENTENCE_END = re.compile(r"(?<!\b[A-Z])[.!](?=\s+[A-Z*]|\s*$)|\.(?=\*\*)|(?i:(?:,|(?<!\s))\s+(?:because|since|so)\b)")
 _BITS = re.compile(r"[01]+")
 _PRODUCTS = re.compile(r"(?:[0-9]+(?:=[0-9]+)?;)*(?:[0-9]+=)?([0-9]+)")
 _END_OF_TEXT = re.compile(r"<\|(?:endoftext|end_of_text|eot_id|im_end|im_start|eom_id)\|>|</s>|<end>")
@@ -50,11 +53,11 @@ def has_box(text: str) -> bool:
 
 
 def _find_boxed(text: str) -> str | None:
-    """The content of the last box; empty when it does not close, None when there is none."""
-    boxes = list(_BOX.finditer(text))
-    if not boxes:
+    """The content of the last box (of a box in a box: the inner one); empty when it does not close, None when there is none."""
+    last = collections.deque(_BOX.finditer(text), maxlen=1)
+    if not last:
         return None
-    match = boxes[-1]
+    match = last[0]
     if text[match.end() : match.end() + 1] != "{":
         return re.split(r"[\s$.]", text[match.end() :], maxsplit=1)[0]  # `\boxed 2$`
     depth = 0
@@ -62,14 +65,8 @@ def _find_boxed(text: str) -> str | None:
         if text[end - 1] != "\\":
             depth += {"{": 1, "}": -1}.get(text[end], 0)
         if depth == 0:
-            inside = text[match.end() + 1 : end]
-            return _inner(inside)
+            return text[match.end() + 1 : end]
     return ""
-
-
-def _inner(inside: str) -> str:
-    """What is in a box; of a box in a box, what is in the inner one."""
-    return _find_boxed(inside) or "" if _BOX.match(inside.strip()) else inside
 
 
 def _find_hashes(text: str) -> str | None:

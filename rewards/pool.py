@@ -1,16 +1,20 @@
 """The verifier pool: worker processes for the answers that only a computer algebra system can compare.
 
 Started at the first such answer, one a core, shared by all threads of the process. An item that outlives its deadline is
-`timeout`: its worker is killed and replaced, the others go on. Workers end with their parent, however it ends: they read
-the end of their pipe, or, at work, their own alarm.
+`timeout`: its worker is killed and replaced, the others go on. A worker that ends for another reason is replaced and the item
+asked once more; the second time it is `error`. Workers end with their parent, however it ends: they read the end of their
+pipe, or, at work, their own alarm.
 """
 
 import atexit
+import contextlib
 import functools
 import json
+import logging
 import os
 import queue
-import select
+import selectors
+import signal
 import subprocess
 import sys
 import threading
@@ -20,42 +24,66 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 DEADLINE = 5.0  # seconds an item
+OUTCOMES = ("correct", "wrong", "timeout", "error")  # what a worker may say
 _START = 120.0  # seconds a worker may take to import sympy, on a busy machine
+_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "TMPDIR")  # and no token or key
+_log = logging.getLogger(__name__)
+
+
+class WorkerError(Exception):
+    """A worker did not start, ended, or said what it should not have."""
 
 
 class Worker:
     """One worker process."""
 
     def __init__(self) -> None:
-        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "LD_PRELOAD": ""}
+        """Starts it; raises WorkerError when it does not come up."""
+        environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         line = [sys.executable, "-m", "rewards.worker"]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        self.process = subprocess.Popen(line, cwd=Path(__file__).parents[1], env=environment, **pipes)
-        self.ready = False
+        try:
+            self.process = subprocess.Popen(line, cwd=Path(__file__).parents[1], env=environment, **pipes)
+        except OSError as error:
+            raise WorkerError(f"no process: {error}") from None
+        if self._reply(_START) != "ready":
+            self.stop()
+            raise WorkerError("it did not start")
 
     def judge(self, predicted: str, gold: str, deadline: float) -> tuple[str, float]:
-        """The outcome and its milliseconds; `timeout` when it did not come in time, and then the worker is of no more use."""
+        """The outcome, one of OUTCOMES, and its milliseconds. After `timeout` the worker is stopped.
+
+        Raises:
+            WorkerError: when the worker ended by itself or said something else; it is stopped then, too.
+        """
+        began = time.perf_counter()
         try:
-            if not self.ready:
-                self.ready = self._reply(_START) == "ready"
-            began = time.perf_counter()
             self.process.stdin.write(json.dumps([predicted, gold, deadline]).encode() + b"\n")
             self.process.stdin.flush()
-            return self._reply(deadline) or "timeout", 1000 * (time.perf_counter() - began)
-        except BrokenPipeError:
-            return "error", 0.0
+            reply = self._reply(deadline)
+        except OSError:  # a broken pipe
+            reply = ""
+        ms = 1000 * (time.perf_counter() - began)
+        if reply in OUTCOMES:
+            return reply, ms
+        self.stop()
+        if reply is None or self.process.returncode == -signal.SIGALRM:
+            return "timeout", ms
+        raise WorkerError(f"it said {reply[:40]!r} and ended with status {self.process.returncode}")
 
-    def _reply(self, seconds: float) -> str:
-        """The next line, or an empty one when the worker ended or the time did."""
-        readable, _, _ = select.select([self.process.stdout], [], [], seconds)
-        return self.process.stdout.readline().decode().strip() if readable else ""
+    def _reply(self, seconds: float) -> str | None:
+        """The next line, empty when the worker has closed its end; None when neither came in time."""
+        with selectors.DefaultSelector() as selector:  # select() takes no file number above 1,023
+            selector.register(self.process.stdout, selectors.EVENT_READ)
+            return self.process.stdout.readline().decode().strip() if selector.select(seconds) else None
 
     def stop(self) -> None:
         """Ends the process and waits for it."""
         self.process.kill()
         self.process.wait()
-        self.process.stdin.close()
-        self.process.stdout.close()
+        for pipe in (self.process.stdout, self.process.stdin):
+            with contextlib.suppress(OSError):  # what was still to be written to it
+                pipe.close()
 
 
 class Pool:
@@ -69,17 +97,22 @@ class Pool:
         atexit.register(self.close)
 
     def judge(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, float]]:
-        """The outcome of each (predicted, gold), in order: correct, wrong, timeout or error; and its milliseconds."""
+        """The outcome of each (predicted, gold), in order, one of OUTCOMES; and its milliseconds."""
         return list(self.threads.map(self._judge_one, pairs))
 
     def _judge_one(self, pair: tuple[str, str]) -> tuple[str, float]:
-        worker = self.idle.get() or Worker()
-        outcome, ms = worker.judge(*pair, self.deadline)
-        if worker.process.poll() is not None or outcome == "timeout":
-            worker.stop()
-            worker = None
-        self.idle.put(worker)
-        return outcome, ms
+        worker = self.idle.get()
+        try:
+            for _ in range(2):
+                try:
+                    worker = worker or Worker()
+                    return worker.judge(*pair, self.deadline)
+                except WorkerError as error:
+                    _log.warning("a verifier worker is replaced: %s", error)
+                    worker = None
+            return "error", 0.0
+        finally:
+            self.idle.put(worker if worker and worker.process.poll() is None else None)
 
     def close(self) -> None:
         """Stops the workers."""

@@ -1,7 +1,8 @@
 """The scorer: what the verifier says of one completion. Training rewards and evaluation both come from here."""
 
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from rewards import pool
@@ -10,6 +11,7 @@ from rewards.extraction import extract, has_box
 from rewards.steps import true_steps
 
 OUTCOMES = ("correct", "wrong", "unparseable", "timeout", "error")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,28 +50,40 @@ def score(items: Sequence[Item], verifiers: pool.Pool | None = None) -> list[Ver
     """Judges completions, in order. Those that need a computer algebra system go to the pool together.
 
     An answer at the very end of a truncated text may be cut itself (`#### 4` of `#### 42`), so it does not count. An
-    exception while comparing is the outcome `error`, never a silent zero.
+    exception while judging a completion is logged, and is the outcome `error` of that completion alone.
     """
-    verdicts, open_places = [], []
-    for place, item in enumerate(items):
-        began = time.perf_counter()
-        extracted, own_mark = extract(item.text, item.meta["style"])
-        if item.truncated and extracted and ("long" in item.meta or item.text.rstrip().endswith(extracted)):
-            extracted = None
-        outcome = _settle(extracted, item)
-        if outcome is None:
-            open_places.append(place)
-        strict = outcome if own_mark else "unparseable"
-        ms = 1000 * (time.perf_counter() - began)
-        verdicts.append(Verdict(outcome, strict, extracted, find_form(item.text, item.meta), None, ms))
+    verdicts = [_guarded(_judge, item) for item in items]
+    open_places = [place for place, verdict in enumerate(verdicts) if verdict.outcome is None]
     if open_places:
         pairs = [(verdicts[place].extracted, items[place].answer) for place in open_places]
         judged = (verifiers or pool.shared()).judge(pairs)
         for place, (outcome, ms) in zip(open_places, judged, strict=True):
             verdict = verdicts[place]
             strict = outcome if verdict.strict_outcome is None else verdict.strict_outcome
-            verdicts[place] = replace(verdict, outcome=outcome, strict_outcome=strict, ms=verdict.ms + ms)
-    return [replace(verdict, chain=_chain(item, verdict.outcome)) for item, verdict in zip(items, verdicts, strict=True)]
+            settled = replace(verdict, outcome=outcome, strict_outcome=strict, ms=verdict.ms + ms)
+            verdicts[place] = _guarded(_with_chain, items[place], settled)
+    return verdicts
+
+
+def _guarded(judge: Callable[..., Verdict], item: Item, *rest) -> Verdict:
+    """What `judge` says of the item; the outcome `error`, logged, where it raises: no text may end a run."""
+    try:
+        return judge(item, *rest)
+    except Exception as error:
+        _log.warning("cannot judge a completion (%s: %s): %.200r", type(error).__name__, error, item.text)
+        return Verdict("error", "error", None, "other", None, 0.0)
+
+
+def _judge(item: Item) -> Verdict:
+    """The verdict as far as it goes without the pool; its outcome is None where that must be asked."""
+    began = time.perf_counter()
+    extracted, own_mark = extract(item.text, item.meta["style"])
+    if item.truncated and extracted and ("long" in item.meta or item.text.rstrip().endswith(extracted)):
+        extracted = None
+    outcome = _settle(extracted, item)
+    strict = outcome if own_mark else "unparseable"
+    verdict = _with_chain(item, Verdict(outcome, strict, extracted, find_form(item.text, item.meta), None, 0.0))
+    return replace(verdict, ms=1000 * (time.perf_counter() - began))
 
 
 def _settle(extracted: str | None, item: Item) -> str | None:
@@ -78,21 +92,19 @@ def _settle(extracted: str | None, item: Item) -> str | None:
         return "unparseable"
     if "long" in item.meta:
         return "correct" if extracted == item.answer else "wrong"
-    try:
-        return settle(extracted, item.answer)
-    except Exception:  # a fault of ours is counted as one, not paid for as a wrong answer
-        return "error"
+    return settle(extracted, item.answer)
 
 
-def _chain(item: Item, outcome: str) -> bool | None:
+def _with_chain(item: Item, verdict: Verdict) -> Verdict:
+    """The verdict with what can be said of the chain, once the outcome is known."""
     if "long" in item.meta:
-        return item.text.strip() == item.meta["long"]
+        return replace(verdict, chain=item.text.strip() == item.meta["long"])
     if item.meta["style"] != "gsm8k":
-        return None
-    if outcome != "correct":
-        return False
+        return verdict
+    if verdict.outcome != "correct":
+        return replace(verdict, chain=False)
     true, total = true_steps(item.text)
-    return 0 < total == true
+    return replace(verdict, chain=0 < total == true)
 
 
 def find_form(text: str, meta: dict) -> str:

@@ -1,39 +1,102 @@
 """The arithmetic in a chain of thought: every `a op b = c` that it writes out, and whether each is true.
 
 A step is a calculation of plain numbers before an equals sign: `48/2 = 24`, `<<48/2=24>>`, `$2.50 x 4 = $10`. A result may be
-rounded to the decimals that it shows. What is not a calculation (`x = 5`, `half of 10 = 5`) is not judged.
+rounded to the decimals that it shows. What is not a calculation (`x = 5`, `half of 10 = 5`) is not judged. The text is read
+once, from left to right, so that no text takes longer than its length.
 """
 
 import re
+from collections.abc import Iterator
 from fractions import Fraction
 
 from rewards import expression
-from rewards.expression import UnknownError
+from rewards.expression import TooLargeError, UnknownError
 
-_NUMBER = r"[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?|\.[0-9]+"
-_TERM = rf"[-(\s$]*(?:{_NUMBER})[\s)%]*"
-_STEP = re.compile(rf"((?:{_TERM}[-+*/x×÷])+{_TERM})=\s*\$?\s*(-?\s*\$?(?:{_NUMBER}))(?!\s*[-+*/x×÷(0-9]|\.[0-9])")
-LONGEST = 20_000  # characters
+LONGEST = 20_000  # characters of the text; the rest is not read
+MOST = 500  # calculations that are judged; every further one counts as false
+SIDE = 400  # characters of a side that is judged
+
+_TOKEN = re.compile(r"[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?|\.[0-9]+|[-+*/x×÷=()$%\n]|[^-0-9+*/x×÷=()$%.\s]+|\.")
+_DIGITS = frozenset("0123456789")
+_OPERATORS = frozenset("-+*/x×÷")
+_PLAIN = str.maketrans({"$": "", ",": "", "%": "", "x": "*", "×": "*", "÷": "/"})
 
 
 def true_steps(text: str) -> tuple[int, int]:
     """How many of the text's calculations are true, and how many there are."""
     true = total = 0
-    for left, right in _STEP.findall(text[:LONGEST]):
-        holds = _holds(left, right)
+    for left, right in _calculations(text[:LONGEST]):
+        holds = _holds(left, right) if total < MOST else False
         if holds is not None:
             total += 1
             true += holds
     return true, total
 
 
+def _calculations(text: str) -> Iterator[tuple[str, str]]:
+    """The two sides of each calculation: numbers with operators between them, signs and brackets around; and one number."""
+    tokens = _TOKEN.findall(text)
+    left: list[str] = []
+    operators, wants_number, at = 0, True, 0
+    while at < len(tokens):
+        token = tokens[at]
+        at += 1
+        if token == "\n":
+            continue
+        if _is_number(token):
+            if not wants_number:  # two numbers side by side: the calculation begins with the second
+                left, operators = [], 0
+            wants_number = False
+        elif token in ")%" and not wants_number:
+            pass
+        elif token in _OPERATORS and not wants_number:
+            operators, wants_number = operators + 1, True
+        elif token in "-($":
+            if not wants_number or left[-1:] == ["x"] and token == "-":  # `3x-5` is algebra
+                left, operators, wants_number = [], 0, True
+        else:
+            if token == "=" and operators and not wants_number:
+                right, end = _result(tokens, at)
+                if right:
+                    yield "".join(left), right
+                    at = end
+            left, operators, wants_number = [], 0, True
+            continue
+        left.append(token)
+
+
+def _result(tokens: list[str], at: int) -> tuple[str, int]:
+    """The number after an equals sign and where it ends; an empty string where there is none, or more of a calculation.
+
+    A number at the end of its line is a result, whatever the next line begins with.
+    """
+    while tokens[at : at + 1] == ["\n"]:
+        at += 1
+    sign = ""
+    for mark in "$-$":
+        if at < len(tokens) and tokens[at] == mark:
+            sign += mark
+            at += 1
+    if at == len(tokens) or not _is_number(tokens[at]):
+        return "", at
+    following = tokens[at + 1] if at + 1 < len(tokens) else ""
+    if following and (following in _OPERATORS or following == "(" or _is_number(following)):
+        return "", at
+    return sign + tokens[at], at + 1
+
+
+def _is_number(token: str) -> bool:
+    return token[-1] in _DIGITS and (token[0] in _DIGITS or token[0] == ".")
+
+
 def _holds(left: str, right: str) -> bool | None:
-    plain = str.maketrans({"$": "", ",": "", "%": "", "x": "*", "×": "*", "÷": "/", " ": ""})
-    right = right.translate(plain)
-    try:
-        value = expression.value(expression.parse(left.translate(plain)))
-    except (UnknownError, ZeroDivisionError):
+    if max(len(left), len(right)) > SIDE:
         return None
+    try:
+        value = expression.value(expression.parse(left.translate(_PLAIN)))
+    except (UnknownError, TooLargeError, ZeroDivisionError):
+        return None
+    right = right.translate(_PLAIN)
     shown = Fraction(right)
     decimals = len(right.partition(".")[2])
     return abs(value - shown) <= Fraction(1, 2 * 10**decimals) if value.denominator > 1 else value == shown

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from rewards.pool import Pool, shared
+from rewards.pool import Pool, WorkerError, shared
 
 SLOW = (r"\int_0^1 x^{x^{x^{x^{x}}}}\,dx", r"\int_0^2 \sin(x^{x^{x}})\,dx")  # sympy tries, and tries
 QUICK = (r"\int_0^1 x\,dx", r"\frac{1}{2}")
@@ -93,3 +93,70 @@ def test_a_confined_worker_writes_no_file_and_reaches_no_network(tmp_path):
     said = done.stdout.split("\n")
     assert "no memory" in said and ("no file" in said or done.returncode == -signal.SIGXFSZ)
     assert "no network" in said or not allowed
+
+
+def test_an_idle_worker_that_has_died_is_replaced():
+    pool = Pool()
+    assert outcomes_of(pool, [QUICK]) == ["correct"]
+    for worker in filter(is_alive, children_of(os.getpid())):
+        os.kill(worker, signal.SIGKILL)
+    assert outcomes_of(pool, [QUICK] * 4) == ["correct"] * 4
+    pool.close()
+
+
+def test_a_worker_that_does_not_start_in_time_is_an_error_and_nothing_is_left_of_it(monkeypatch, caplog):
+    pool = Pool()
+    with monkeypatch.context() as slow:
+        slow.setattr("rewards.pool._START", 0.01)
+        assert outcomes_of(pool, [QUICK]) == ["error"]
+    assert "it did not start" in caplog.text
+    assert outcomes_of(pool, [QUICK, (QUICK[0], "2")] * 2) == ["correct", "wrong"] * 2
+    pool.close()
+
+
+@pytest.mark.parametrize("says", ["ready", "", "correct wrong"])
+def test_a_worker_that_says_what_is_no_outcome_is_stopped(says):
+    pool = Pool()
+    pool.judge([QUICK])
+    worker = pool.idle.get()
+    while worker is None:
+        worker = pool.idle.get()
+    worker.process.kill()
+    worker.process.wait()
+    line = ["sh", "-c", f"read line; echo {says}"]
+    worker.process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with pytest.raises(WorkerError, match="ended with status"):
+        worker.judge(*QUICK, 5.0)
+    assert worker.process.poll() is not None
+    pool.close()
+
+
+def test_a_process_with_more_than_1024_open_files_has_verdicts_too():
+    code = (
+        "import os, resource\n"
+        "most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 4096), most))\n"
+        "files = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]\n"
+        f"from rewards.pool import shared; print([outcome for outcome, _ in shared().judge([{QUICK!r}] * 3)])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=100)
+    assert done.stdout.strip() == "['correct', 'correct', 'correct']"
+
+
+def test_a_worker_gets_no_tokens_and_evaluates_no_text(monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    pool = Pool()
+    pool.judge([QUICK])
+    [worker] = [one for one in (pool.idle.get() for _ in range(pool.idle.qsize())) if one]
+    with open(f"/proc/{worker.process.pid}/environ") as environment:
+        assert "secret" not in environment.read()
+    worker.stop()
+
+    code = (
+        "from rewards.worker import convert_numbers; convert_numbers()\n"
+        "import sympy\n"
+        "print(sympy.Number('12') == 12, sympy.Number('6.5') == 6.5)\n"
+        "sympy.Number('print(\"evaluated\")')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "True True\n" and "no number" in done.stderr
