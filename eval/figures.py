@@ -26,6 +26,7 @@ COLOURS = {
 LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 plt.rcParams.update({"figure.dpi": 110, "axes.spines.top": False, "axes.spines.right": False})
 plt.rcParams.update({"axes.grid": True, "grid.alpha": 0.25})
+plt.rcParams["text.parse_math"] = False  # a `$` in a name is a `$`
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,13 @@ class Figure:
     title: str
     text: str
     path: Path
+
+
+def short_names(groups: list[dict]) -> dict[str, str]:
+    """The axes of an ablation's groups, and what to call them: `mixture.p_cot` is p_cot if no other stage has one."""
+    axes = list(dict.fromkeys(axis for group in groups for axis in group["axes"]))
+    last = [axis.rsplit(".", 1)[-1] for axis in axes]
+    return {axis: name if last.count(name) == 1 else axis for axis, name in zip(axes, last, strict=True)}
 
 
 def draw_curves(logs: dict[str, list[dict]], path: Path) -> Figure | None:
@@ -139,6 +147,7 @@ def draw_budgets(completions: dict[str, list[dict]], path: Path) -> Figure:
         points = (curve | {most: curve[max(curve)]}).items()  # a larger budget changes nothing more
         ax.plot(*zip(*points, strict=True), marker="o", ms=3, label=name, color=LINES[number % len(LINES)])
     ax.set_xscale("log", base=2)
+    ax.xaxis.set_major_formatter("{x:g}")
     ax.set(xlabel="token budget of a completion", ylabel="accuracy", ylim=(-0.03, 1.03))
     ax.legend(frameon=False, fontsize=8)
     return _save(fig, "Accuracy by token budget", "A completion longer than the budget counts as wrong.", path)
@@ -151,6 +160,7 @@ def draw_map(groups: list[dict], axis: str, path: Path) -> Figure:
         groups: of eval.table.over_seeds.
         axis: what the colour is.
     """
+    name = short_names(groups)[axis]
     groups = [group for group in groups if axis in group["axes"]]
     panels: dict[str, list[dict]] = {}
     for group in groups:
@@ -163,7 +173,6 @@ def draw_map(groups: list[dict], axis: str, path: Path) -> Figure:
         dots = ax.scatter(x, y, c=colour, vmin=min(values), vmax=max(values), cmap="viridis", zorder=2)
         ax.set(title=title, xlabel="mean length (tokens)", ylim=(-0.03, 1.03))
     axes[0][0].set_ylabel("accuracy")
-    name = axis.rsplit(".", 1)[-1]
     fig.colorbar(dots, ax=axes[0][-1], label=name)
     return _save(fig, f"Accuracy and length by {name}", f"Each point is a cell's mean over seeds; its colour is {name}.", path)
 
@@ -176,13 +185,14 @@ def draw_axis(groups: list[dict], axis: str, names: dict[str, str], path: Path) 
         axis: what is on the horizontal axis; values that are no numbers stand side by side.
         names: figure → label, a panel each.
     """
+    short = short_names(groups)
     groups = [group for group in groups if axis in group["axes"]]
     values = [group["axes"][axis] for group in groups]
     numeric = all(isinstance(value, int | float) for value in values)
     places = {str(v): v if numeric else i for i, v in enumerate(sorted(set(values)) if numeric else dict.fromkeys(values))}
     lines: dict[str, list[dict]] = {}
     for group in groups:
-        others = [f"{name.rsplit('.', 1)[-1]} {value}" for name, value in group["axes"].items() if name != axis]
+        others = [f"{short[name]} {value}" for name, value in group["axes"].items() if name != axis]
         lines.setdefault(", ".join([f"{group['stage']}, {group['kind']}", *others]), []).append(group)
     fig, axes = plt.subplots(1, len(names), figsize=(4.3 * len(names), 4.2))
     for ax, (figure, label) in zip(axes, names.items(), strict=True):
@@ -193,7 +203,7 @@ def draw_axis(groups: list[dict], axis: str, names: dict[str, str], path: Path) 
                 ax.plot(x, mean, marker="o", ms=3, label=line, color=LINES[number % len(LINES)])
                 ax.fill_between(x, mean - half, mean + half, alpha=0.2, color=LINES[number % len(LINES)], lw=0)
         ax.set_title(label, fontsize=10)
-        ax.set_xlabel(axis.rsplit(".", 1)[-1])
+        ax.set_xlabel(short[axis])
         if not numeric:
             ax.set_xticks(list(places.values()), list(places), fontsize=8)
     axes[len(names) // 2].legend(frameon=False, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)

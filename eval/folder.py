@@ -1,14 +1,15 @@
 """The eval folder: completions.parquet and metrics.json. Scoring reads the parquet alone, so no model is needed for it."""
 
+import contextlib
 import json
-import os
-import shutil
 from pathlib import Path
 
+from data_mix import files
 from data_mix.errors import InputError
 from eval.metrics import compute_metrics
 from rewards.scorer import Item, score
 
+COMPLETIONS, METRICS = "completions.parquet", "metrics.json"
 INFO = b"cotmix.eval"  # key of the parquet's own metadata that holds the eval's settings
 
 
@@ -20,7 +21,7 @@ def score_rows(rows: list[dict]) -> list[dict]:
 
 
 def write_folder(folder: str, rows: list[dict], info: dict) -> dict:
-    """Scores `rows`, writes the folder whole (aside, then renamed) and returns its metrics.
+    """Scores `rows`, writes the folder and returns its metrics. A new folder appears whole, in another each file does.
 
     Args:
         folder: where; its files are replaced.
@@ -35,15 +36,12 @@ def write_folder(folder: str, rows: list[dict], info: dict) -> dict:
     table = pa.Table.from_pylist(rows)
     # an extracted column of nothing but None would have no type
     table = table.set_column(table.schema.get_field_index("extracted"), "extracted", table["extracted"].cast(pa.string()))
-    aside = Path(folder).with_name(f".{Path(folder).name}.part")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    pq.write_table(table.replace_schema_metadata({INFO: json.dumps(info)}), aside / "completions.parquet")
-    (aside / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    for name in ("completions.parquet", "metrics.json"):
-        os.replace(aside / name, Path(folder) / name)
-    aside.rmdir()
+    target = Path(folder).resolve()  # not a link to it, which nothing can be renamed to
+    is_new = not target.exists() or not any(target.iterdir())
+    with files.new_folder(target) if is_new else contextlib.nullcontext(target) as into:
+        with files.new_file(into / COMPLETIONS) as path:
+            pq.write_table(table.replace_schema_metadata({INFO: json.dumps(info)}), path)
+        files.write_text(into / METRICS, json.dumps(metrics, indent=2) + "\n")
     return metrics
 
 
@@ -56,7 +54,7 @@ def read_completions(folder: str) -> tuple[list[dict], dict]:
     import pyarrow.parquet as pq
 
     info = read_settings(folder)
-    return pq.read_table(Path(folder) / "completions.parquet").to_pylist(), info
+    return pq.read_table(Path(folder) / COMPLETIONS).to_pylist(), info
 
 
 def read_settings(folder: str) -> dict:
@@ -67,7 +65,7 @@ def read_settings(folder: str) -> dict:
     """
     import pyarrow.parquet as pq
 
-    path = Path(folder) / "completions.parquet"
+    path = Path(folder) / COMPLETIONS
     if not path.is_file():
         made_by = f"`python -m eval run ... --out {folder}`"
         raise InputError(f"{folder}: not an eval folder (no completions.parquet); make one with {made_by}")
@@ -76,7 +74,7 @@ def read_settings(folder: str) -> dict:
 
 def read_metrics(folder: str) -> dict:
     """The content of metrics.json."""
-    path = Path(folder) / "metrics.json"
+    path = Path(folder) / METRICS
     if not path.is_file():
         raise InputError(f"{folder}: no metrics.json; `python -m eval score {folder}` makes it from the completions")
     return json.loads(path.read_text(encoding="utf-8"))

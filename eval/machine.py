@@ -9,10 +9,10 @@ BLOCK = 128  # tokens in a block of vLLM's KV cache on CPU
 CACHE_LIMIT = 2 * 2**30  # bytes of it
 
 
-def end_with_parent() -> None:
-    """Has the kernel kill this process when its parent ends, however that ends; called in a child of a fork."""
+def end_with_parent(number: int = signal.SIGKILL) -> None:
+    """Has the kernel send this process a signal when its parent ends, however that ends."""
     pr_set_pdeathsig = 1  # linux/prctl.h
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, number)
 
 
 def prepare() -> None:

@@ -5,24 +5,35 @@ import shutil
 import time
 from pathlib import Path
 
+from data_mix import files, locks
+from data_mix.errors import InputError
+
 EVERY = 5.0  # seconds between two parts
 
 
 class Parts:
-    """What an eval run has generated so far, in `.NAME.run/` beside the folder that it will be.
+    """What an eval run has generated so far, in `.NAME.run/` beside the folder that it will be, which is locked meanwhile.
 
-    Each problem is in exactly one part, and a part is there whole or not at all. A run goes on from parts that were made with
-    the same settings; those of another run are thrown away.
+    Each problem is in exactly one part, and a part is there whole or not at all.
     """
 
     def __init__(self, out: str, settings: dict) -> None:
-        """`settings` is whatever decides the completions, as JSON."""
-        self.folder = Path(out).with_name(f".{Path(out).name}.run")
-        made_with = self.folder / "settings.json"
-        if not made_with.is_file() or json.loads(made_with.read_text(encoding="utf-8")) != settings:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            self.folder.mkdir(parents=True)
-            made_with.write_text(json.dumps(settings), encoding="utf-8")
+        """Resumes from the parts that are there, if any.
+
+        Args:
+            out: the eval folder.
+            settings: whatever decides the completions, as JSON.
+
+        Raises:
+            InputError: when another process has them, or they were made with other settings.
+        """
+        target = Path(out).resolve()
+        self.folder = target.with_name(f".{target.name}.run")
+        self.lock = locks.lock(self.folder)
+        if any(self.folder.glob("*.parquet")):
+            _check_settings(self.folder, settings)
+        else:
+            files.write_text(self.folder / "settings.json", json.dumps(settings))
         self.done: dict[int, list[list[int]]] = {}
         self.fresh: list[int] = []
         self.written = time.monotonic()
@@ -42,18 +53,35 @@ class Parts:
 
         if self.fresh:
             rows = [{"number": number, "samples": self.done[number]} for number in self.fresh]
-            path = self.folder / f"part-{len(list(self.folder.glob('*.parquet'))):05d}.parquet"
-            aside = path.with_suffix(".part")
-            pq.write_table(pa.Table.from_pylist(rows), aside)
-            aside.rename(path)
+            number = len(list(self.folder.glob("*.parquet")))
+            with files.new_file(self.folder / f"part-{number:05d}.parquet") as path:
+                pq.write_table(pa.Table.from_pylist(rows), path)
         self.fresh, self.written = [], time.monotonic()
 
     def remove(self) -> None:
         """Ends it, once the eval folder is there."""
-        shutil.rmtree(self.folder)
+        shutil.rmtree(self.folder, ignore_errors=True)  # of a process that just tries the lock the file is left
+        self.lock.close()
 
     def _read(self) -> None:
         import pyarrow.parquet as pq
 
         for path in sorted(self.folder.glob("*.parquet")):
             self.done |= {row["number"]: row["samples"] for row in pq.read_table(path).to_pylist()}
+
+
+def _check_settings(folder: Path, settings: dict) -> None:
+    """Raises InputError unless the parts in `folder` were made with these settings: they may be hours of work."""
+    try:
+        before = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        raise InputError(
+            f"{folder} holds completions, but its settings.json cannot be read, so nobody knows of which eval; remove it first"
+        ) from None
+    changed = [name for name in settings if before.get(name) != settings[name]]
+    if changed:
+        was = f"{changed[0]} was {before.get(changed[0])!r} and is {settings[changed[0]]!r}"
+        raise InputError(
+            f"{folder} holds completions of an interrupted eval with other settings ({was}); "
+            "run that one again to resume it, give another --out, or remove this folder first"
+        )

@@ -1,6 +1,8 @@
 """`eval run`: completions of a model on a mixture's test problems or on benchmarks, scored; killed, it goes on where it was."""
 
+import contextlib
 import json
+import re
 import sys
 import time
 from argparse import Namespace
@@ -10,8 +12,9 @@ from pathlib import Path
 
 from data_mix.errors import InputError
 from data_mix.folder import check_folder, is_taken, text_of
+from data_mix.hub import is_hub_id, missing_part
 from eval import tasks
-from eval.folder import read_metrics, read_settings, write_folder
+from eval.folder import COMPLETIONS, METRICS, read_completions, read_metrics, read_settings, write_folder
 from eval.generate import Engine, Sampling, context_length, decode, encode_prompts
 from eval.machine import stored_dtype
 from eval.parts import Parts
@@ -53,11 +56,12 @@ def check(args: Namespace) -> None:
 def check_model_path(model: str, what: str, made_by: str) -> None:
     """Raises InputError for a local path without a whole model in it; a hub id (owner/name) passes."""
     folder = Path(model)
-    is_hub_id = model.count("/") == 1 and not model.startswith((".", "/", "~")) and not folder.parent.exists()
-    if not (folder / "config.json").is_file() and not is_hub_id:
-        raise InputError(f"{what} {model}: no model there; {made_by}")
-    if not folder.is_dir():
-        return
+    if not folder.exists():
+        if is_hub_id(model):
+            return
+        raise InputError(f"{what} {model}: no model there ({missing_part(model)} does not exist); {made_by}")
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{what} {model}: no model there (it has no config.json); {made_by}")
     indexes = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.index.json")]
     shards = {name for index in indexes for name in index["weight_map"].values()}
     missing = sorted(name for name in shards if not (folder / name).is_file())
@@ -68,8 +72,11 @@ def check_model_path(model: str, what: str, made_by: str) -> None:
 
 
 def find_checkpoints(run: str) -> dict[int, Path]:
-    """Step or round → `checkpoint-N` in a run's folder, in order."""
-    found = {int(path.name.split("-")[1]): path for path in Path(run).glob("checkpoint-*") if path.is_dir()}
+    """Step or round → `checkpoint-N` in a run's folder, in order. `checkpoint-100-keep` and the like are none."""
+    found = {}
+    for path in Path(run).glob("checkpoint-*"):
+        if re.fullmatch("checkpoint-[1-9][0-9]*", path.name) and path.is_dir():
+            found[int(path.name.removeprefix("checkpoint-"))] = path
     return dict(sorted(found.items()))
 
 
@@ -78,8 +85,9 @@ def choose_dtype(model: str) -> str:
     folder = Path(model)
     recipe = (folder.parent if folder.name.startswith("checkpoint-") else folder) / "recipe.json"
     if recipe.is_file():
-        fields = json.loads(recipe.read_text(encoding="utf-8"))
-        return "bfloat16" if fields.get("bf16") else "float16" if fields.get("fp16") else "float32"
+        with contextlib.suppress(ValueError):  # a crash can have left it empty
+            fields = json.loads(recipe.read_text(encoding="utf-8"))
+            return "bfloat16" if fields.get("bf16") else "float16" if fields.get("fp16") else "float32"
     from transformers import AutoConfig
 
     # not vLLM's auto, which computes in 16 bits what is stored in 32
@@ -98,29 +106,37 @@ def evaluate(args: Namespace, engine: Engine) -> dict[str, dict]:
     machine.prepare()
     from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
-    tokenizer = AutoTokenizer.from_pretrained(args.model)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(args.model)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"--model {args.model}: no tokenizer there ({reason}); save the model's own beside it") from None
     ends = GenerationConfig.from_pretrained(args.model).eos_token_id
     ends = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None}
     context = context_length(AutoConfig.from_pretrained(args.model))
     asked = {args.out: tasks.from_mixture(args.mixture)} if args.mixture else _load_tasks(args)
     plans = [_plan(args, out, task, tokenizer, frozenset(ends), context) for out, task in asked.items()]
-    missing = [plan for plan in plans if not _is_there(plan)]
-    for plan in missing:
-        parts = Parts(plan.out, plan.settings)
-        todo = [number for number in range(len(plan.rows)) if number not in parts.done]
-        if todo:
-            length = max(plan.longest + plan.sampling.max_tokens for plan in missing)
-            started = engine.start(args.model, choose_dtype(args.model), tokenizer, length)
-            stream = started.stream([plan.prompt_ids[number] for number in todo], plan.sampling, todo)
-            for number, samples in _with_progress(stream, plan, len(parts.done)):
-                parts.add(number, samples)
-            parts.flush()
-        write_folder(plan.out, _completions(plan, parts.done, tokenizer), plan.settings)
+    missing = [(plan, Parts(plan.out, plan.settings)) for plan in plans if not _is_there(plan)]
+    length = max((plan.longest + plan.sampling.max_tokens for plan, _ in missing), default=0)
+    for plan, parts in missing:
+        if not _is_there(plan):  # it may be by now, from the process that had the lock before
+            _generate(args, plan, parts, engine, tokenizer, length)
+            write_folder(plan.out, _completions(plan, parts.done, tokenizer), plan.settings)
         parts.remove()
     metrics = {plan.out: read_metrics(plan.out) for plan in plans}
     for plan in plans:
         _check_truncated(plan, metrics[plan.out]["truncated"], args.max_truncated)
     return metrics
+
+
+def _generate(args: Namespace, plan: Plan, parts: Parts, engine: Engine, tokenizer, length: int) -> None:
+    todo = [number for number in range(len(plan.rows)) if number not in parts.done]
+    if todo:
+        started = engine.start(args.model, choose_dtype(args.model), tokenizer, length)
+        stream = started.stream([plan.prompt_ids[number] for number in todo], plan.sampling, todo)
+        for number, samples in _with_progress(stream, plan, len(parts.done)):
+            parts.add(number, samples)
+        parts.flush()
 
 
 def _load_tasks(args: Namespace) -> dict[str, tasks.Task]:
@@ -161,7 +177,9 @@ def _is_there(plan: Plan) -> bool:
     """Whether the folder holds this very eval already; raises InputError when it holds something else."""
     if not is_taken(plan.out):
         return False
-    if (Path(plan.out) / "metrics.json").is_file() and read_settings(plan.out) == plan.settings:
+    if (Path(plan.out) / COMPLETIONS).is_file() and read_settings(plan.out) == plan.settings:
+        if not (Path(plan.out) / METRICS).is_file():  # a process died between writing the two
+            write_folder(plan.out, *read_completions(plan.out))
         return True
     raise InputError(f"--out {plan.out} holds another eval already; give another folder, or remove it first")
 

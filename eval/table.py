@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,9 +44,7 @@ def write_table(out: str) -> Table:
     import pyarrow.parquet as pq
 
     folder = Path(out)
-    if not (folder / "evals.json").is_file():
-        raise InputError(f"{out}: no evals.json in it; `python -m launch ablate FILE.yaml` writes it")
-    evals = json.loads((folder / "evals.json").read_text(encoding="utf-8"))
+    evals = read_evals(folder)
     made = [one for one in evals if (folder / one["folder"] / "metrics.json").is_file()]
     rows = [{**one["axes"], **flatten(one["stage"], one["kind"], read_metrics(str(folder / one["folder"])))} for one in made]
     if not rows:
@@ -55,10 +54,11 @@ def write_table(out: str) -> Table:
     groups = over_seeds(rows, [axis for axis in axes if axis != "seed"])
     (folder / "figures").mkdir(exist_ok=True)
     drawn = []
+    short = figures.short_names(groups)
     for axis in axes:
         values = [group["axes"][axis] for group in groups if axis in group["axes"]]
         if axis != "seed" and len({str(value) for value in values}) > 1:
-            path = folder / "figures" / f"{axis.rsplit('.', 1)[-1]}.png"
+            path = folder / "figures" / f"{short[axis]}.png"
             drawn.append(figures.draw_axis(groups, axis, FIGURES, path))
             if all(isinstance(value, int | float) for value in values):
                 drawn.append(figures.draw_map(groups, axis, path.with_stem(f"{path.stem}_map")))
@@ -66,6 +66,27 @@ def write_table(out: str) -> Table:
     table = Table(*as_text(groups), f"{len(rows)} of {len(evals)} evals are done.", drawn, folders)
     (folder / "table.md").write_text(table.markdown(), encoding="utf-8")
     return table
+
+
+def read_evals(folder: Path) -> list[dict]:
+    """The entries of an ablation's evals.json: folder, stage, kind and axes of each eval.
+
+    Raises:
+        InputError: when it is not there, not what `launch ablate` writes, or leads out of the ablation's folder.
+    """
+    path = folder / "evals.json"
+    if not path.is_file():
+        raise InputError(f"{folder}: no evals.json in it; `python -m launch ablate FILE.yaml` writes it")
+    again = "`python -m launch ablate FILE.yaml` writes it again"
+    try:
+        evals = json.loads(path.read_text(encoding="utf-8"))
+        odd = [one["folder"] for one in evals if Path(one["folder"]).is_absolute() or ".." in Path(one["folder"]).parts]
+        odd += [axis for one in evals for axis in one["axes"] if not re.fullmatch(r"[\w.+-]+", axis)]
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{path}: not a list of evals; {again}") from None
+    if odd:
+        raise InputError(f"{path}: {odd[0]!r} may lead out of {folder}; {again}")
+    return evals
 
 
 def flatten(stage: str, kind: str, metrics: dict) -> dict:
@@ -106,14 +127,14 @@ def half_width(values: list[float]) -> float:
 
 def as_text(groups: list[dict]) -> tuple[list[str], list[list[str]]]:
     """The groups as a table's head and lines: mean ± half width over seeds."""
-    axes = list(dict.fromkeys(axis for group in groups for axis in group["axes"]))
+    axes = figures.short_names(groups)
     lines = []
     for group in groups:
         line = [str(group["axes"].get(axis, "")) for axis in axes]
         line += [group["stage"], group["kind"], str(group["seeds"])]
         line += ["-" if group[name] is None else _with_width(*group[name], group["seeds"]) for name in COLUMNS]
         lines.append(line)
-    return [*(axis.rsplit(".", 1)[-1] for axis in axes), "stage", "decoding", "seeds", *COLUMNS], lines
+    return [*axes.values(), "stage", "decoding", "seeds", *COLUMNS], lines
 
 
 def _with_width(mean: float, half: float, seeds: int) -> str:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from data_mix import locks
 from data_mix.errors import InputError, exit_code
 
 
@@ -21,7 +22,7 @@ def ablate(path: str, slots: int, dry_run: bool, cell: int | None) -> int:
         raise InputError(f"--jobs is {slots}; each job gets cores of its own, and there are {cores}")
     whole = ablation.read(path)
     grid = whole if cell is None else ablation.only(whole, cell)
-    scheduler.check_finished(grid)
+    scheduler.check_folders(grid)
     done = sum(job.is_done() for job in grid.jobs.values())
     print(f"{len(grid.cells)} cells, {len(grid.jobs)} jobs, {done} of them done", flush=True)
     if dry_run:
@@ -29,7 +30,7 @@ def ablate(path: str, slots: int, dry_run: bool, cell: int | None) -> int:
             print(f"{'done' if job.is_done() else 'todo'} {job.name}: {shlex.join(job.command)}")
         return 0
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's Ctrl-C
-    with scheduler.lock(grid.out, shared=cell is not None):
+    with locks.lock(grid.out, shared=cell is not None):
         ablation.link_cells(whole)
         lost = scheduler.run(grid, slots)
         if cell is None or all(job.is_done() for job in whole.jobs.values()):
@@ -42,16 +43,16 @@ def ablate(path: str, slots: int, dry_run: bool, cell: int | None) -> int:
     return 1 if lost else 0
 
 
-def slurm(args: argparse.Namespace, fields: list[str]) -> int:
-    """Prints a batch script, or submits it."""
+def slurm(args: argparse.Namespace, fields: list[str], made_by: list[str]) -> int:
+    """Prints a batch script, or submits it; `made_by` are the words of this command."""
     from launch import ablation
     from launch import slurm as batch
 
+    batch.check_words(made_by)
     names = ("nodes", "gpus_per_node", "cpus_per_node", "vllm_nodes", "time", "partition")
     if args.gpus_per_node is None:
         args.gpus_per_node = 1 if args.array_over else 8
     cluster = batch.Cluster(**{name: getattr(args, name) for name in names})
-    made_by = shlex.join(["python", "-m", "launch", *sys.argv[1:]])
     if args.array_over:
         grid = ablation.read(args.array_over)
         if args.recipe and not any(Path(args.recipe).stem in cell for cell in grid.cells.values()):
@@ -90,6 +91,7 @@ def main(argv: list[str] | None = None) -> int:
     sent.add_argument("--array-over", metavar="ABLATION.yaml", help="a job array, a task a cell, in the place of a recipe")
     sent.add_argument("--max-parallel", type=int, metavar="M", help="tasks of the array at a time")
     sent.add_argument("--submit", action="store_true", help="hand it to sbatch; without it, print it")
+    argv = sys.argv[1:] if argv is None else argv
     args, fields = parser.parse_known_args(argv)
     if args.command == "ablate" and args.slurm:
         args = parser.parse_args(["slurm", "--array-over", args.file, "--submit"])
@@ -101,7 +103,10 @@ def main(argv: list[str] | None = None) -> int:
 
     def run() -> None:
         nonlocal status
-        status = slurm(args, fields) if args.command == "slurm" else ablate(args.file, args.jobs, args.dry_run, args.cell)
+        if args.command == "slurm":
+            status = slurm(args, fields, ["python", "-m", "launch", *argv])
+        else:
+            status = ablate(args.file, args.jobs, args.dry_run, args.cell)
 
     try:
         return exit_code(run) or status

@@ -14,19 +14,25 @@
 
 A stage depends on the fields of its own and of the stages before it, and its folder is named after those alone: cells that
 agree in them share it. `start` is no field of a recipe but the SFT checkpoint that RL starts from (`checkpoint-50`).
+
+`launcher: accelerate launch ...` starts the recipes in place of `python`. It is code, and so is `env:` in a recipe's YAML:
+both run what the file says, so read an ablation from others before you run it.
 """
 
 import contextlib
+import hashlib
 import itertools
 import json
 import os
 import re
+import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from data_mix.errors import InputError, nearest
+from data_mix.files import write_text
 from data_mix.mapping import read_mapping
 
 ROOT = Path(__file__).parents[1]
@@ -46,7 +52,6 @@ class Job:
         command: the command line.
         needs: names of the jobs whose folders it reads.
         axes: the grid's fields that it depends on, with the labels of their values.
-        resumes: whether the command goes on in a folder that it had not finished.
         measures: of an eval, the stage whose model it measures and how that is decoded.
     """
 
@@ -56,7 +61,6 @@ class Job:
     command: list[str]
     needs: list[str]
     axes: dict[str, Any]
-    resumes: bool = False
     measures: dict[str, str] = field(default_factory=dict)
 
     def is_done(self) -> bool:
@@ -77,13 +81,14 @@ def read(path: str) -> Ablation:
     """Parses an ablation file.
 
     Raises:
-        InputError: for a file, stage, field or axis that does not exist.
+        InputError: for a file, stage, field or axis that does not exist, a name that cannot be a folder's, or two cells of one
+            name.
     """
     raw = read_mapping(path, ("out", "grid", "stages", "eval", "launcher"))
     if not all(isinstance(raw.get(key), dict) for key in ("grid", "stages")) or "out" not in raw:
         raise InputError(f"{path}: must have out, grid and stages")
     _check(path, raw)
-    builder = _Builder(Path(raw["out"]), raw, Path(path).parent)
+    builder = _Builder(path, raw)
     choices = [_choices(values) for values in raw["grid"].values()]
     for combination in itertools.product(*choices):
         builder.add_cell(dict(zip(raw["grid"], combination, strict=True)))
@@ -91,6 +96,9 @@ def read(path: str) -> Ablation:
 
 
 def _check(path: str, raw: dict) -> None:
+    launcher = raw.get("launcher")
+    if launcher is not None and (not isinstance(launcher, str) or not shutil.which(launcher.partition(" ")[0])):
+        raise InputError(f"{path}: launcher: {launcher!r} is no command here; give one such as `accelerate launch`")
     stages = raw["stages"]
     for stage, fields in stages.items():
         if stage not in BEFORE:
@@ -104,12 +112,21 @@ def _check(path: str, raw: dict) -> None:
             raise InputError(f"{path}: stages: {stage}: {fields['config']}: no such file beside {Path(path).name}")
     for axis, values in raw["grid"].items():
         stage = axis.split(".", 1)[0]
-        if axis != "seed" and ("." not in axis or stage not in (*stages, "rl")):
+        if axis != "seed" and ("." not in axis or stage not in (*stages, "rl") or not is_name(axis)):
             raise InputError(
                 f"{path}: grid: '{axis}' must be seed or STAGE.FIELD, with one of the stages {', '.join(stages)}, rl"
             )
         if not isinstance(values, list | dict) or not values:
             raise InputError(f"{path}: grid: {axis} must be a list of values, or a mapping of names to values")
+        for one, other in itertools.combinations(_choices(values), 2):
+            if str(one[0]) == str(other[0]) or one[1] == other[1]:
+                raise InputError(f"{path}: grid: {axis} has {one[0]!r} and {other[0]!r}, which are the same; remove one")
+    evals = raw.get("eval") or {}
+    if not isinstance(evals, dict) or not all(isinstance(arguments or {}, dict) for arguments in evals.values()):
+        raise InputError(f"{path}: eval must be a mapping of names to arguments of `python -m eval run`")
+    for kind in evals:
+        if not is_name(str(kind)):
+            raise InputError(f"{path}: eval: {kind!r} names folders; use letters, digits and . _ + - alone")
 
 
 def _choices(values: list | dict) -> list[tuple[Any, Any]]:
@@ -132,9 +149,7 @@ def link_cells(ablation: Ablation) -> None:
         for job in ablation.jobs.values()
         if job.measures
     ]
-    aside = ablation.out / f".evals.{os.getpid()}.part"
-    aside.write_text(json.dumps(evals, indent=1) + "\n")
-    aside.rename(ablation.out / "evals.json")
+    write_text(ablation.out / "evals.json", json.dumps(evals, indent=1) + "\n")
 
 
 def only(ablation: Ablation, number: int) -> Ablation:
@@ -151,8 +166,8 @@ def only(ablation: Ablation, number: int) -> Ablation:
 
 
 class _Builder:
-    def __init__(self, out: Path, raw: dict, here: Path) -> None:
-        self.out, self.raw, self.here = out, raw, here
+    def __init__(self, path: str, raw: dict) -> None:
+        self.path, self.out, self.raw = path, Path(raw["out"]), raw
         self.cells: dict[str, dict[str, Job]] = {}
         self.jobs: dict[str, Job] = {}
 
@@ -164,7 +179,10 @@ class _Builder:
                 for kind, arguments in (self.raw.get("eval") or {"greedy": {}}).items():
                     folder = stage if kind == "greedy" else f"{stage}-{kind}"
                     jobs[f"eval/{folder}"] = self.add_eval(stage, kind, folder, arguments or {}, jobs)
-        self.cells[name_of({axis: label for axis, (label, _) in cell.items()})] = jobs
+        name = name_of({axis: label for axis, (label, _) in cell.items()})
+        if name in self.cells:
+            raise InputError(f"{self.path}: two cells are called {name}; give values of the grid other names")
+        self.cells[name] = jobs
 
     def add_stage(self, stage: str, cell: dict, before: dict[str, Job]) -> Job:
         own = {"seed": cell["seed"][0]} if "seed" in cell else {}
@@ -175,7 +193,7 @@ class _Builder:
             if prefix == stage or (prefix == "rl" and stage in RL):
                 axes[axis] = label
                 fields[name] = value
-        config = str(self.here / self.raw["stages"][stage]["config"])
+        config = str(Path(self.path).parent / self.raw["stages"][stage]["config"])
         folder = self.out / stage / name_of(axes)
         if stage == "mixture":
             settings = [f"{name}={json.dumps(value)}" for name, value in fields.items()]
@@ -190,7 +208,7 @@ class _Builder:
             command = [*launcher, str(ROOT / "recipes" / f"{stage}.py"), "--config", config, *arguments_of(fields)]
         needs = [before[name].name for name in BEFORE[stage]]
         name = f"{stage}/{name_of(axes)}"
-        return self.add(Job(name, folder, marker_of(stage), command, needs, axes, resumes=stage != "mixture"))
+        return self.add(Job(name, folder, marker_of(stage), command, needs, axes))
 
     def add_eval(self, stage: str, kind: str, folder: str, arguments: dict, jobs: dict[str, Job]) -> Job:
         model, mixture = jobs[stage], jobs["mixture"]
@@ -204,7 +222,10 @@ class _Builder:
         return self.add(Job(name, where["out"], marker_of("eval"), command, needs, model.axes, measures=measures))
 
     def add(self, job: Job) -> Job:
-        return self.jobs.setdefault(job.name, job)
+        same = self.jobs.setdefault(job.name, job)
+        if same.command != job.command:
+            raise InputError(f"{self.path}: two jobs are called {job.name}; give values of the grid other names")
+        return same
 
 
 def marker_of(stage: str) -> str:
@@ -212,10 +233,16 @@ def marker_of(stage: str) -> str:
     return MARKER.get(stage, "model.safetensors")
 
 
+def is_name(text: str) -> bool:
+    """Whether `text` can be part of a path without leading elsewhere."""
+    return bool(re.fullmatch(r"[\w.+-]+", text)) and text not in (".", "..")
+
+
 def name_of(axes: dict[str, Any]) -> str:
-    """`p_cot=0.25,seed=0`, safe as a file name; `all` where nothing varies."""
+    """`p_cot=0.25,seed=0`; `all` where nothing varies. What cannot be in a file name becomes `-`, and a hash is added."""
     text = ",".join(f"{axis.rsplit('.', 1)[-1]}={label}" for axis, label in sorted(axes.items()))
-    return re.sub(r"[^\w.=,+-]", "-", text) or "all"
+    safe = re.sub(r"[^\w.=,+-]", "-", text) or "all"
+    return safe if safe == (text or "all") else f"{safe}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def arguments_of(fields: dict[str, Any]) -> list[str]:

@@ -1,23 +1,22 @@
 """Runs jobs side by side, each on cores of its own, until all are done or cannot be.
 
 Cores are shared out and pinned, because two processes with as many threads as there are cores slow each other tenfold.
-Jobs end with this process, however it ends; what they had not finished is started anew the next time.
+Jobs end with this process, however it ends; the next time the same command goes on in their folders. Nothing is deleted.
 """
 
-import contextlib
 import fcntl
 import json
 import os
-import shutil
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
 from data_mix.errors import InputError
-from launch.ablation import Ablation, Job
+from data_mix.files import write_text
+from data_mix.folder import is_taken
+from launch.ablation import ROOT, Ablation, Job
 from launch.slot import Slot
 
 
@@ -31,32 +30,23 @@ class Running:
     claim: TextIO
 
 
-@contextlib.contextmanager
-def lock(out: Path, shared: bool) -> Iterator[None]:
-    """Keeps a second process out of the same folder, but for those that share it, each with a cell of its own.
+def check_folders(ablation: Ablation) -> None:
+    """Refuses folders of other commands: a finished one would be taken for this ablation's, and none is ever deleted.
 
     Raises:
-        InputError: when another process has it.
+        InputError: naming the folder and what differs.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(f"{out}: another `launch ablate` is at work there; wait for it, or stop it") from None
-        yield
-
-
-def check_finished(ablation: Ablation) -> None:
-    """Raises InputError for a finished folder that another command made: its results would be taken for this one's."""
     for job in ablation.jobs.values():
-        record = _record(ablation, job)
-        if not (job.is_done() and record.is_file()):
+        recorded = _read_record(ablation, job)
+        if recorded is None or not is_taken(str(job.folder)):
             continue
-        was, now = json.loads(record.read_text()), _essence(job)
-        if was != now:
-            changed = [word for word in now if word not in was] or [word for word in was if word not in now]
-            raise InputError(f"{job.folder} was made by another command (differs in {changed[0]}); remove it, or change `out`")
+        was, now = _options(recorded), _options(_essence(job))
+        for name in {**now, **was}:
+            if was.get(name) != now.get(name):
+                raise InputError(
+                    f"{job.folder} was made by another command ({was.get(name, f'no {name}')}; now "
+                    f"{now.get(name, f'no {name}')}); change `out`, or move the folder away"
+                )
 
 
 def run(ablation: Ablation, slots: int) -> list[str]:
@@ -123,20 +113,46 @@ def _claim(ablation: Ablation, job: Job) -> TextIO | None:
 
 
 def _start(ablation: Ablation, job: Job, slot: Slot, claim: TextIO) -> Running:
-    log, record = _log(ablation, job), _record(ablation, job)
-    same = record.is_file() and json.loads(record.read_text()) == _essence(job)
-    if job.folder.exists() and not (job.resumes and same):
-        shutil.rmtree(job.folder)  # of a run that was interrupted: it has not its last file
-    for path in (log, record, job.folder):
+    for path in (_log(ablation, job), job.folder):
         path.parent.mkdir(parents=True, exist_ok=True)
-    record.write_text(json.dumps(_essence(job)))
-    slot.start(job.command, log)
+    write_text(_record(ablation, job), json.dumps(_essence(job)))
+    slot.start(job.command, _log(ablation, job))
     return Running(job, slot, time.monotonic(), claim)
 
 
 def _essence(job: Job) -> list[str]:
-    """The command without the interpreter's path, which may move."""
-    return job.command[1:]
+    """The command without the interpreter, with its paths as `_portable` has them."""
+    return _portable(job.command[1:], Path.cwd())
+
+
+def _portable(words: list[str], folder: Path) -> list[str]:
+    """Words of a command, with paths in the checkout relative to it: it may move, and have several names."""
+    return [_in_checkout(folder / word) if "/" in word else word for word in words]
+
+
+def _in_checkout(path: Path) -> str:
+    root = ROOT.resolve()
+    spellings = (Path(os.path.abspath(path)), path.resolve())  # the first keeps links, such as `runs` to another disk
+    return next((str(one.relative_to(root)) for one in spellings if one.is_relative_to(root)), str(spellings[0]))
+
+
+def _options(words: list[str]) -> dict[str, str]:
+    """A command by its options, each with its values; under "the program" what comes before them."""
+    options: dict[str, str] = {}
+    name = "the program"
+    for word in words:
+        name = word if word.startswith("--") else name
+        options[name] = f"{options[name]} {word}" if name in options else word
+    return options
+
+
+def _read_record(ablation: Ablation, job: Job) -> list[str] | None:
+    """The command that the job's folder was made by; None where nobody knows, as after a crash."""
+    try:
+        words = json.loads(_record(ablation, job).read_text(encoding="utf-8"))
+        return _portable(words, ROOT.resolve())  # older versions wrote absolute paths
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def _log(ablation: Ablation, job: Job) -> Path:

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from eval import machine
-from recipes.training import config
+from recipes.training import config, processes
 
 machine.prepare()
+processes.end_with_launcher()
 config.hurry_help()
 
 import trl  # noqa: E402

@@ -12,13 +12,15 @@ import copy
 import dataclasses
 import json
 import random
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from eval import machine
-from recipes.training import config
+from recipes.training import config, processes
 
 machine.prepare()
+processes.end_with_launcher()
 config.hurry_help()
 
 import trl  # noqa: E402
@@ -26,9 +28,10 @@ import trl  # noqa: E402
 from data_mix.errors import InputError  # noqa: E402
 from data_mix.folder import read_rows  # noqa: E402
 from eval.generate import encode_prompts  # noqa: E402
-from recipes.training import checks, engine, models, preflight, rounds, tracking  # noqa: E402
+from recipes.training import checkpoints, checks, engine, models, preflight, rounds, tracking  # noqa: E402
 from recipes.training.findings import Findings  # noqa: E402
 from recipes.training.preflight import Inputs, Surroundings  # noqa: E402
+from recipes.training.run import ENDED_EARLY  # noqa: E402
 from rewards import functions  # noqa: E402
 
 SHOWN = ("kept", "p_long", "accuracy", "heldout/greedy/accuracy", "heldout/sampled/p_long")
@@ -74,6 +77,9 @@ def inspect(
     with found.of("max_steps"):
         if args.max_steps > 0:
             raise InputError(f"max_steps is {args.max_steps}, and a round is one pass over what was kept; leave it out")
+    with found.of("save_only_model"):
+        if args.save_only_model:
+            raise InputError("save_only_model is true, and a round's checkpoint is never more than its model; leave it out")
     inputs = preflight.inspect(found, "star", recipe, args, model_args, around)
     preflight.inspect_rollouts(found, recipe.rewards, recipe, args, model_args, inputs)
     return inputs
@@ -144,6 +150,14 @@ def main(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -
     log = tracking.JsonlLog(args.output_dir)
     if accelerator.is_main_process:
         log.forget_after(done)
+        checkpoints.clear(args.output_dir, done)
+    end = checkpoints.EndOnSignal()
+
+    def end_if_asked(when: str) -> None:
+        if end.is_asked(accelerator.device):
+            if accelerator.is_main_process:
+                print(f"{args.output_dir}: ended {when} as asked; the same command goes on", file=sys.stderr)
+            sys.exit(ENDED_EARLY)
 
     def write(number: int, figures: dict) -> None:
         accelerator.log(figures, step=number)
@@ -160,6 +174,7 @@ def main(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -
         if rollouts is None:
             mine = roll_out(recipe, rows, tokenizer, sampler, f"{args.seed}/{number}")
             rollouts = rounds.write_rollouts(args.output_dir, number, mine, accelerator)
+            end_if_asked(f"after the rollouts of round {number}")
         kept = [as_example(rollout) for rollout in rollouts if rollout["kept"]]
         figures = rounds.account_rollouts(rollouts)
         if kept:
@@ -176,6 +191,8 @@ def main(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -
         figures |= held_out.measure()
         write(number, figures)
         rounds.save_checkpoint(args.output_dir, number, model, tokenizer, accelerator, args.save_total_limit)
+        if number < recipe.rounds:
+            end_if_asked(f"after round {number}")
     rounds.finish(args.output_dir, recipe.rounds, accelerator)
     for tracker in accelerator.trackers:
         tracker.finish()

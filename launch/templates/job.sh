@@ -1,6 +1,6 @@
 #!/bin/bash
-# {{ job.made_by }}
-# To submit it by hand: mkdir -p {{ job.logs | quote }} && sbatch THIS_FILE
+# {{ job.made_by | join_words }}
+# To submit it by hand: mkdir -p -- {{ job.logs | quote }} && sbatch THIS_FILE
 #
 #SBATCH --job-name={{ job.name }}
 #SBATCH --nodes={{ cluster.nodes + cluster.vllm_nodes }}
@@ -20,8 +20,8 @@
 {% if job.array %}
 #SBATCH --array={{ job.array }}
 {% endif %}
-#SBATCH --chdir="{{ root }}"
-#SBATCH --output="{{ job.logs }}/%x-{{ "%A_%a" if job.array else "%j" }}.log"
+#SBATCH --chdir={{ root | sbatch }}
+#SBATCH --output={{ (job.logs | string | replace("%", "%%") ~ "/%x-" ~ ("%A_%a" if job.array else "%j") ~ ".log") | sbatch }}
 #SBATCH --open-mode=append
 #SBATCH --requeue
 #SBATCH --signal=B:USR1@{{ cluster.lead() }}
@@ -35,6 +35,7 @@ name=$SLURM_JOB_NAME-${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID
 name=$SLURM_JOB_NAME-$SLURM_JOB_ID
 {% endif %}
 log={{ job.logs | quote }}/$name.attempt-$attempt.log
+pattern=${log//%/%%}  # as srun takes a file's name
 say() { echo "$(date +%FT%T) $name, attempt $attempt: $*"; }
 say "begins on $SLURM_JOB_NODELIST; its output is in $log"
 {% if job.done %}
@@ -71,15 +72,17 @@ export NCCL_DEBUG=${NCCL_DEBUG:-WARN}
 # vLLM on the last {{ cluster.vllm_nodes }} of the nodes. Training begins when it answers.
 servers=("${nodes[@]:{{ cluster.nodes }}}")
 first=$(address "${servers[0]}")
-server=http://$first:$((MASTER_PORT + 1))
-export first
+# Whoever reaches its port can have it load weights, so it listens on the node's own address alone.
+host=$(getent ahostsv4 "$first" | awk 'NR == 1 { print $1 }')
+[ -n "$host" ] || { say "error: the vLLM node calls itself $first, and that name has no IPv4 address here"; exit 1; }
+export first host server=http://$host:$((MASTER_PORT + 1))
 srun --nodes={{ cluster.vllm_nodes }} --ntasks={{ cluster.vllm_nodes }} --nodelist="$(list "${servers[@]}")" --cpu-bind=none \
-    --output="$log.vllm" bash -c '
+    --output="$pattern.vllm" bash -c '
     export VLLM_SERVER_DEV_MODE=1  # where the doors for weights are
-    exec python -m vllm.entrypoints.cli.main {{ job.server | join_words | replace("'", "'\\''") }} --port $((MASTER_PORT + 1))
+    exec python -m vllm.entrypoints.cli.main "$@" --host $host --port $((MASTER_PORT + 1))
 {%- if cluster.vllm_nodes > 1 %} \
         --node-rank $SLURM_PROCID --master-addr $first --master-port $((MASTER_PORT + 2)) $([ $SLURM_PROCID = 0 ] || echo --headless)
-{%- endif %}' &
+{%- endif %}' vllm {{ job.server | join_words }} &
 serving=$!
 trap 'kill $serving 2> /dev/null; wait $serving' EXIT
 while true; do
@@ -92,14 +95,14 @@ say "vLLM answers at $server after $SECONDS s"
 {% endif %}
 
 {% if job.array %}
-srun --job-name=train --nodes=1 --ntasks=1 --cpu-bind=none --output="$log" python {{ job.command | join_words }} --cell $SLURM_ARRAY_TASK_ID &
+srun --job-name=train --nodes=1 --ntasks=1 --cpu-bind=none --output="$pattern" python {{ job.command | join_words }} --cell $SLURM_ARRAY_TASK_ID &
 {% else %}
 # One launcher a node; it starts a process a GPU. Told to end, it tells them, and they save after the step they are in.
 srun --job-name=train --nodes={{ cluster.nodes }} --ntasks={{ cluster.nodes }} --nodelist="$(list "${trainers[@]}")" --cpu-bind=none --kill-on-bad-exit=1 \
-    --output="$log" bash -c 'exec python {{ job.launcher }} \
-    --machine_rank $SLURM_PROCID --main_process_ip $MASTER_ADDR --main_process_port $MASTER_PORT \
-    {{ job.command | join_words | replace("'", "'\\''") }}
-{%- if job.server %} --vllm_server_base_url "$0" --vllm_group_port $((MASTER_PORT + 2)){% endif %}' {{ '"$server" ' if job.server }}&
+    --output="$pattern" bash -c 'exec python {{ job.launcher | join_words }} \
+    --machine_rank $SLURM_PROCID --main_process_ip $MASTER_ADDR --main_process_port $MASTER_PORT "$@"
+{%- if job.server %} --vllm_server_base_url "$server" --vllm_group_port $((MASTER_PORT + 2)){% endif %}' \
+    train {{ job.command | join_words }} &
 {% endif %}
 running=$!
 [ -z "$asked" ] || { sleep 5; ask; }  # asked before there was a step
@@ -110,10 +113,10 @@ status=$?
 if [ "$status" = 0 ]; then
     say "finished"
 elif [ -n "$asked" ] || { [ "$status" -gt 128 ] && [ "$attempt" -lt 10 ]; }; then
-    say "ended early (status $status); queued again"
-    scontrol requeue "$SLURM_JOB_ID"
-    sleep 600  # until Slurm ends this attempt
+    say "ended early (status $status); to be queued again"
+    scontrol requeue "$SLURM_JOB_ID" && sleep 600  # until Slurm ends this attempt
+    say "error: Slurm has not queued it again; see $log"
 else
     say "error: ended with status $status; see $log"
-    exit "$status"
 fi
+exit "$status"

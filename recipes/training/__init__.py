@@ -1,7 +1,7 @@
 """What the recipes share.
 
 config.py        YAML and command line -> dataclasses; recipe.json
-processes.py     several processes without a GPU
+processes.py     a run's processes: their launcher, their folder's lock, and what they need without a GPU
 preflight.py     what is known to be wrong before a model is loaded: the order of the checks, and the command
   checks.py        of mixture, tokenizer, rollouts, training
   surroundings.py  of packages, processes, GPUs, disk

@@ -1,19 +1,23 @@
-"""Reading a recipe's config: TRL's `TrlParser`, with strict fields, and every mistake of the user as one line, exit code 2."""
+"""Reading a recipe's config: TRL's `TrlParser`, with strict fields, and every mistake of the user as one line, exit code 2.
+
+A YAML's `env:` sets environment variables of the process, which is as good as code: read a stranger's config before you run it.
+"""
 
 import dataclasses
 import errno
 import json
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from data_mix import files, locks
 from data_mix.errors import InputError, exit_code, nearest
 from data_mix.folder import is_taken
 from data_mix.mapping import read_mapping
 from recipes.training import processes
 
+RECIPE = "recipe.json"
 # Fields that say where a run is, and not what: another node, another port, and it is still the same run.
 PLACES = ("output_dir", "vllm_server_base_url", "vllm_server_host", "vllm_server_port", "vllm_group_port")
 
@@ -59,26 +63,46 @@ def is_disk_full(error: BaseException | None) -> bool:
 
 def parse(dataclass_types: tuple[type, ...], argv: list[str], default_config: str) -> tuple:
     """Instances of the dataclasses from `--config` and the fields on the command line, which win."""
-    from trl import TrlParser
-
-    known = [f.name for d in dataclass_types for f in dataclasses.fields(d) if f.init]
-    argv = [word for argument in argv for word in (argument.split("=", 1) if argument.startswith("--") else [argument])]
-    argv = argv if "--config" in argv else ["--config", default_config, *argv]
-    path = argv[argv.index("--config") + 1] if argv[-1] != "--config" else ""
-    read_mapping(path, [*known, "env"])
-    for argument in argv:
-        name = argument.removeprefix("--").replace("-", "_").removeprefix("no_")
-        if argument.startswith("--") and name not in (*known, "config", "help"):
-            raise InputError(f"{argument}: unknown field{nearest(name, known)}")
-    parser = TrlParser(dataclass_types)
-    parser.error = _refuse
+    parser, path, argv = _read_command(dataclass_types, argv, default_config)
     processes.prepare_processes(parser)
     try:
-        parts = parser.parse_args_and_config(argv)
+        parts = parser.parse_args_and_config(["--config", path, *argv])
         processes.allow_fsdp()
         return parts
     except (ValueError, TypeError) as error:
         raise InputError(f"{path}: {' '.join(str(error).split())}") from None
+
+
+def parse_fields(dataclass_types: tuple[type, ...], argv: list[str], default_config: str) -> dict[str, Any]:
+    """The fields as `parse` reads them, by name, without the dataclasses' own checks: those look for GPUs. Sets no `env:`.
+
+    Raises:
+        InputError: for an unknown field, or a value of the wrong type.
+    """
+    parser, path, argv = _read_command(dataclass_types, argv, default_config)
+    parser.set_defaults_with_config(**{name: value for name, value in read_mapping(path).items() if name != "env"})
+    return vars(parser.parse_args(argv))
+
+
+def _read_command(dataclass_types: tuple[type, ...], argv: list[str], default_config: str) -> tuple[Any, str, list[str]]:
+    """A parser of the fields, the config's path, and the other arguments. Unknown fields in either are refused."""
+    from trl import TrlParser
+
+    known = [f.name for d in dataclass_types for f in dataclasses.fields(d) if f.init]
+    argv = [word for argument in argv for word in (argument.split("=", 1) if argument.startswith("--") else [argument])]
+    path = default_config
+    if "--config" in argv:
+        place = argv.index("--config")
+        path = argv[place + 1] if argv[place + 1 :] else ""
+        argv = argv[:place] + argv[place + 2 :]
+    read_mapping(path, [*known, "env"])
+    for argument in argv:
+        name = argument.removeprefix("--").replace("-", "_").removeprefix("no_")
+        if argument.startswith("--") and name not in (*known, "help"):
+            raise InputError(f"{argument}: unknown field{nearest(name, known)}")
+    parser = TrlParser(dataclass_types)
+    parser.error = _refuse
+    return parser, path, argv
 
 
 def _refuse(message: str) -> None:
@@ -104,18 +128,28 @@ def parse_mapping(text: str, what: str) -> dict[str, Any]:
 
 
 def check_output_dir(output_dir: str, *parts: Any) -> None:
-    """Raises InputError when the folder holds a finished run, or one of another config: only the same run goes on in it."""
+    """Raises InputError when the folder holds a finished run, or one of another config: only the same run is resumed in it."""
     folder = Path(output_dir)
-    if not is_taken(output_dir):
+    made_by = folder / RECIPE
+    if not is_taken(output_dir) or folder.is_dir() and all(map(_is_left_over, folder.iterdir())):
         return
-    made_by = folder / "recipe.json"
     if (folder / "model.safetensors").exists() or not made_by.is_file():
         raise InputError(f"output_dir {output_dir} holds another run already; give another --output_dir, or remove it first")
-    before, now = json.loads(made_by.read_text(encoding="utf-8")), json.loads(dump(*parts))
+    try:
+        before, now = json.loads(made_by.read_text(encoding="utf-8")), json.loads(dump(*parts))
+    except ValueError:
+        raise InputError(
+            f"output_dir {output_dir} holds a run whose {RECIPE} cannot be read; give another --output_dir, or remove it first"
+        ) from None
     changed = [name for name in now if before.get(name) != now[name] and name not in PLACES]
     if changed:
         was = f"{changed[0]} was {before.get(changed[0])!r} and is {now[changed[0]]!r}"
         raise InputError(f"output_dir {output_dir} holds a run of another config ({was}); give another, or remove it first")
+
+
+def _is_left_over(path: Path) -> bool:
+    """Whether it is all that a run leaves when it is killed before its first file is whole."""
+    return path.name == locks.NAME or path.match(f".{RECIPE}.*.part")
 
 
 def dump(*parts: Any) -> str:
@@ -128,6 +162,4 @@ def save_config(output_dir: str, *parts: Any) -> None:
     """Writes the run's config to `recipe.json`, so that a run folder says how it was made."""
     folder = Path(output_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    aside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    aside.write_text(dump(*parts) + "\n", encoding="utf-8")
-    aside.rename(folder / "recipe.json")
+    files.write_text(folder / RECIPE, dump(*parts) + "\n")

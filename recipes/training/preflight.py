@@ -23,7 +23,7 @@ machine.prepare()
 
 from eval.generate import context_length  # noqa: E402
 from eval.run import check_model_path  # noqa: E402
-from recipes.training import checks, config, memory, models, surroundings  # noqa: E402
+from recipes.training import checkpoints, checks, config, memory, models, processes, surroundings  # noqa: E402
 from recipes.training.findings import Finding, Findings  # noqa: E402
 from recipes.training.memory import Memory  # noqa: E402
 from recipes.training.surroundings import GIB, SHARDINGS, Surroundings  # noqa: E402
@@ -44,10 +44,16 @@ class Inputs:
 
 
 def require(inspect: Callable[..., Inputs], *parts) -> Inputs:
-    """What a recipe's own `inspect` could read; raises InputError for its errors, after printing its notes."""
+    """What a recipe's own `inspect` could read; the run's folder is locked from then on.
+
+    Raises:
+        InputError: for the errors that were found, after printing the notes, or when another run has the folder.
+    """
     found = Findings(fields=config.names_of(parts))
     inputs = inspect(found, *parts, Surroundings.here())
     found.settle()
+    args = parts[1]
+    processes.claim(args.output_dir, lambda: _check_output_dir(*parts))
     return inputs
 
 
@@ -57,7 +63,7 @@ def inspect(found: Findings, trains: str, recipe, args, model_args, around: Surr
         (surroundings.check_versions, "versions"),
         (lambda: surroundings.check_packages(args), "report_to"),
         (lambda: surroundings.check_processes(args, model_args, trains, around), "processes"),
-        (lambda: config.check_output_dir(args.output_dir, recipe, args, model_args), "output_dir"),
+        (lambda: _check_output_dir(recipe, args, model_args), "output_dir"),
         (lambda: checks.check_training(args, model_args), "max_steps"),
         (lambda: checks.check_held_out(recipe, around.processes), "heldout_problems"),
     ):
@@ -88,6 +94,11 @@ def inspect(found: Findings, trains: str, recipe, args, model_args, around: Surr
             "use dtype float32 with bf16 true",
         )
     return inputs
+
+
+def _check_output_dir(recipe, args, model_args) -> None:
+    config.check_output_dir(args.output_dir, recipe, args, model_args)
+    checkpoints.check(args.output_dir, args.save_only_model)
 
 
 def _read_model(found: Findings, trains: str, recipe, args, model_args, inputs: Inputs) -> None:
@@ -133,7 +144,8 @@ def _weigh(found: Findings, args, model_args, inputs: Inputs) -> None:
             size = memory.BYTES[dtype]
             saves = args.save_strategy != "no"
             checkpoint = (trained if model_args.use_peft else parameters) * size + trained * 2 * size
-            need = 2 * parameters * size + saves * (args.save_total_limit or 1) * checkpoint  # the model is written aside first
+            # the model twice: star.py keeps the last round's checkpoint beside it
+            need = 2 * parameters * size + saves * (args.save_total_limit or 1) * checkpoint
             with found.of("disk"):
                 surroundings.check_disk(args.output_dir, need)
 

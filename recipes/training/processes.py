@@ -1,11 +1,53 @@
-"""Several processes: what accelerate and torch have to be told so that they are one run, above all without a GPU."""
+"""The processes of a run: they end with their launcher, have the run's folder to themselves, and are told what makes several
+of them one run, above all without a GPU."""
 
 import atexit
 import os
+import signal
 import sys
-from typing import NoReturn
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn, TextIO
 
-from eval.machine import has_gpu
+from data_mix import locks
+from data_mix.errors import InputError
+from eval.machine import end_with_parent, has_gpu
+
+# One of them is set by torchrun, and by every kind of `accelerate launch`
+LAUNCHERS = ("TORCHELASTIC_RUN_ID", "ACCELERATE_DYNAMO_MODE")
+_held: list[TextIO] = []  # locks, until this process ends
+
+
+def end_with_launcher() -> None:
+    """Has this process asked to end, by SIGTERM, when the launcher that started it is gone: nobody else would."""
+    if any(name in os.environ for name in LAUNCHERS):
+        end_with_parent(signal.SIGTERM)
+
+
+def claim(output_dir: str, check: Callable[[], None]) -> None:
+    """Locks the run's folder until the last of its processes has ended, and checks what is in it; called in every process.
+
+    Args:
+        output_dir: the folder, which is made if it is missing.
+        check: raises InputError for a folder that this run must not write into. Called by the main process, under the lock.
+
+    Raises:
+        InputError: in every process the same one, when another run has the folder, or by `check`.
+    """
+    from accelerate import PartialState
+    from accelerate.utils import broadcast_object_list
+
+    is_main, said = PartialState().is_main_process, [None]
+    if is_main:
+        try:
+            lock = locks.lock(Path(output_dir))
+            check()
+            locks.share(lock)
+        except (InputError, OSError) as error:
+            said = [f"output_dir {output_dir}: {error}" if isinstance(error, OSError) else str(error)]
+    if error := broadcast_object_list(said)[0]:
+        raise InputError(error)
+    _held.append(lock if is_main else locks.lock(Path(output_dir), shared=True))
 
 
 def end(status: int) -> NoReturn:

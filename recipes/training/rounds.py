@@ -6,7 +6,8 @@ from pathlib import Path
 
 from accelerate.utils import gather_object
 
-from eval.run import find_checkpoints
+from data_mix import files
+from recipes.training.checkpoints import COMPLETE, MODEL, find_complete, prune
 from recipes.training.run import publish
 from rewards.accounting import account
 from rewards.scorer import Verdict
@@ -14,7 +15,7 @@ from rewards.scorer import Verdict
 
 def last_complete(output_dir: str, start: str) -> tuple[int, str]:
     """The last round that is done and its checkpoint; 0 and `start` before the first."""
-    number, path = max(find_checkpoints(output_dir).items(), default=(0, start))
+    number, path = max(find_complete(output_dir).items(), default=(0, start))
     return number, str(path)
 
 
@@ -35,9 +36,8 @@ def write_rollouts(output_dir: str, number: int, mine: list[dict], accelerator) 
     if accelerator.is_main_process:
         path = _rollouts(output_dir, number)
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_suffix(".part")
-        pq.write_table(pa.Table.from_pylist(rollouts), aside)
-        aside.rename(path)
+        with files.new_file(path) as temporary:
+            pq.write_table(pa.Table.from_pylist(rollouts), temporary)
     accelerator.wait_for_everyone()
     return rollouts
 
@@ -60,16 +60,13 @@ def merged(trainer):
 
 
 def save_checkpoint(output_dir: str, number: int, model, tokenizer, accelerator, limit: int | None) -> None:
-    """Writes `checkpoint-N` aside and renames it; removes all but the last `limit`."""
+    """Writes `checkpoint-N`, which appears whole; removes all but the last `limit`."""
     if accelerator.is_main_process:
-        folder = Path(output_dir)
-        aside = folder / f".checkpoint-{number}.part"
-        shutil.rmtree(aside, ignore_errors=True)
-        model.save_pretrained(aside)
-        tokenizer.save_pretrained(aside)
-        aside.rename(folder / f"checkpoint-{number}")
-        for old in range(1, number - limit + 1 if limit else 1):
-            shutil.rmtree(folder / f"checkpoint-{old}", ignore_errors=True)
+        with files.new_folder(Path(output_dir) / f"checkpoint-{number}") as folder:
+            model.save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
+            (folder / COMPLETE).touch()
+        prune(output_dir, limit)
     accelerator.wait_for_everyone()
 
 
@@ -77,7 +74,9 @@ def finish(output_dir: str, number: int, accelerator) -> None:
     """Copies the last round's checkpoint to where every recipe leaves its model, the weights last."""
     if not accelerator.is_main_process:
         return
-    publish(Path(output_dir) / f"checkpoint-{number}", Path(output_dir))
+    folder = Path(output_dir)
+    shutil.copytree(folder / f"checkpoint-{number}", folder / MODEL, ignore=shutil.ignore_patterns(COMPLETE))
+    publish(folder / MODEL, folder)
     print(f"{output_dir}: saved; next `python -m eval run --model {output_dir} ...`")
 
 

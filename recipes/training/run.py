@@ -1,12 +1,11 @@
 """The run itself, once a recipe has made its trainer: track, go on or begin, train, merge, save."""
 
-import shutil
 import sys
 from pathlib import Path
 
+from data_mix import files
 from data_mix.folder import read_rows
-from eval.run import find_checkpoints
-from recipes.training.checkpoints import EndOnSignal, KeepComplete, find_complete
+from recipes.training.checkpoints import MODEL, EndOnSignal, KeepComplete, clear, find_complete, prune
 from recipes.training.tracking import HeldOut, JsonlLog, Sampler, Slice
 
 ENDED_EARLY = 75  # EX_TEMPFAIL of sysexits.h: the same command goes on
@@ -17,16 +16,14 @@ def train_and_save(trainer, sampler: Sampler, recipe) -> None:
     rows = read_rows(recipe.mixture, "test")[: recipe.heldout_problems]
     trainer.add_callback(HeldOut(trainer, Slice(rows, trainer.processing_class, sampler), recipe.heldout_every))
     keep, end = KeepComplete(trainer), EndOnSignal()
-    trainer.add_callback(keep)
     trainer.add_callback(end)
+    trainer.add_callback(keep)
     folder, main = trainer.args.output_dir, trainer.accelerator.is_main_process
     step, checkpoint = max(find_complete(folder).items(), default=(0, None))
     trainer.accelerator.wait_for_everyone()
     if main:
         JsonlLog(folder).forget_after(step)
-        for number, path in find_checkpoints(folder).items():
-            if number > step:  # half written, or of a run that began anew
-                shutil.rmtree(path)
+        clear(folder, step)
         if checkpoint:
             print(f"{folder}: goes on after step {step}")
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -34,12 +31,11 @@ def train_and_save(trainer, sampler: Sampler, recipe) -> None:
         if main:
             print(f"{folder}: ended after step {trainer.state.global_step} as asked; the same command goes on", file=sys.stderr)
         sys.exit(ENDED_EARLY)
-    aside = Path(folder) / ".model.part"
+    aside = Path(folder) / MODEL
     save_plain(trainer, aside)
     if main:
         publish(aside, Path(folder))
-        shutil.rmtree(aside)
-        keep.prune(folder)
+        prune(folder, keep.limit)
 
 
 def save_plain(trainer, folder: Path) -> None:
@@ -63,8 +59,7 @@ def save_plain(trainer, folder: Path) -> None:
 
 
 def publish(source: Path, folder: Path) -> None:
-    """Copies a complete checkpoint's files to where every recipe leaves its model: whole, and the weights last."""
+    """Moves a model's files to where every recipe leaves its model: each once it is on disk, and the weights last."""
     for path in sorted(source.iterdir(), key=lambda path: path.suffix == ".safetensors"):
-        aside = folder / f".{path.name}.part"
-        shutil.copyfile(path, aside)
-        aside.rename(folder / path.name)
+        files.replace(path, folder / path.name)
+    source.rmdir()

@@ -11,6 +11,7 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 from transformers import TrainerCallback
 
+from data_mix import files
 from eval.generate import Completion, Sampling, TransformersEngine, decode, encode_prompts, in_order
 from recipes.training.models import end_ids
 from rewards.accounting import account
@@ -35,15 +36,22 @@ class JsonlLog(TrainerCallback):
     def forget_after(self, step: int) -> None:
         """Drops entries of later steps, or of any when `step` is 0: a run that goes on from there writes them again."""
         if self.path.is_file():
-            lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
-            whole = [line for line in lines if line.endswith("\n")]  # a kill may have cut the last one
-            self.path.write_text("".join(line for line in whole if 0 < step >= json.loads(line)["step"]), encoding="utf-8")
+            lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
+            files.write_text(self.path, "".join(f"{line}\n" for line in lines if step and _step_of(line) <= step))
 
     def write(self, step: int, figures: dict) -> None:
         """Appends one entry."""
         entry = {"step": step, "seconds": round(time.monotonic() - self.began, 3), **figures}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
+
+
+def _step_of(line: str) -> float:
+    """The step of a line of log.jsonl, infinity for one that a kill or a crash has cut."""
+    try:
+        return json.loads(line)["step"]
+    except ValueError:
+        return float("inf")
 
 
 def share(rows: list) -> list:

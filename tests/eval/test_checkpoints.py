@@ -3,6 +3,7 @@
 import shutil
 
 from eval.folder import read_completions
+from eval.run import find_checkpoints
 
 
 def test_each_checkpoint_is_evaluated_with_its_own_weights(command, parity_run, tmp_path):
@@ -27,6 +28,15 @@ def test_each_checkpoint_is_evaluated_with_its_own_weights(command, parity_run, 
     shutil.rmtree(run / "checkpoint-10")
     command("-m", "eval", "run", "--checkpoints", "--model", run, "--out", out, *args)
     assert [row["completion"] for row in read_completions(str(out / "checkpoint-5"))[0]] == first
+
+
+def test_only_checkpoint_and_a_number_is_a_checkpoint(tmp_path):
+    for name in ("checkpoint-100", "checkpoint-20", "checkpoint-100-keep", "checkpoint-best", "checkpoint-020", "checkpoint-"):
+        (tmp_path / name).mkdir()
+    assert {step: path.name for step, path in find_checkpoints(str(tmp_path)).items()} == {
+        20: "checkpoint-20",
+        100: "checkpoint-100",
+    }
 
 
 def test_a_run_without_checkpoints_says_how_to_have_them(command, parity_run, tmp_path):

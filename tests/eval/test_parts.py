@@ -1,7 +1,10 @@
 """An eval that is killed again and again ends with every completion once, and with the metrics of one that was not."""
 
+import os
+
 import pytest
 
+from data_mix.errors import InputError
 from eval.folder import read_completions, read_metrics
 from eval.parts import Parts
 
@@ -23,10 +26,34 @@ def test_killed_at_twenty_random_moments(command, arguments, tmp_path):
     assert not list(tmp_path.glob(".killed*"))
 
 
-def test_parts_of_other_settings_are_not_taken(tmp_path):
-    parts = Parts(str(tmp_path / "e"), {"seed": 0})
+@pytest.fixture
+def interrupted(tmp_path):
+    """The eval folder to be of a process that has ended after its first part, with seed 0."""
+    parts = Parts(str(tmp_path / "e"), {"samples": 2, "seed": 0})
     parts.add(3, [[1, 2], [3]])
     parts.flush()
-    assert Parts(str(tmp_path / "e"), {"seed": 0}).done == {3: [[1, 2], [3]]}
-    assert Parts(str(tmp_path / "e"), {"seed": 1}).done == {}
-    assert not Parts(str(tmp_path / "e"), {"seed": 1}).done
+    parts.lock.close()
+    return tmp_path / "e"
+
+
+def test_parts_of_other_settings_are_not_taken_and_not_lost(interrupted):
+    with pytest.raises(InputError, match=r"\.e\.run holds completions .* \(seed was 0 and is 1\)"):
+        Parts(str(interrupted), {"samples": 2, "seed": 1})
+    assert Parts(str(interrupted), {"samples": 2, "seed": 0}).done == {3: [[1, 2], [3]]}
+
+
+def test_a_second_process_is_told_who_has_the_parts(interrupted):
+    first = Parts(str(interrupted), {"samples": 2, "seed": 0})
+    with pytest.raises(InputError, match=rf"in use by process {os.getpid()} on .*, started "):
+        Parts(str(interrupted), {"samples": 2, "seed": 0})
+    first.remove()
+    assert Parts(str(interrupted), {"samples": 2, "seed": 0}).done == {}
+
+
+def test_settings_that_a_crash_left_empty_stop_nobody_unless_there_are_parts(interrupted):
+    settings = interrupted.with_name(".e.run") / "settings.json"
+    settings.write_text("")
+    with pytest.raises(InputError, match="settings.json cannot be read"):
+        Parts(str(interrupted), {"seed": 0})
+    (settings.parent / "part-00000.parquet").unlink()
+    assert Parts(str(interrupted), {"seed": 0}).done == {} and settings.read_text() == '{"seed": 0}'

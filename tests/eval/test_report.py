@@ -7,6 +7,8 @@ import subprocess
 
 import pytest
 
+from data_mix.errors import InputError
+from eval import figures
 from eval.browser import pack
 from eval.folder import score_rows, write_folder
 from eval.report import find_stages, pipeline_table, write_report
@@ -60,6 +62,50 @@ def test_an_ablation_has_a_report_too(run, tmp_path):
     assert "| 0.1 | sft | greedy | 1 | 0.500 |" in write_report(str(folder))
     page = (folder / "report.html").read_text()
     assert page.count("<figure>") == 2 and "Accuracy and length by p_cot" in page
+
+
+def ablation(run, folder, *axes, stage="sft", kind="greedy"):
+    """An ablation's folder whose evals are those of the run, with the axes given."""
+    shutil.copytree(run / "eval", folder / "eval")
+    evals = [
+        {"folder": f"eval/{name}", "stage": stage, "kind": kind, "axes": values}
+        for name, values in zip(("sft", "grpo", "sft-sampled"), axes, strict=False)
+    ]
+    (folder / "evals.json").write_text(json.dumps(evals))
+    return folder
+
+
+def test_fields_of_one_name_in_two_stages_are_told_apart(run, tmp_path):
+    rates = [{"sft.learning_rate": a, "grpo.learning_rate": b, "rl.beta": c} for a, b, c in ((1, 3, 0), (2, 3, 1), (2, 4, 2))]
+    folder = ablation(run, tmp_path / "ablation", *rates)
+    assert "| sft.learning_rate | grpo.learning_rate | beta | stage |" in write_report(str(folder))
+    drawn = {path.name for path in (folder / "figures").glob("*.png")}
+    assert {"sft.learning_rate.png", "grpo.learning_rate.png", "beta.png", "grpo.learning_rate_map.png"} <= drawn
+
+
+def test_a_dollar_in_a_name_is_a_dollar(run, tmp_path):
+    templates = [{"mixture.prompt_template": value} for value in ("$x_$", "$5 to $x_", "plain")]
+    folder = ablation(run, tmp_path / "ablation", *templates, stage="$x_", kind="$")
+    assert "| $x_$ | $x_ | $ |" in write_report(str(folder))
+    drawn = figures.draw_budgets({"$x_$": score_rows(rows("1", "0"))}, tmp_path / "budgets.png")
+    assert drawn.path.is_file()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "not a list of evals"),
+        ("[3]", "not a list of evals"),
+        ('[{"folder": "../run", "axes": {}}]', "'../run' may lead out of"),
+        ('[{"folder": "/run", "axes": {}}]', "'/run' may lead out of"),
+        ('[{"folder": "eval/sft", "axes": {"sft./../../x": 1}}]', "'sft./../../x' may lead out of"),
+    ],
+)
+def test_an_ablation_s_list_of_evals_is_not_trusted(tmp_path, text, said):
+    (tmp_path / "evals.json").write_text(text)
+    with pytest.raises(InputError, match=said) as refused:
+        write_report(str(tmp_path))
+    assert "writes it again" in str(refused.value)
 
 
 def test_worked_examples_are_not_shown_with_every_prompt():

@@ -1,5 +1,10 @@
 """`eval run` with real vLLM on a real checkpoint, and vLLM and transformers against each other."""
 
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
 import pytest
 
 from eval.folder import read_completions, read_metrics
@@ -30,6 +35,7 @@ def test_run_asks_every_test_problem_and_never_overwrites(command, parity_run, t
     ("change", "said"),
     [
         (["--model", "./nowhere"], "no model there"),
+        (["--model", "checkpoints/none"], "no model there (checkpoints does not exist)"),
         (["--mixture", "./nowhere"], "not a mixture folder"),
         (["--samples", "4"], "add --temperature 1.0"),
         (["--max-tokens", "100"], "more than the model's context of 64"),
@@ -42,6 +48,29 @@ def test_wrong_input_is_one_line(command, parity_run, tmp_path, change, said):
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert done.returncode == 2 and len(errors) == 1 and said in errors[0]
     assert not (tmp_path / "eval").exists()
+
+
+def test_a_model_without_a_tokenizer_is_one_line(command, parity_run, tmp_path):
+    model = tmp_path / "model"
+    shutil.copytree(parity_run / "sft", model, ignore=shutil.ignore_patterns("tokenizer*"))
+    args = ["--model", model, "--mixture", parity_run / "mixture", "--out", tmp_path / "eval"]
+    done = command("-m", "eval", "run", *args, check=False)
+    assert done.returncode == 2 and f"error: --model {model}: no tokenizer there" in done.stderr
+
+
+def test_an_eval_through_a_link_to_another_disk_is_scored_again_where_its_metrics_are_missing(command, parity_run, tmp_path):
+    """As a process leaves it that dies between writing completions.parquet and metrics.json."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as disk:
+        out = tmp_path / "eval"
+        out.symlink_to(Path(disk) / "eval")
+        args = ["--model", parity_run / "sft", "--mixture", parity_run / "mixture", "--problems", 4, "--max-truncated", 1.0]
+        command("-m", "eval", "run", "--out", out, *args)
+        assert out.is_symlink() and sorted(os.listdir(disk)) == ["eval"]
+        metrics = read_metrics(str(out))
+        (out / "metrics.json").unlink()
+        command("-m", "eval", "run", "--out", out, *args)
+        assert read_metrics(str(out)) == metrics
+        assert sorted(os.listdir(out)) == ["completions.parquet", "metrics.json"]
 
 
 def test_vllm_and_transformers_say_the_same_and_a_seed_gives_the_same_samples(parity_run):

