@@ -1,25 +1,36 @@
-"""Decontamination: training problems that stand twice, or in an evaluation set, found and removed.
+"""Decontamination: training problems that occur twice, or in an evaluation set, are found and removed.
 
 Three signs, from the strictest to the loosest:
-    text      the same problem but for case, white space and the punctuation of sentences
+    text      the same problem but for case, white space and the punctuation of sentences, with an equal answer
     one_word  the same words but for one, changed wherever it stands (a name); problems of at least `ngram` words
     ngram     a run of `ngram` words in common (13 as in GPT-3's report, arXiv 2005.14165, appendix C)
 Among training problems only `text` counts, and the first stays: templates are shared on purpose. Against an evaluation set
-all three do.
+all three do. Prompts that differ in nothing but case and white space are one problem whatever the answers say: an annotation
+error must not hide a leak. Other problems alike by `text` but with another answer stay, and are reported.
 """
 
+import functools
+import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tqdm.auto import tqdm
 
+from data_mix import golds
 from data_mix.problem import Problem
 
 _PUNCTUATION = re.compile(r"[^\w\s]|_")
-# Signs of mathematics tell problems apart, those of a sentence do not.
-_SYMBOL = re.compile(r"[^\W_]+|[+*/^<>=|!\\{}\[\]()_-]")
+# Punctuation and invisible characters of sentences do not tell problems apart; every other sign may belong to mathematics, and
+# so may a point before a digit, a colon between digits, and an exclamation mark that can be a factorial's.
+_SYMBOL = re.compile(
+    r"[^\W_]+|\.(?=\d)|(?<=\d):(?=\d)|(?<=[\d)\]}])!|(?<=\b[^\W\d_])!"
+    "|[^\\w\\s.,:;!?'\"$~`´‘’‚‛“”„‟«»‹›…—―•¿¡\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]|_"
+)
+_RAISED, _LOWERED = re.compile("[²³¹⁰-ⁿ]+"), re.compile("[₀-ₜ]+")
+_MINUS = str.maketrans("−–", "--")
 _PRIME, _BASE = 2**61 - 1, 1_000_003
 
 
@@ -38,29 +49,73 @@ def words_of(text: str, apart: bool = False) -> list[str]:
     return _PUNCTUATION.sub(" " if apart else "", unicodedata.normalize("NFKC", text).lower()).split()
 
 
+@functools.lru_cache(maxsize=8)  # each problem is looked up in several sets
 def fingerprint(text: str) -> str:
     """What is left of a text without case, white space and the punctuation of sentences."""
-    symbols = _SYMBOL.findall(unicodedata.normalize("NFKC", text).lower().replace("!", ""))
-    return " ".join(symbols)
+    apart = _LOWERED.sub(r"_\g<0>", _RAISED.sub(r"^\g<0>", text.translate(_MINUS)))  # NFKC makes `x²` and `x2` one
+    return " ".join(_SYMBOL.findall(unicodedata.normalize("NFKC", apart).lower()))
 
 
-def one_word_out(text: str) -> set[tuple[int, int]]:
+@functools.lru_cache(maxsize=1 << 16)
+def _hash(word: str) -> int:
+    """A hash that does not depend on PYTHONHASHSEED, 0 for the empty word."""
+    return int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "big") if word else 0
+
+
+def one_word_out(text: str) -> list[tuple[int, int]]:
     """For each different word (not number) a hash of the text with it blanked out: one is shared by texts that differ in one.
 
     A final or separate s does not count, so that a name and its genitive are one word, and punctuation may have been taken
     out or replaced by a space. The hash is the polynomial sum of the words' hashes: blanking a word costs its own terms alone.
     """
-    blanked = set()
+    blanked = []
     for apart in (False, True):
         power, total = 1, 0
         terms: dict[str, int] = {}
         for word in words_of(text, apart):
             stem = word.removesuffix("s")
             terms[stem] = terms.get(stem, 0) + power
-            total += power * hash(stem)
-            power = power * _BASE % _PRIME if stem else power  # hash("") is 0
-        blanked |= {(power, (total - term * hash(stem)) % _PRIME) for stem, term in terms.items() if stem.isalpha()}
+            total += power * _hash(stem)
+            power = power * _BASE % _PRIME if stem else power
+        blanked += [(power, (total - term * _hash(stem)) % _PRIME) for stem, term in terms.items() if stem.isalpha()]
     return blanked
+
+
+class Known(NamedTuple):
+    """What is kept of a problem that later ones are compared with, of the set `where`."""
+
+    id: str
+    where: str
+    prompt: str
+    answer: str
+
+
+class Texts:
+    """Problems by their fingerprints."""
+
+    def __init__(self) -> None:
+        self.by_text: dict[str, list[Known]] = {}
+
+    def add(self, problem: Problem, where: str) -> None:
+        """Takes in one problem of the set `where`."""
+        known = Known(problem.id, where, problem.prompt, problem.answer)
+        self.by_text.setdefault(fingerprint(problem.prompt), []).append(known)
+
+    def alike(self, problem: Problem) -> list[Known]:
+        """The problems with the fingerprint of this one, whatever their answers."""
+        return self.by_text.get(fingerprint(problem.prompt), [])
+
+    def find(self, problem: Problem) -> Overlap | None:
+        """The first problem that this one repeats, or None."""
+        for other in self.alike(problem):
+            if _is_plainly(problem.prompt, other.prompt) or golds.equal(problem.answer, other.answer):
+                return Overlap(problem.id, "text", other.id, other.where)
+        return None
+
+
+def _is_plainly(text: str, other: str) -> bool:
+    """Whether two texts differ in nothing but case and white space."""
+    return text.lower().split() == other.lower().split()
 
 
 class Seen:
@@ -68,14 +123,14 @@ class Seen:
 
     def __init__(self, ngram: int) -> None:
         self.ngram = ngram
-        self.texts: dict[str, tuple[str, str]] = {}
+        self.texts = Texts()
         self.blanked: dict[tuple[int, int], tuple[str, str]] = {}
         self.runs: dict[str, tuple[str, str]] = {}
 
     def add(self, problem: Problem, where: str) -> None:
         """Takes in one evaluation problem of the set `where`."""
         what = (problem.id, where)
-        self.texts.setdefault(fingerprint(problem.prompt), what)
+        self.texts.add(problem, where)
         words = words_of(problem.prompt)
         if len(words) >= self.ngram:
             for key in one_word_out(problem.prompt):
@@ -85,9 +140,11 @@ class Seen:
 
     def find(self, problem: Problem) -> Overlap | None:
         """The strictest sign that `problem` is in one of the sets, or None."""
+        overlap = self.texts.find(problem)
+        if overlap:
+            return overlap
         words = words_of(problem.prompt)
         signs = (
-            ("text", self.texts, [fingerprint(problem.prompt)]),
             ("one_word", self.blanked, one_word_out(problem.prompt) if len(words) >= self.ngram else ()),
             ("ngram", self.runs, self._runs(words)),
         )
@@ -103,31 +160,29 @@ class Seen:
 
 def clean(
     train: dict[str, Iterable[Problem]], evaluation: dict[str, Iterable[Problem]], ngram: int
-) -> tuple[dict[str, list[int]], dict[str, list[Overlap]]]:
-    """The numbers of the problems that stay, for each train source, and what was removed from it.
+) -> tuple[dict[str, list[int]], dict[str, list[Overlap]], dict[str, list[Overlap]]]:
+    """For each train source the numbers of the problems that stay, what was removed, and what stayed for its other answer.
 
     Args:
         train: problems by source, in the order in which the first of two equal ones stays.
         evaluation: problems by the name of the set.
         ngram: words in a run.
     """
-    seen = Seen(ngram)
+    seen, first = Seen(ngram), Texts()
     for where, problems in evaluation.items():
         for problem in problems:
             seen.add(problem, where)
-    first: dict[str, tuple[str, str]] = {}
-    kept: dict[str, list[int]] = {}
-    removed: dict[str, list[Overlap]] = {}
+    kept: dict[str, list[int]] = {source: [] for source in train}
+    removed: dict[str, list[Overlap]] = {source: [] for source in train}
+    other_answer: dict[str, list[Overlap]] = {source: [] for source in train}
     for source, problems in train.items():
-        kept[source], removed[source] = [], []
         for number, problem in enumerate(tqdm(problems, desc=f"cleaning {source}", delay=2)):
-            overlap = seen.find(problem)
-            text = fingerprint(problem.prompt)
-            if overlap is None and text in first:
-                overlap = Overlap(problem.id, "text", *first[text])
-            if overlap is None:
-                first[text] = (problem.id, f"{source} train")
-                kept[source].append(number)
-            else:
+            overlap = seen.find(problem) or first.find(problem)
+            if overlap:
                 removed[source].append(overlap)
-    return kept, removed
+                continue
+            for other in [*seen.texts.alike(problem), *first.alike(problem)][:1]:
+                other_answer[source].append(Overlap(problem.id, "text", other.id, other.where))
+            first.add(problem, f"{source} train")
+            kept[source].append(number)
+    return kept, removed, other_answer

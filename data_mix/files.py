@@ -5,6 +5,7 @@ Everything is written under a temporary name beside its place, flushed to disk, 
 
 import contextlib
 import fcntl
+import glob
 import os
 import shutil
 import tempfile
@@ -41,32 +42,42 @@ def replace(temporary: Path, path: Path) -> None:
     sync(path.parent)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a text file, UTF-8. The file that was there stays whole when the disk is full or the process is killed."""
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """A temporary name to write to; at the end of the block it becomes `path`.
+
+    The file that was there stays whole when the disk is full or the process is killed.
+    """
     temporary = temporary_path(path)
     try:
-        temporary.write_text(text, encoding="utf-8")
+        yield temporary
         replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file, UTF-8, as `new_file` does."""
+    with new_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 @contextlib.contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
     """A temporary folder to fill; at the end of the block it becomes `target`. What killed processes left is removed.
 
+    After an exception nothing is left, not even the folders above `target` that were missing.
+
     Raises:
         FileExistsError: when `target` has something in it by then, from another process.
     """
     parent = target.parent
+    missing = [folder for folder in (parent, *parent.parents) if not folder.exists()]
     parent.mkdir(parents=True, exist_ok=True)
-    for left in parent.glob(f".{target.name}.*.part"):
+    for left in parent.glob(f".{glob.escape(target.name)}.*.part"):
         _remove_unused(left)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=parent))
-    temporary.chmod(0o777 & ~_umask())  # mkdtemp's 0700 would keep the user's group out
-    handle = os.open(temporary, os.O_RDONLY)
+    temporary, handle = _locked_folder(parent, target.name)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)  # so that nobody takes it for a killed process's
         yield temporary
         sync_tree(temporary)
         try:
@@ -77,6 +88,23 @@ def new_folder(target: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         os.close(handle)
+        with contextlib.suppress(OSError):  # one with something in it stays
+            for folder in missing:
+                folder.rmdir()
+
+
+def _locked_folder(parent: Path, name: str) -> tuple[Path, int]:
+    """A new temporary folder, and the handle that holds its lock: so that nobody takes it for a killed process's."""
+    while True:
+        temporary = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".part", dir=parent))
+        with contextlib.suppress(FileNotFoundError):
+            temporary.chmod(0o777 & ~_umask())  # mkdtemp's 0700 would keep the user's group out
+            handle = os.open(temporary, os.O_RDONLY)
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            if os.fstat(handle).st_nlink:
+                return temporary, handle
+            os.close(handle)  # another process removed it before it was locked
 
 
 def _remove_unused(folder: Path) -> None:

@@ -4,12 +4,11 @@ import collections
 import importlib.metadata
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from data_mix import locks
+from data_mix import files, locks
 from data_mix.config import MixtureConfig, parse_config, raw_config
 from data_mix.errors import InputError
 from data_mix.hashing import sha256_of
@@ -21,41 +20,49 @@ FILES = ("train.parquet", "test.parquet", "manifest.json", "README.md")
 def build(config: MixtureConfig, out: str) -> dict:
     """Builds the mixture into the new folder `out` and returns its manifest. The folder appears whole or not at all.
 
+    A link is followed: what it leads to must be missing or empty, too.
+
     Raises:
-        InputError: when `out` exists already, or the config cannot be met.
+        InputError: when `out` exists already or cannot be written, or the config cannot be met.
     """
+    taken = InputError(f"{out} exists already; give another --out, or remove it first")
+    target = Path(os.path.realpath(out))
+    try:
+        if target.is_symlink() or (target.exists() and (not target.is_dir() or any(target.iterdir()))):
+            raise taken
+        blocking = next(parent for parent in target.parents if parent.exists())
+        if not blocking.is_dir():
+            raise InputError(f"{out} cannot be built: {blocking} is a file")
+        with files.new_folder(target) as folder:
+            return _fill(folder, config)
+    except FileExistsError:  # another process has built it meanwhile
+        raise taken from None
+    except OSError as error:
+        raise InputError(f"{out} cannot be built ({str(error).splitlines()[0]})") from None
+
+
+def _fill(folder: Path, config: MixtureConfig) -> dict:
+    """Builds the mixture into a folder that is there; returns the manifest."""
     from data_mix.card import write_card
     from data_mix.lengths import Counter
     from data_mix.mixture import Mixture
 
-    target = Path(out)
-    if is_taken(out):
-        raise InputError(f"{out} exists already; give another --out, or remove it first")
     counter = Counter(config.tokenizer)
     mixture = Mixture.from_config(config)
-    aside = target.with_name(f".{target.name}.part")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    try:
-        lengths = _write(mixture.train(), aside / "train.parquet", config, counter, len(mixture))
-        test = _write(mixture.test(), aside / "test.parquet", config, counter, config.n_test)
-        manifest = {
-            "config": raw_config(config),
-            "seed": config.seed,
-            "versions": {name: _version(name) for name in PACKAGES},
-            "sources": {source.name: one.report for source, one in zip(config.sources, mixture.sources, strict=True)},
-            "rows": {"train": len(mixture), "test": sum(map(sum, (c.values() for c in test.values())))},
-            "counts": [_count(*cell, histogram) for cell, histogram in sorted(lengths.items())],
-            "length_unit": counter.unit,
-            "sha256": {name: sha256_of(aside / name) for name in ("train.parquet", "test.parquet")},
-        }
-        (aside / "manifest.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        (aside / "README.md").write_text(write_card(manifest), encoding="utf-8")
-        if target.is_dir():
-            target.rmdir()
-        os.replace(aside, target)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    lengths = _write(mixture.train(), folder / "train.parquet", config, counter, len(mixture))
+    test = _write(mixture.test(), folder / "test.parquet", config, counter, config.n_test)
+    manifest = {
+        "config": raw_config(config),
+        "seed": config.seed,
+        "versions": {name: _version(name) for name in PACKAGES},
+        "sources": {one.name: one.report for one in mixture.sources},
+        "rows": {"train": len(mixture), "test": sum(map(sum, (c.values() for c in test.values())))},
+        "counts": [_count(*cell, histogram) for cell, histogram in sorted(lengths.items())],
+        "length_unit": counter.unit,
+        "sha256": {name: sha256_of(folder / name) for name in ("train.parquet", "test.parquet")},
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / "README.md").write_text(write_card(manifest), encoding="utf-8")
     return manifest
 
 

@@ -1,20 +1,31 @@
 """Lengths in tokens, by the tokenizer that the config names; in characters where it names none."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_mix.errors import InputError
+from data_mix.hub import is_hub_id, missing_part
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
 class Counter:
-    """Counts the lengths of texts; `unit` says in what."""
+    """Counts the lengths of texts; `unit` says in what.
+
+    `tokenizer` is a folder or a hub id: owner/name, or a name without a slash such as `gpt2`, which only the hub gives out.
+
+    Raises:
+        InputError: when the tokenizer cannot be loaded; the hub is not asked for what looks like a local path.
+    """
 
     def __init__(self, tokenizer: str | None) -> None:
         self.unit, self.tokenizer = "characters", None
         if tokenizer is not None:
+            if "/" in tokenizer and not Path(tokenizer).exists() and not is_hub_id(tokenizer):
+                where = f"{missing_part(tokenizer)} is missing"
+                raise InputError(f"tokenizer '{tokenizer}': no such folder, and not a hub id (owner/name); {where}")
             from transformers import AutoTokenizer
 
             try:

@@ -43,11 +43,13 @@ def lock(folder: Path, shared: bool = False) -> TextIO:
         holder = _holder(folder)
         file.close()
         raise InputError(f"{folder} is in use by {holder}; wait for it, stop it, or give another folder") from None
-    if not shared:
-        file.seek(0)
-        file.truncate()
-        json.dump({"host": socket.gethostname(), "process": os.getpid(), "started": time.strftime("%F %T")}, file)
-        file.flush()
+    if os.fstat(file.fileno()).st_nlink == 0:  # the holder has removed the folder since it was opened here
+        file.close()
+        return lock(folder, shared)
+    file.truncate(0)
+    holder = {"host": socket.gethostname(), "process": os.getpid(), "started": time.strftime("%F %T")}
+    file.write(json.dumps(holder) + "\n")
+    file.flush()
     return file
 
 
@@ -58,7 +60,7 @@ def share(file: TextIO) -> None:
 
 def _holder(folder: Path) -> str:
     try:
-        fields = json.loads((folder / NAME).read_text(encoding="utf-8"))
+        fields = json.loads((folder / NAME).read_text(encoding="utf-8").splitlines()[-1])  # of those that share it, the last
         return f"process {fields['process']} on {fields['host']}, started {fields['started']}"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError):
         return "another process"

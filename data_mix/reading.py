@@ -1,14 +1,20 @@
 """Reading records that somebody wrote: jsonl, parquet or the hub; every broken one is found, counted and named."""
 
+import contextlib
 import json
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from data_mix.errors import InputError
+from data_mix.hub import is_hub_id, missing_part
 from data_mix.problem import Problem
 
 LONGEST = 100_000  # characters of one field; nothing that is a problem or a solution comes near
+# A parquet file may expand to so many bytes, or to so many times its size: text compresses to a twentieth at most.
+EXPANDED, RATIO = 2**27, 200
+_PIECE = 2**24  # bytes of records expanded at a time
 SUFFIXES = (".jsonl", ".parquet")
 
 
@@ -46,6 +52,7 @@ def read_records(
     """
     splits, origin = _find_splits(path, revision, config)
     problems: dict[str, list[Problem]] = {}
+    ids: set[str] = set()
     broken: list[str] = []
     dropped: dict[str, int] = {}
     for split, (place, records) in splits.items():
@@ -55,7 +62,10 @@ def read_records(
                 if isinstance(record, InputError):
                     raise record
                 problem = make_problem(record, f"{name}/{split}/{i}")
+                if problem is not None and problem.id in ids:
+                    raise InputError(f"its id {problem.id!r} is there already")
                 if problem is not None:
+                    ids.add(problem.id)
                     problems[split].append(problem)
             except InputError as error:
                 broken.append(f"{place}:{i + 1}: {error}")
@@ -71,7 +81,8 @@ def text_field(record: dict, key: str, number: bool = False) -> str:
     """The text at `key`; with `number` a number is taken too, and written without `.0`.
 
     Raises:
-        InputError: when it is missing, empty, of another type, longer than LONGEST, or not text that can be stored.
+        InputError: when it is missing, empty, of another type, not a finite number, longer than LONGEST, or not text that
+            can be stored.
     """
     if key not in record:
         raise InputError(f"no `{key}`")
@@ -79,7 +90,9 @@ def text_field(record: dict, key: str, number: bool = False) -> str:
     if number and isinstance(value, list) and len(value) == 1:
         value = value[0]
     if number and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return str(int(value)) if value == value and abs(value) < 2**53 and value == int(value) else str(value)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InputError(f"`{key}` is {value}, not a finite number")
+        return str(int(value)) if abs(value) < 2**53 and value == int(value) else str(value)
     if not isinstance(value, str):
         raise InputError(f"`{key}` is {type(value).__name__}, not text")
     if not value.strip():
@@ -95,7 +108,7 @@ def _find_splits(path: str, revision: str | None, config: str | None) -> tuple[d
     """For each split a place to name in errors and a function that yields its records; and the origin."""
     from data_mix.hashing import sha256_of
 
-    local = Path(path)
+    local = Path(path).expanduser()
     if local.is_file():
         files = {"train": local}
     elif local.is_dir():
@@ -103,10 +116,12 @@ def _find_splits(path: str, revision: str | None, config: str | None) -> tuple[d
         files = {split: file for split, candidates in found.items() for file in candidates[::-1] if file.is_file()}
         if not files:
             raise InputError(f"{path}: neither train nor test there, as .jsonl or .parquet")
-    elif path.startswith((".", "/", "~")) or path.count("/") != 1 or local.suffix in SUFFIXES:
-        raise InputError(f"path '{path}': no such file or folder, and not a hub id (owner/name)")
-    else:
+    elif is_hub_id(path):
         return _find_on_hub(path, revision, config)
+    else:
+        raise InputError(
+            f"path '{path}': no such file or folder, and not a hub id (owner/name); {missing_part(path)} is missing"
+        )
     for file in files.values():
         if file.suffix not in SUFFIXES:
             raise InputError(f"{file}: must be .jsonl or .parquet")
@@ -116,26 +131,88 @@ def _find_splits(path: str, revision: str | None, config: str | None) -> tuple[d
 
 
 def _jsonl(file: Path) -> Iterator[dict | InputError]:
+    blank = 0
     with file.open("rb") as lines:
-        for line in lines:
+        for i, line in enumerate(lines):
+            if not line.strip():
+                blank += 1
+                continue
+            yield from [InputError("not JSON (a blank line)")] * blank  # those at the end are no records
+            blank = 0
             try:
-                record = json.loads(line.decode("utf-8"))
+                record = json.loads(line.decode("utf-8-sig" if i == 0 else "utf-8"))
             except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
                 yield InputError(f"not JSON ({str(error)[:80]})")
                 continue
             yield record if isinstance(record, dict) else InputError("not a JSON object")
 
 
-def _parquet(file: Path) -> Iterator[dict]:
+def _parquet(file: Path) -> Iterator[dict | InputError]:
+    """The records, in memory that the file's size bounds: a few KB can be compressed from GiBs, or repeat a text without end.
+
+    Repeated texts are read as dictionaries, and expanded a few at a time, when their length is known.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        batches = pq.ParquetFile(file).iter_batches()
-        for batch in batches:
-            yield from batch.to_pylist()
+        most = max(EXPANDED, RATIO * file.stat().st_size)
+        bomb = InputError(f"{file}: expands to more than {most >> 20} MiB, {RATIO} times its size and more; no real text does")
+        plain = pq.ParquetFile(file)
+        columns = [plain.schema.column(i) for i in range(len(plain.schema))]
+        if _declared(plain.metadata, columns) > most:
+            raise bomb
+        texts = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
+        size = 0
+        for batch in pq.ParquetFile(file, read_dictionary=texts).iter_batches(batch_size=4096):
+            size += sum(map(_expanded, batch.columns))
+            if size > most:
+                raise bomb
+            yield from _expand(batch, plain.schema_arrow)
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{file}: cannot be read as parquet ({str(error).splitlines()[0]})") from None
+
+
+def _declared(metadata, columns: list) -> int:
+    """Bytes that all records take by the file's own account, each row and value with the least that Python needs for it."""
+    size = 500 * metadata.num_rows
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        for i, column in enumerate(columns):
+            chunk = group.column(i)
+            size += chunk.total_uncompressed_size + chunk.num_values * max(100, column.length)
+    return size
+
+
+def _expanded(array) -> int:
+    """Bytes of an arrow array when every value stands for itself, those of dictionaries too."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if isinstance(array, pa.DictionaryArray):
+        return pc.sum(pc.binary_length(array.dictionary).take(array.indices)).as_py() or 0
+    if isinstance(array, pa.MapArray):
+        start, end = array.offsets[0].as_py(), array.offsets[-1].as_py()
+        return sum(_expanded(part.slice(start, end - start)) for part in (array.keys, array.items))
+    if isinstance(array, pa.StructArray):
+        return sum(map(_expanded, array.flatten()))
+    return _expanded(array.flatten()) if pa.types.is_nested(array.type) else array.nbytes
+
+
+def _expand(batch, schema) -> Iterator[dict | InputError]:
+    """The records of a batch, its dictionaries expanded to `schema`, half by half where they are large."""
+    import pyarrow as pa
+
+    size = sum(map(_expanded, batch.columns))
+    if size <= _PIECE:
+        with contextlib.suppress(pa.ArrowNotImplementedError):  # a type such as string_view: slower as it is, but the same
+            batch = batch.cast(schema)
+        yield from batch.to_pylist()
+    elif len(batch) == 1:
+        yield InputError(f"one record of {size} bytes")
+    else:
+        middle = len(batch) // 2
+        yield from _expand(batch.slice(0, middle), schema)
+        yield from _expand(batch.slice(middle), schema)
 
 
 def _find_on_hub(path: str, revision: str | None, config: str | None) -> tuple[dict[str, tuple], dict]:

@@ -93,6 +93,14 @@ def _history(name: str, source: dict) -> list[str]:
         origin = source["origin"]
         lines = [f"{name}: {source['problems']} problems from {origin.get('path') or origin['hub']}"]
         lines[0] += f", {source['broken']} broken" if source["broken"] else ""
+    gold = source.get("gold")
+    if gold:
+        wrong = f"{len(gold['wrong'])} judged wrong and dropped: {_few(gold['wrong'])}" if gold["wrong"] else "all correct"
+        lines.append(f"  {gold['checked']} gold completions checked, {wrong}")
+    alike = source.get("same_text_other_answer", [])
+    if alike:
+        pairs = [f"{overlap['id']} and {overlap['other']} of {overlap['where']}" for overlap in alike]
+        lines.append(f"  {len(alike)} kept though alike by text, for another answer: {_few(pairs)}")
     removed = source.get("removed", [])
     if removed:
         counts = collections.Counter((overlap["where"], overlap["reason"]) for overlap in removed)
@@ -104,3 +112,7 @@ def _history(name: str, source: dict) -> list[str]:
         lines[0] += f", {source['over_limit']} over the token limit"
     lines[0] += f"; {source['left']} left"
     return lines
+
+
+def _few(ids: list[str]) -> str:
+    return ", ".join(ids[:10]) + (", ..." if len(ids) > 10 else "")

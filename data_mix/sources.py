@@ -1,10 +1,12 @@
 """The sources of a mixture, opened: read, cleaned, kept to the token limit, and in the seed's order."""
 
 import hashlib
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
+from data_mix import golds
 from data_mix.clean import clean
 from data_mix.config import MixtureConfig, Source
 from data_mix.errors import InputError
@@ -14,17 +16,22 @@ from data_mix.reading import Records
 from data_mix.rows import BATCH, as_prompts
 from data_mix.tasks import find_task
 
+# Up to so many records of a split, all gold completions are judged; of more, and of generated problems, so many.
+JUDGED, SAMPLE = 20_000, 1_000
+
 
 @dataclass
 class Opened:
     """A source with the problems it can give, and how it came to them.
 
     Attributes:
+        name: the source's own, or with a number where another has the same.
         train: in the seed's order, at least as many as were asked for.
         test: the test problems chosen.
-        report: for the manifest: origin, problems in, broken, removed, over the limit, left.
+        report: for the manifest: origin, problems in, broken, golds judged, removed, over the limit, left.
     """
 
+    name: str
     train: Pool
     test: Pool
     report: dict = field(default_factory=dict)
@@ -34,31 +41,53 @@ def open_sources(config: MixtureConfig, n_train: list[int | None], n_test: list[
     """Opens every source; `n_train` and `n_test` are the rows asked of each, None for all that there are.
 
     Raises:
-        InputError: for broken records, rows over the limit where they are not dropped, or too few problems.
+        InputError: for broken records, gold completions that are not judged correct, rows over the limit where they are not
+            dropped, an evaluation set without problems, or too few problems.
     """
-    opened, evaluation = [], {}
-    for source, n, m in zip(config.sources, n_train, n_test, strict=True):
+    names = distinct(source.name for source in config.sources)
+    opened, evaluation = [], []
+    for name, source, n, m in zip(names, config.sources, n_train, n_test, strict=True):
         task = find_task(source.task)
         if source.generated:
             if n is None:
-                raise InputError(f"{source.name}: n_train must be given, problems are generated")
-            opened.append(Opened(*task.draw(config.seed, n, m, **source.options), {"drawn": n}))
+                raise InputError(f"{name}: n_train must be given, problems are generated")
+            one = Opened(name, *task.draw(config.seed, n, m, **source.options), {"drawn": n})
+            _, one.report["gold"] = _judge(name, [one.train, one.test], SAMPLE, config, "A fault of the task; please report it")
         else:
             records = task.read(config.on_error, **source.options)
-            source_opened, held_out = _split(source, records, m, config.seed)
-            opened.append(source_opened)
-            evaluation[f"{source.name} test"] = held_out
+            right, gold = _drop_wrong(name, records, config)
+            one = _split(name, source, right, m, config.seed)
+            one.report["gold"] = gold
+            evaluation.append((f"{name} test", records.test or one.test))  # with those dropped: they must not leak either
+        opened.append(one)
     for source in config.against:
         records = find_task(source.task).read(config.on_error, **source.options)
-        evaluation.setdefault(f"{source.options.get('path', source.name)} test", records.test or records.train)
-    _clean(config, opened, evaluation)
+        name = source.options.get("path", source.name)
+        if not (records.test or records.train):
+            raise InputError(f"against: {name} has no problems")
+        evaluation.append((f"{name} test", records.test or records.train))
+    sets = distinct(name for name, _ in evaluation)
+    _clean(config, opened, dict(zip(sets, (problems for _, problems in evaluation), strict=True)))
     if config.max_tokens is not None:
         _drop_long(config, opened)
-    for source, one, n in zip(config.sources, opened, n_train, strict=True):
+    for one, n in zip(opened, n_train, strict=True):
         one.report["left"] = len(one.train)
-        if n is not None and n > len(one.train) * config.max_repeats:
-            raise InputError(_too_few(source.name, n, one.report, config.max_repeats))
+        least = 1 if n is None else n
+        if least > len(one.train) * config.max_repeats:
+            raise InputError(_too_few(one.name, least, one.report, config.max_repeats))
     return opened
+
+
+def distinct(names: Iterable[str]) -> list[str]:
+    """The names, no two alike: the second `parity` is `parity (2)`."""
+    given: list[str] = []
+    for name in names:
+        unique, number = name, 1
+        while unique in given:
+            number += 1
+            unique = f"{name} ({number})"
+        given.append(unique)
+    return given
 
 
 def in_order(problems: list[Problem], seed: int) -> Pool:
@@ -67,41 +96,73 @@ def in_order(problems: list[Problem], seed: int) -> Pool:
     return Pool(len(order), order.__getitem__)
 
 
-def _split(source: Source, records: Records, n_test: int, seed: int) -> tuple[Opened, list[Problem] | Pool]:
-    """Train and test of a source of records, and the whole test set: it is cleaned against, not only the chosen part."""
+def _drop_wrong(name: str, records: Records, config: MixtureConfig) -> tuple[Records, dict]:
+    """The records without those whose gold completion is not judged correct, if they may be dropped; and the report."""
+    splits = {split: problems for split in ("train", "test") if (problems := getattr(records, split)) is not None}
+    pools = [Pool(len(problems), problems.__getitem__) for problems in splits.values()]
+    fix = None if config.on_error == "drop" else "Mend them, or set `on_error: drop`"
+    wrong, report = _judge(name, pools, JUDGED, config, fix)
+    broken = dict(records.broken)
+    for (split, problems), numbers in zip(splits.items(), wrong, strict=True):
+        splits[split] = [problem for number, problem in enumerate(problems) if number not in numbers]
+        broken[split] += len(numbers)
+    return replace(records, broken=broken, **splits), report
+
+
+def _judge(
+    name: str, pools: list[Pool], most: int, config: MixtureConfig, fix: str | None
+) -> tuple[list[dict[int, str]], dict]:
+    """For each pool the problems whose gold completion is wrong in some form; and the report.
+
+    `fix` says what to do about them; None where they are dropped. The long form is judged in any case: test rows have it.
+    """
+    forms = dict.fromkeys(("long", *config.forms))
+    numbers = [golds.choose(len(pool), most, SAMPLE) for pool in pools]
+    wrong = [golds.judge(pool, some, forms, config.answer_style) for pool, some in zip(pools, numbers, strict=True)]
+    ids = [pool.problem(number).id for pool, found in zip(pools, wrong, strict=True) for number in found]
+    checked = sum(map(len, numbers))
+    if ids and fix:
+        lines = [f"{id} ({line})" for id, line in zip(ids, (line for found in wrong for line in found.values()), strict=True)]
+        first = "; ".join(lines[:3]) + ("; ..." if len(lines) > 3 else "")
+        raise InputError(f"{name}: {len(ids)} of {checked} gold completions are not judged correct: {first}. {fix}")
+    return wrong, {"checked": checked, "wrong": ids}
+
+
+def _split(name: str, source: Source, records: Records, n_test: int, seed: int) -> Opened:
+    """Train and test of a source of records."""
     if records.train is None:
         fix = "to draw train and test from one file, give that file as the path"
-        raise InputError(f"{source.name}: {source.options['path']} has no train split; {fix}")
+        raise InputError(f"{name}: {source.options['path']} has no train split; {fix}")
     train = in_order(records.train, seed)
     if records.test is None:
         if n_test >= len(train):
-            raise InputError(f"{source.name}: {n_test} test rows asked for, there are {len(train)} problems for train and test")
-        test = held_out = train.take(range(n_test))
+            raise InputError(f"{name}: {n_test} test rows asked for, there are {len(train)} problems for train and test")
+        test = train.take(range(n_test))
         train = train.take(range(n_test, len(train)))
     else:
-        held_out = records.test
-        if n_test > len(held_out):
-            raise InputError(f"{source.name} test: {n_test} rows asked for, the source has {len(held_out)}")
-        test = in_order(held_out, seed).take(range(n_test))
+        if n_test > len(records.test):
+            raise InputError(f"{name} test: {n_test} rows asked for, the source has {len(records.test)}")
+        test = in_order(records.test, seed).take(range(n_test))
     report = {"origin": records.origin, "problems": len(train), "broken": sum(records.broken.values())}
-    return Opened(train, test, report), held_out
+    return Opened(name, train, test, report)
 
 
-def _clean(config: MixtureConfig, opened: list[Opened], evaluation: dict) -> None:
+def _clean(config: MixtureConfig, opened: list[Opened], evaluation: dict[str, Iterable[Problem]]) -> None:
     """Removes repetitions and what is in an evaluation set; generated problems among themselves need none of it."""
     if not evaluation:
         return
-    words = [(source, one) for source, one in zip(config.sources, opened, strict=True) if source.in_words]
-    kept, removed = clean({source.name: one.train for source, one in words}, evaluation, config.ngram)
-    for source, one in words:
-        one.train = one.train.take(kept[source.name])
-        one.report["removed"] = [asdict(overlap) for overlap in removed[source.name]]
+    words = {one.name: one for source, one in zip(config.sources, opened, strict=True) if source.in_words}
+    kept, removed, other_answer = clean({name: one.train for name, one in words.items()}, evaluation, config.ngram)
+    for name, one in words.items():
+        one.train = one.train.take(kept[name])
+        one.report["removed"] = [asdict(overlap) for overlap in removed[name]]
+        one.report["same_text_other_answer"] = [asdict(overlap) for overlap in other_answer[name]]
 
 
 def _drop_long(config: MixtureConfig, opened: list[Opened]) -> None:
     """Keeps the problems whose long form is within `max_tokens`: which problems stay does not depend on the forms' shares."""
     counter = Counter(config.tokenizer)
-    for source, one in zip(config.sources, opened, strict=True):
+    for one in opened:
         within = []
         for start in range(0, len(one.train), BATCH):
             numbers = np.arange(start, min(start + BATCH, len(one.train)))
@@ -112,7 +173,7 @@ def _drop_long(config: MixtureConfig, opened: list[Opened]) -> None:
         one.report["over_limit"] = over
         if over and config.over_limit == "refuse":
             fix = "raise max_tokens, or set `over_limit: drop`"
-            raise InputError(f"{source.name}: {over} of {len(one.train)} problems are over {config.max_tokens} tokens; {fix}")
+            raise InputError(f"{one.name}: {over} of {len(one.train)} problems are over {config.max_tokens} tokens; {fix}")
         if over:
             one.train = one.train.take(within)
 

@@ -10,7 +10,7 @@ PROMPT_FORMAT = "chat"
 
 
 def last_boxed(text: str) -> str | None:
-    """The content of the last `\\boxed{...}` or `\\fbox{...}`, braces balanced; None if there is none."""
+    """The content of the last `\\boxed{...}` or `\\fbox{...}` on one line, braces balanced; None if there is none."""
     start = max(text.rfind("\\boxed"), text.rfind("\\fbox"))
     if start < 0:
         return None
@@ -21,23 +21,26 @@ def last_boxed(text: str) -> str | None:
     for end, character in enumerate(rest):
         depth += {"{": 1, "}": -1}.get(character, 0)
         if depth == 0:
-            return rest[1:end]
+            return " ".join(rest[1:end].split())  # after `####` an answer ends with its line
     return None
 
 
 def split_steps(solution: str) -> tuple[str, ...]:
     """The solution's sentences; never cut inside `$...$`, `\\[...\\]` or an environment."""
-    steps, start = [], 0
+    steps, start, counted = [], 0, 0
+    dollars = brackets = environments = 0  # since `start`, up to `counted`
     for match in re.finditer(r"(?<=[.!?])\s+|\n\n+", solution):
-        piece = solution[start : match.start()]
-        inside = (
-            piece.replace("\\$", "").count("$") % 2
-            or piece.count("\\[") != piece.count("\\]")
-            or piece.count("\\begin{") != piece.count("\\end{")
-        )
-        if not inside and piece.strip():
-            steps.append(piece.strip())
-            start = match.end()
+        part = solution[counted : match.start()]
+        counted = match.start()
+        dollars += part.replace("\\$", "").count("$")
+        brackets += part.count("\\[") - part.count("\\]")
+        environments += part.count("\\begin{") - part.count("\\end{")
+        if dollars % 2 or brackets or environments:
+            continue
+        piece = solution[start : match.start()].strip()
+        if piece:
+            steps.append(piece)
+            start, dollars = match.end(), 0
     return tuple(steps + [solution[start:].strip()] if solution[start:].strip() else steps)
 
 
@@ -50,9 +53,9 @@ def make_problem(record: dict, id: str) -> Problem | None:
     answer = last_boxed(solution)
     if answer is None:
         raise InputError("`solution` has no \\boxed answer")
-    if not answer.strip():
+    if not answer:
         return None
-    id = str(record.get("unique_id") or id)
+    id = text_field(record, "unique_id", number=True) if record.get("unique_id") else id
     return Problem(id, "math", text_field(record, "problem"), split_steps(solution), answer, {"style": "boxed"})
 
 

@@ -5,6 +5,7 @@
 
 from functools import partial
 
+from data_mix import golds
 from data_mix.errors import InputError
 from data_mix.problem import Problem
 from data_mix.reading import Records, read_records, text_field
@@ -16,17 +17,18 @@ PROMPT_FORMAT = "chat"
 def make_problem(record: dict, id: str, source: str, question: str, solution: str, steps: str, answer: str) -> Problem:
     """A problem from one record; every argument after `source` names a column, or is None (see `read`)."""
     worked = list_field(record, steps) if steps else None
-    text = text_field(record, solution) if solution else ""
+    text = text_field(record, solution) if solution else "\n".join(worked)
     body, mark, last = text.rpartition("####")
+    ends_in_mark = bool(mark) and len(last.strip().splitlines()) == 1  # else it is a heading
+    own = last.strip() if ends_in_mark else last_boxed(text)
     if worked is None:
-        body = (body if mark else text).strip()
+        body = (body if ends_in_mark else text).strip()
         worked = [line.strip() for line in body.splitlines() if line.strip()] if "\n" in body else list(split_steps(body))
-    if answer:
-        final = text_field(record, answer, number=True)
-    else:
-        final = last.strip() if mark else last_boxed(text)
-        if not final:
-            raise InputError(f"`{solution}` ends neither in `#### N` nor in a \\boxed answer; name the `answer` column")
+    final = " ".join(text_field(record, answer, number=True).split()) if answer else own
+    if not final:
+        raise InputError(f"`{solution}` ends neither in `#### N` nor in a \\boxed answer; name the `answer` column")
+    if own and not golds.equal(own, final):
+        raise InputError(f"`{answer}` is {final[:40]!r}, but `{solution or steps}` ends in {own[:40]!r}")
     return Problem(id, source, text_field(record, question), tuple(worked), final, {"style": "gsm8k"})
 
 

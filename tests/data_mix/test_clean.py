@@ -12,8 +12,8 @@ from data_mix.tasks import gsm8k, math
 NAMES = ("Zorblax", "Quimby", "Anneliese", "Bartholomew")
 
 
-def problem(text, id="p"):
-    return Problem(id, "mine", text, ("1",), "1", {"style": "gsm8k"})
+def problem(text, id="p", answer="1"):
+    return Problem(id, "mine", text, ("1",), answer, {"style": "gsm8k"})
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_nearly_all_of_500_disguised_test_questions_are_found(gsm):
 
 
 def test_of_gsm8k_train_only_what_shares_13_words_with_its_test_set_goes(gsm):
-    kept, removed = clean({"gsm8k": gsm.train}, {"test": gsm.test}, 13)
+    kept, removed, _ = clean({"gsm8k": gsm.train}, {"test": gsm.test}, 13)
     assert len(kept["gsm8k"]) + len(removed["gsm8k"]) == 7473 and len(removed["gsm8k"]) < 10
     by_id = {p.id: re.findall(r"\w+", p.prompt.lower()) for p in [*gsm.train, *gsm.test]}
     for overlap in removed["gsm8k"]:
@@ -54,7 +54,7 @@ def test_of_gsm8k_train_only_what_shares_13_words_with_its_test_set_goes(gsm):
 
 def test_the_two_math_train_problems_that_stand_in_math_test_are_found(data):
     records = math.read("refuse", path=str(data / "math"))
-    _, removed = clean({"math": records.train}, {"math test": records.test}, 13)
+    _, removed, _ = clean({"math": records.train}, {"math test": records.test}, 13)
     same = {(o.id, o.other) for o in removed["math"] if o.reason == "text" and o.where == "math test"}
     assert {
         ("train/algebra/517.json", "test/algebra/636.json"),
@@ -67,8 +67,55 @@ def test_mathematical_signs_tell_problems_apart_and_punctuation_does_not():
     assert fingerprint("What is $3 + 4$?") != fingerprint("What is $3 - 4$?")
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("What is 5!?", "What is 5?"),
+        ("What is $n!$?", "What is $n$?"),
+        ("Round 1.5", "Round 1, 5"),
+        ("At 1:30", "At 1, 30"),
+        ("x ≤ 2", "x ≥ 2"),
+        ("3 × 4", "3 ÷ 4"),
+        ("√5", "5"),
+        ("5%", "5"),
+        ("x² + 1", "x2 + 1"),
+        ("a₁ + 1", "a1 + 1"),
+        ("5 − 3", "5 3"),
+        ("a ★ b", "a b"),
+    ],
+)
+def test_a_sign_that_carries_meaning_tells_problems_apart(one, other):
+    assert fingerprint(one) != fingerprint(other)
+
+
+def test_one_sign_written_in_two_ways_is_one_and_a_sentence_s_signs_are_none():
+    assert fingerprint("x² − 3") == fingerprint("x^2 - 3")
+    assert fingerprint("“Wow!” said Ann… She has 1,5 and 7.") == fingerprint("wow said ann\u200b. she has 1, 5 and 7")
+
+
+@pytest.mark.parametrize(("answer", "removed"), [("0.5", True), ("\\frac{1}{2}", True), ("2", False)])
+def test_alike_by_text_alone_is_removed_only_with_an_equal_answer_and_else_reported(answer, removed):
+    train, exam = problem("What is f'(2)?", "a/0", answer), problem("What is f(2)?", "exam/0", "1/2")
+    kept, gone, other_answer = clean({"a": [train]}, {"exam": [exam]}, 13)
+    assert (len(gone["a"]), len(other_answer["a"]), kept["a"]) == ((1, 0, []) if removed else (0, 1, [0]))
+    [pair] = gone["a"] or other_answer["a"]
+    assert (pair.id, pair.other, pair.where, pair.reason) == ("a/0", "exam/0", "exam", "text")
+
+
+def test_an_annotation_error_hides_no_leak():
+    train, exam = problem("What IS \n 2 + 2?", answer="5"), problem("What is 2 + 2?", "exam/0", "4")
+    _, gone, other_answer = clean({"a": [train]}, {"exam": [exam]}, 13)
+    assert len(gone["a"]) == 1 and not other_answer["a"]
+
+
+def test_all_problems_alike_are_compared_not_only_the_first():
+    exam = [problem("f'(2)?", "exam/0", "1"), problem("f''(2)?", "exam/1", "2")]
+    _, gone, _ = clean({"a": [problem("f(2)?", "a/0", "2")]}, {"exam": exam}, 13)
+    assert [overlap.other for overlap in gone["a"]] == ["exam/1"]
+
+
 def test_of_two_equal_training_problems_the_first_stays_across_sources():
-    kept, removed = clean(
+    kept, removed, _ = clean(
         {"a": [problem("One, two?", "a/0")], "b": [problem("one two", "b/0"), problem("three", "b/1")]}, {}, 13
     )
     assert kept == {"a": [0], "b": [1]}

@@ -1,6 +1,11 @@
 """The mixture folder: whole or not at all, complete, the same to the byte, and read by the field's own tools."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -8,6 +13,7 @@ from data_mix.config import parse_config
 from data_mix.errors import InputError
 from data_mix.folder import build, read_rows, verify
 from data_mix.show import diff, show
+from tests.conftest import ROOT
 
 RAW = {"p_cot": 0.25, "n_train": 200, "n_test": 40, "seed": 3, "sources": [{"task": "parity", "d": 12}]}
 
@@ -64,6 +70,77 @@ def test_a_build_that_fails_leaves_nothing(tmp_path):
     with pytest.raises(InputError):
         build(parse_config({**RAW, "sources": [{"task": "parity", "d": 3}]}), str(tmp_path / "m"))
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_link_leads_to_is_built_where_it_is_missing_or_empty_and_else_refused_at_once(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for name in ("empty", "missing", "full"):
+        (tmp_path / f"to-{name}").symlink_to(tmp_path / name)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "precious").write_text("1")
+    for name in ("empty", "missing"):
+        build(parse_config(RAW), str(tmp_path / f"to-{name}"))
+        assert (tmp_path / f"to-{name}").is_symlink() and (tmp_path / name / "manifest.json").is_file()
+    wrong = {**RAW, "sources": [{"task": "parity", "d": 3}]}  # said later, while the problems are drawn
+    with pytest.raises(InputError, match="to-full exists already"):
+        build(parse_config(wrong), str(tmp_path / "to-full"))
+    assert [path.name for path in (tmp_path / "full").iterdir()] == ["precious"]
+
+
+@pytest.mark.parametrize("out", ["file/m", "file/deep/m", "/proc/nothing/m", "/proc/m"])
+def test_a_place_that_cannot_be_written_is_one_line_before_the_build(tmp_path, out):
+    (tmp_path / "file").write_text("1")
+    wrong = {**RAW, "sources": [{"task": "parity", "d": 3}]}
+    with pytest.raises(InputError, match="m cannot be built") as error:
+        build(parse_config(wrong), str(tmp_path / out))
+    assert "\n" not in str(error.value) and (tmp_path / "file").read_text() == "1"
+
+
+def start(tmp_path, out, n_train=400_000):
+    """A build in a process of its own, which takes a second or two."""
+    raw = {**RAW, "n_train": n_train, "sources": [{"task": "parity", "d": 40}]}
+    (tmp_path / f"{n_train}.yaml").write_text(json.dumps(raw))
+    line = [sys.executable, "-m", "data_mix", "build", str(tmp_path / f"{n_train}.yaml"), "--out", str(out)]
+    pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL}
+
+    def heed_interrupts():  # where a shell runs the tests in the background, SIGINT is ignored from birth
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    return subprocess.Popen(line, cwd=ROOT, preexec_fn=heed_interrupts, text=True, **pipes)
+
+
+def test_of_two_builds_into_one_folder_one_is_whole_and_the_other_says_so_in_one_line(tmp_path):
+    out = tmp_path / "new" / "m"
+    builds = [start(tmp_path, out, n) for n in (300_000, 301_000)]
+    said = [build.communicate(timeout=120)[1] for build in builds]
+    assert sorted(build.returncode for build in builds) == [0, 2]
+    loser = next(text for build, text in zip(builds, said, strict=True) if build.returncode == 2)
+    assert loser.splitlines()[-1].startswith(f"error: {out} exists already") and "Traceback" not in loser
+    assert [path.name for path in out.parent.iterdir()] == ["m"]
+    verify(str(out))
+
+
+def test_an_interrupted_build_leaves_nothing(tmp_path):
+    (tmp_path / "runs").mkdir()
+    process = start(tmp_path, tmp_path / "runs" / "new" / "m", 3_000_000)
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "runs").glob("new/.m.*.part/train.parquet")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode != 0 and not list((tmp_path / "runs").iterdir())
+
+
+def test_what_a_killed_build_left_is_removed_by_the_next(tmp_path):
+    process = start(tmp_path, tmp_path / "m", 3_000_000)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob(".m.*.part")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.kill()
+    process.communicate(timeout=60)
+    assert list(tmp_path.glob(".m.*.part"))
+    build(parse_config(RAW), str(tmp_path / "m"))
+    assert not list(tmp_path.glob(".m.*.part"))
 
 
 def test_load_dataset_finds_both_splits_by_the_card(tmp_path):

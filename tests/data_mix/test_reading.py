@@ -1,10 +1,12 @@
 """A user's own data: jsonl or parquet by column names; broken records are counted and named, never passed over."""
 
 import json
+import time
 
 import pytest
 
 from data_mix.errors import InputError
+from data_mix.lengths import Counter
 from data_mix.tasks import gsm8k, math, records, svamp
 from tests.data_mix.helpers import rows_of, write_jsonl
 
@@ -111,6 +113,158 @@ def test_a_path_that_leads_nowhere_says_so(path):
         math.read("refuse", path=path)
 
 
+@pytest.mark.parametrize("path", ["models/x", "runs/x", "data/x", "recipes/gsm8k-mine", "tests/x"])
+def test_what_looks_like_a_local_path_is_never_looked_up_on_the_hub(path):
+    """`tests` is a folder here, the others are what people call folders: the missing part is named at once."""
+    missing = path if path.split("/")[0] in ("recipes", "tests") else path.split("/")[0]
+    with pytest.raises(InputError, match=rf"path '{path}': no such file or folder, and not a hub id .*; {missing} is missing"):
+        math.read("refuse", path=path)
+    with pytest.raises(InputError, match=rf"tokenizer '{path}': no such folder, and not a hub id .*; {missing} is missing"):
+        Counter(path)
+
+
+def test_a_byte_order_mark_and_blank_last_lines_are_no_records_and_a_blank_line_between_is_a_broken_one(tmp_path):
+    lines = [json.dumps({"question": f"{i}?", "answer": f"#### {i}"}) for i in range(3)]
+    (tmp_path / "a.jsonl").write_bytes(b"\xef\xbb\xbf" + "\n".join(lines).encode() + b"\n\n \r\n\n")
+    read = gsm8k.read("refuse", path=str(tmp_path / "a.jsonl"))
+    assert [problem.prompt for problem in read.train] == ["0?", "1?", "2?"] and read.broken == {"train": 0}
+    (tmp_path / "b.jsonl").write_text("\n".join([lines[0], "", "", lines[1]]) + "\n")
+    read = gsm8k.read("drop", path=str(tmp_path / "b.jsonl"))
+    assert [problem.id for problem in read.train] == ["gsm8k/train/0", "gsm8k/train/3"] and read.broken == {"train": 2}
+
+
+def test_an_answer_with_text_after_its_line_is_broken(tmp_path):
+    path = write_jsonl(tmp_path / "g.jsonl", [{"question": "?", "answer": "6 * 12 = 72\n#### 72\nmore text"}])
+    with pytest.raises(InputError, match="`answer` goes on after its last line `#### 72`"):
+        gsm8k.read("refuse", path=path)
+    assert gsm8k.read("drop", path=path).broken == {"train": 1}
+    with pytest.raises(InputError, match="ends neither in `#### N`"):
+        records.read("refuse", path=path, name="mine", solution="answer")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), [float("nan")]])
+def test_a_number_that_is_none_is_broken(tmp_path, value):
+    path = write_jsonl(tmp_path / "n.jsonl", [{"question": "?", "steps": ["a"], "answer": value}])
+    with pytest.raises(InputError, match="`answer` is -?(nan|inf), not a finite number"):
+        records.read("refuse", path=path, name="mine", steps="steps", answer="answer")
+
+
+def test_text_may_say_inf_and_a_whole_number_may_be_large(tmp_path):
+    """A limit's answer is text, and only where a number was given is `nan` a number that is missing."""
+    answers = ["inf", "Nan", 10**400]
+    path = write_jsonl(tmp_path / "n.jsonl", [{"question": f"{a}?", "steps": ["a"], "answer": a} for a in answers])
+    read = records.read("refuse", path=path, name="mine", steps="steps", answer="answer").train
+    assert [problem.answer for problem in read] == list(map(str, answers))
+
+
+@pytest.mark.parametrize("worked", ["3 + 4 = 7\n#### 7", "So it is $\\boxed{7}$.", ["3 + 4", "#### 7"]])
+def test_a_solution_that_contradicts_the_answer_is_broken(tmp_path, worked):
+    column = {"steps": "worked"} if isinstance(worked, list) else {"solution": "worked"}
+
+    def read(answer):
+        path = write_jsonl(tmp_path / "r.jsonl", [{"question": "?", "worked": worked, "answer": answer}])
+        return records.read("refuse", path=path, name="mine", answer="answer", **column).train
+
+    for equal in (7, 7.0, "7", "7.0", "\\frac{14}{2}", "$7"):
+        assert len(read(equal)) == 1
+    for other in (8, "-7", "seven apples"):
+        with pytest.raises(InputError, match=r"`answer` is '.*', but `worked` ends in '7'"):
+            read(other)
+
+
+def test_a_heading_in_hashes_is_part_of_the_solution(tmp_path):
+    worked = "#### Add\n3 + 4 = 7\n#### Double\n7 * 2 = 14"
+    path = write_jsonl(tmp_path / "r.jsonl", [{"question": "?", "worked": worked, "answer": 14}])
+    [problem] = records.read("refuse", path=path, name="mine", solution="worked", answer="answer").train
+    assert problem.steps == tuple(worked.split("\n")) and problem.answer == "14"
+
+
+def test_an_id_that_stands_twice_is_broken(tmp_path):
+    record = {"problem": "1 + 1?", "solution": "\\boxed{2}", "unique_id": "a"}
+    (tmp_path / "m").mkdir()
+    write_jsonl(tmp_path / "m" / "train.jsonl", [record])
+    write_jsonl(tmp_path / "m" / "test.jsonl", [record])
+    with pytest.raises(InputError, match=r"test\.jsonl:1: its id 'a' is there already"):
+        math.read("refuse", path=str(tmp_path / "m"))
+
+
+def repeated(n, text):
+    """A column that says `text` n times, and takes a few bytes in parquet."""
+    import pyarrow as pa
+
+    return pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int32()), n), pa.array([text]))
+
+
+def steps(rows, each, text):
+    import pyarrow as pa
+
+    return pa.ListArray.from_arrays(pa.array(range(0, rows * each + 1, each), pa.int32()), repeated(rows * each, text))
+
+
+# kind: rows, question, steps of a row, one step, how often the table is written, whether texts are coded as dictionaries
+BOMBS = {
+    "a text in a dictionary": (3000, "x" * 90_000, 1, "-", 1, True),
+    "compressed text": (300, "x" * 90_000, 1, "-", 100, False),
+    "one long list": (1, "x", 200_000, "x" * 20_000, 1, True),
+    "many lists": (100, "x", 1000, "x" * 20_000, 1, True),
+    "many rows": (2_000_000, "x", 1, "-", 1, True),
+}
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+def test_a_parquet_file_that_expands_without_end_is_refused_in_bounded_memory(tmp_path, command, kind):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows, question, each, step, times, coded = BOMBS[kind]
+    columns = {"question": repeated(rows, question), "answer": repeated(rows, "#### 1"), "steps": steps(rows, each, step)}
+    table = pa.table(columns)
+    with pq.ParquetWriter(tmp_path / "bomb.parquet", table.schema, compression="zstd", use_dictionary=coded) as writer:
+        for _ in range(times):
+            writer.write_table(table)
+    assert (tmp_path / "bomb.parquet").stat().st_size < 400_000
+    code = (
+        "import resource, pyarrow.parquet, pyarrow.compute; from data_mix.errors import InputError\n"
+        "from data_mix.tasks import gsm8k\n"
+        "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10\n"
+        "before = peak()\n"
+        f"try: gsm8k.read('drop', path={str(tmp_path / 'bomb.parquet')!r})\n"
+        "except InputError as error: print(peak() - before, error)"
+    )
+    megabytes, said = command("-c", code).stdout.split(" ", 1)
+    assert int(megabytes) < 250 and "bomb.parquet: expands to more than 128 MiB" in said and said.count("\n") == 1
+
+
+def test_any_column_is_read_from_parquet_as_it_was_written(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from data_mix.reading import _parquet
+
+    table = pa.table(
+        {
+            "text": ["a", None, "a"],
+            "categories": pa.array([2, 1, 2]).dictionary_encode(),
+            "view": pa.array(["a", None, "c"], pa.string_view()),
+            "lists": pa.array([["a"], None, ["b", "c"]], pa.large_list(pa.large_string())),
+            "messages": [[{"role": "user", "content": "a"}], [], None],
+            "map": pa.array([[("k", "v")], None, []], pa.map_(pa.string(), pa.string())),
+            "numbers": [[1.5], [2.0, 3.0], []],
+            "long": ["x" * 10_000_000, "y" * 10_000_000, "z"],  # expanded row by row
+        }
+    )
+    pq.write_table(table, tmp_path / "t.parquet")
+    assert list(_parquet(tmp_path / "t.parquet")) == table.to_pylist()
+
+
 def test_a_folder_with_a_test_split_alone_is_not_trained_on(data):
     with pytest.raises(InputError, match="has no train split"):
         rows_of({"p_cot": 0.5, "n_train": 10, "n_test": 1, "sources": [{"task": "math", "path": str(data / "math500")}]})
+
+
+def test_a_long_field_takes_no_longer_than_its_length():
+    began = time.process_time()
+    assert len(math.split_steps("$" + "a. " * 33_000)) == 1  # mathematics that never ends
+    assert len(math.split_steps("a. " * 33_000)) == 33_000
+    assert gsm8k.make_problem({"question": "?", "answer": "<<" * 49_000 + "\n#### 1"}, "id").answer == "1"
+    assert time.process_time() - began < 1
