@@ -5,8 +5,6 @@ import runpy
 import sys
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -16,6 +14,7 @@ from data_mix.folder import build
 from data_mix.mapping import read_mapping
 from recipes.training.config import check_output_dir
 from recipes.training.models import character_tokenizer, end_ids, load_tokenizer, make_config
+from tests.data_mix.helpers import make_unreadable
 
 SFT, GRPO, STAR = "recipes/sft.py", "recipes/grpo.py", "recipes/star.py"
 
@@ -32,15 +31,8 @@ def mixture(tmp_path_factory):
     mine = {"task": "records", "name": "mine", "path": str(folder.parent), "solution": "solution", "answer": "answer"}
     words = {"answer_style": "boxed", "prompt_format": "plain", "n_train": 4, "n_test": 1, "sources": [mine]}
     build(parse_config({**raw, **words}), str(folder.parent / "words"))
-    make_unreadable(folder.parent / "words" / "train.parquet", "mine/train/3")
+    make_unreadable(folder.parent / "words", "mine/train/3")
     return folder
-
-
-def make_unreadable(path, problem_id):
-    """Replaces a gold answer by one that the verifier cannot read, as in a mixture that something else has built."""
-    rows = pq.read_table(path)
-    answers = ["x" * 500 if row["problem_id"] == problem_id else row["answer"] for row in rows.to_pylist()]
-    pq.write_table(rows.set_column(rows.schema.get_field_index("answer"), "answer", pa.array(answers)), path)
 
 
 @pytest.fixture(scope="module")
