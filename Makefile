@@ -1,16 +1,18 @@
 # make demo    the whole pipeline on parity, d = 16, into runs/demo (a few minutes on two cores)
-# make headline SEED=0  the same at d = 50, into runs/headline-0 (about 5 minutes)
-# make test    ruff and the tests
-# make test-slow  the tests with several processes, and on a Slurm of their own where there is one (half an hour)
-# make bench DATA=DIR  the benchmarks, on idle cores, into runs/bench.json (two hours; DIR has gsm8k/ and math/, else ../shared/data)
-# make install the environment alone: .venv, from the locked CPU stack
+# make headline SEED=0  the same at d = 50, into runs/headline-0
+# make test    ruff and all tests but the slow ones
+# make test-slow  the slow ones: several processes, and a real Slurm with two nodes
+# make test-deps  what the Slurm and browser tests need, from Debian (apt-get, as root): slurm-wlm, munge, chromium.
+#                 Without them these tests are skipped; with CI=true they fail.
+# make bench DATA=DIR  the benchmarks, on idle cores, into runs/bench.json (DIR has gsm8k/ and math/; default ../shared/data)
+# make install  only the environment: .venv, from the locked CPU stack
 SEED ?= 0
 RUN := runs/demo
 STUDY := recipes/parity
 MIX := --mixture $(RUN)/mixture
 PY := .venv/bin/python
 
-.PHONY: install demo headline test test-slow bench lint
+.PHONY: install demo headline test test-slow test-deps bench lint
 .DELETE_ON_ERROR:
 
 install: .venv/.complete
@@ -19,7 +21,7 @@ install: .venv/.complete
 	bash launch/install_cpu.sh .venv
 	@touch $@
 
-# A run of another seed is moved aside, not overwritten.
+# A run with another seed is moved aside, not overwritten.
 demo: install
 	@if [ -f $(RUN)/.seed ] && [ "$$(cat $(RUN)/.seed)" != "$(SEED)" ]; then \
 	    mv -T $(RUN) $(RUN)-seed$$(cat $(RUN)/.seed) && echo "the run of seed $$(cat $(RUN)-seed*/.seed | tail -1) is kept beside $(RUN)"; fi
@@ -31,8 +33,7 @@ headline: install
 	@$(MAKE) --no-print-directory RUN=runs/headline-$(SEED) STUDY=recipes/parity/headline runs/headline-$(SEED)/report.html
 	@$(PY) -m eval report runs/headline-$(SEED)
 
-# One process, so plain python does; several are started by `accelerate launch`.
-# Each stage is made once; a stage that was interrupted has not its last file and starts over.
+# One process needs no `accelerate launch`. A finished stage is not run again; an interrupted one lacks its last file and starts over.
 $(RUN)/mixture/manifest.json:
 	$(PY) -m data_mix build $(STUDY)/mixture.yaml --out $(RUN)/mixture --set seed=$(SEED)
 
@@ -68,3 +69,7 @@ models/smollm2-135m/config.json: | install
 
 test-slow: install
 	.venv/bin/pytest -m slow
+
+test-deps:
+	@which slurmctld slurmd sbatch munged chromium > /dev/null || \
+	    { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes slurm-wlm munge chromium; }

@@ -17,6 +17,8 @@ from typing import Any
 from data_mix.errors import InputError, nearest
 
 ROOT = Path(__file__).parents[1]
+# Where jobs run and relative paths start: the checkout, or the current folder if cotmix is installed from a wheel.
+BASE = ROOT if (ROOT / "pyproject.toml").is_file() else Path.cwd()
 RECIPES = ("sft", "grpo", "star")
 ACCELERATE = ROOT / "launch" / "accelerate"
 LEAD = 300  # seconds before the time limit in which a run saves; half of a shorter job
@@ -98,7 +100,7 @@ class Job:
 
     def __post_init__(self) -> None:
         """Raises InputError for what would not stay in its place in the script."""
-        check_text("this checkout's path", ROOT)
+        check_text("the path of the folder that jobs run in", BASE)
         check_text("the path of python", sys.executable)
         check_words([*self.made_by, *self.command, *self.server])
         if "\\" in str(self.logs):
@@ -118,7 +120,7 @@ class Job:
         values = {
             "job": self,
             "cluster": self.cluster,
-            "root": ROOT,
+            "root": BASE,
             "python": Path(sys.executable),
             "server_start": SERVER_START,
         }
@@ -126,9 +128,9 @@ class Job:
 
     def submit(self) -> str:
         """Hands the script to sbatch; returns what that says."""
-        (ROOT / self.logs).mkdir(parents=True, exist_ok=True)
+        (BASE / self.logs).mkdir(parents=True, exist_ok=True)
         try:
-            done = subprocess.run(["sbatch"], input=self.render(), cwd=ROOT, capture_output=True, text=True, check=False)
+            done = subprocess.run(["sbatch"], input=self.render(), cwd=BASE, capture_output=True, text=True, check=False)
         except FileNotFoundError:
             raise InputError("--submit: sbatch is not on this machine; run it on a login node of the cluster") from None
         if done.returncode:
@@ -189,12 +191,17 @@ def recipe_job(recipe: str, arguments: list[str], cluster: Cluster, accelerate: 
         server = serve_command(fields, cluster)
         arguments = [*arguments, "--vllm_mode", "server"]
     processes = max(1, cluster.gpus_per_node) * cluster.nodes
-    launcher = f"launch/accelerate/{accelerate}.yaml"
+    launcher = ours(f"launch/accelerate/{accelerate}.yaml")
     launch = ["-m", "accelerate.commands.launch", "--config_file", launcher, "--num_machines", str(cluster.nodes)]
     launch += ["--num_processes", str(processes)]
-    name = re.sub(r"[^\w.+-]", "-", "-".join([script.stem, *(ROOT / out).parent.parts[-1:]]))
+    name = re.sub(r"[^\w.+-]", "-", "-".join([script.stem, *(BASE / out).parent.parts[-1:]]))
     logs, done = Path(out).parent / "slurm", Path(out) / "model.safetensors"
-    return Job(cluster, name, made_by, logs, [recipe, *arguments], launch, done, server)
+    return Job(cluster, name, made_by, logs, [ours(recipe), *arguments], launch, done, server)
+
+
+def ours(path: str) -> str:
+    """A file of cotmix as a job names it: relative in a checkout, where the job runs."""
+    return path if BASE == ROOT else str(ROOT / path)
 
 
 def config_fields(recipe: str, arguments: list[str]) -> dict[str, Any]:
@@ -205,7 +212,7 @@ def config_fields(recipe: str, arguments: list[str]) -> dict[str, Any]:
     """
     environment = dict(os.environ)
     try:
-        with contextlib.chdir(ROOT):  # where the job runs
+        with contextlib.chdir(BASE):  # where the job runs
             from recipes.training import config
 
             parts = importlib.import_module(f"recipes.{recipe}").PARTS

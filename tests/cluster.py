@@ -1,6 +1,6 @@
 """A real Slurm on this machine: munge, slurmctld and two `slurmd -N` as nodes, all in one folder, gone with the fixture.
 
-    apt-get install slurm-wlm munge
+    make test-deps
 
 The nodes, n1 and n2, have half of this machine's cores each. As root only.
 """
@@ -51,18 +51,11 @@ PartitionName=cpu Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP
 
 
 def why_not() -> str | None:
-    """Why a Slurm cannot be started here; None where it can. In CI it is installed if it is missing."""
+    """Why a Slurm cannot be started here; None where it can."""
     if os.geteuid() != 0:
-        return "slurmd wants to be root"
-    if _missing() and os.environ.get("CI"):
-        env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for line in (["apt-get", "update"], ["apt-get", "install", "--yes", "slurm-wlm", "munge"]):
-            subprocess.run(line, env=env, capture_output=True, check=False)
-    return f"{_missing()[0]} is not installed; on Debian: apt-get install slurm-wlm munge" if _missing() else None
-
-
-def _missing() -> list[str]:
-    return [name for name in PROGRAMS if shutil.which(name) is None]
+        return "slurmd must run as root"
+    missing = [name for name in PROGRAMS if shutil.which(name) is None]
+    return f"{missing[0]} is not installed; on Debian: make test-deps" if missing else None
 
 
 @contextlib.contextmanager

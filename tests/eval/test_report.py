@@ -12,6 +12,7 @@ from eval import figures
 from eval.browser import pack
 from eval.folder import score_rows, write_folder
 from eval.report import find_stages, pipeline_table, write_report
+from tests.conftest import skip
 from tests.eval.test_folder import rows
 
 
@@ -132,8 +133,9 @@ const out = document.createElement("pre"); out.id = "seen"; out.textContent = JS
 </script>"""
 
 
-@pytest.mark.skipif(not shutil.which("chromium"), reason="chromium is not installed")
 def test_a_real_browser_shows_figures_and_filters_completions(run, tmp_path):
+    if not shutil.which("chromium"):
+        skip("chromium is not installed")
     write_report(str(run))
     page = tmp_path / "page.html"
     page.write_text((run / "report.html").read_text().replace("</body>", READER + "</body>"))

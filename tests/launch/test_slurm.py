@@ -11,7 +11,7 @@ import pytest
 from safetensors.torch import load_file
 
 from tests import cluster
-from tests.conftest import ROOT, figures, read_log
+from tests.conftest import ROOT, figures, read_log, skip
 
 pytestmark = pytest.mark.slow
 
@@ -20,12 +20,12 @@ pytestmark = pytest.mark.slow
 def slurm(tmp_path_factory):
     why_not = cluster.why_not()
     if why_not:
-        pytest.skip(f"no Slurm here: {why_not}")
+        skip(f"no Slurm here: {why_not}")
     with contextlib.ExitStack() as stack:
         try:
             running = stack.enter_context(cluster.start(tmp_path_factory.mktemp("slurm")))
         except RuntimeError as error:
-            pytest.skip(f"no Slurm here: {error}")
+            skip(f"no Slurm here: {error}")
         yield running
 
 

@@ -17,7 +17,8 @@ from data_mix.errors import InputError
 from data_mix.folder import build
 from recipes.training import memory, preflight, surroundings
 from recipes.training.surroundings import GIB, Surroundings
-from tests.conftest import ROOT
+from tests.conftest import ROOT, skip
+from tests.data_mix.helpers import make_unreadable
 
 LAPTOP = Surroundings(processes=1, sharding="none", memory=8 * GIB, gpu=False)
 NODE = Surroundings(processes=8, sharding="zero2", memory=80 * GIB, gpu=True)
@@ -37,8 +38,7 @@ def folders(tmp_path_factory, llama):
     raw = {"p_cot": 0.5, "n_train": 64, "n_test": 16, "sources": [{"task": "parity", "d": 8}]}
     build(parse_config(raw), str(root / "parity"))
     for split in ("train", "test"):
-        golds = ["x" * 500 if i == 3 else f"{i}" for i in range(4)]
-        rows = [{"question": f"{split} {i}?", "solution": f"So {i}.", "answer": gold} for i, gold in enumerate(golds)]
+        rows = [{"question": f"{split} {i}?", "solution": f"So {i}.", "answer": f"{i}"} for i in range(4)]
         (root / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)))
     mine = {"task": "records", "name": "mine", "path": str(root), "solution": "solution", "answer": "answer"}
     words = {**raw, "answer_style": "boxed", "n_train": 4, "n_test": 1, "sources": [mine]}
@@ -46,6 +46,8 @@ def folders(tmp_path_factory, llama):
     build(parse_config({**words, "prompt_format": "chat"}), str(root / "chat"))
     twice = {"prompt_format": "plain", "prompt_template": "<|begin_of_text|>{prompt}"}
     build(parse_config({**words, **twice}), str(root / "twice"))
+    for name in ("words", "chat", "twice"):
+        make_unreadable(root / name, "mine/train/3")
 
     tokenizer = character_tokenizer("01=")
     AutoModelForCausalLM.from_config(make_config(PARITY_MODEL, tokenizer)).save_pretrained(root / "sft")
@@ -238,12 +240,11 @@ def test_launchers_that_would_write_no_model_or_not_share_it(monkeypatch, env, t
         surroundings.check_processes(args, SimpleNamespace(attn_implementation=None), trains, Surroundings.here())
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 def test_a_disk_too_small_for_the_checkpoints(folders, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], capture_output=True, check=False).returncode:
-        pytest.skip("cannot mount a tmpfs")
+        skip("cannot mount a tmpfs, which takes root")
     try:
         large = {"model_config": {**PARITY_MODEL, "hidden_size": 64}, "output_dir": str(disk / "run")}
         found, _ = preflight.check_config(write(tmp_path, folders, "sft", large), LAPTOP)
