@@ -22,8 +22,9 @@ import trl  # noqa: E402
 from data_mix.errors import InputError  # noqa: E402
 from data_mix.folder import text_of  # noqa: E402
 from eval.generate import context_length, encode_prompts  # noqa: E402
-from recipes.training import engine, models, preflight, tracking  # noqa: E402
+from recipes.training import models, preflight, tracking  # noqa: E402
 from recipes.training.findings import Findings  # noqa: E402
+from recipes.training.patches import trl as trl_patches  # noqa: E402
 from recipes.training.preflight import Inputs, Surroundings  # noqa: E402
 from recipes.training.run import train_and_save  # noqa: E402
 
@@ -106,7 +107,7 @@ def main(recipe: SFTRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) ->
         model = AutoModelForCausalLM.from_config(inputs.config, **kinds)
     models.set_end_tokens(model, tokenizer)
     config.save_config(args.output_dir, recipe, args, model_args)
-    engine.score_labels_only()
+    trl_patches.score_labels_only()
 
     trainer = SupervisedTrainer(
         model=model,

@@ -28,8 +28,9 @@ import trl  # noqa: E402
 from data_mix.errors import InputError  # noqa: E402
 from data_mix.folder import read_rows  # noqa: E402
 from eval.generate import encode_prompts  # noqa: E402
-from recipes.training import checkpoints, checks, engine, models, preflight, rounds, tracking  # noqa: E402
+from recipes.training import checkpoints, checks, models, preflight, rounds, tracking  # noqa: E402
 from recipes.training.findings import Findings  # noqa: E402
+from recipes.training.patches import trl as trl_patches  # noqa: E402
 from recipes.training.preflight import Inputs, Surroundings  # noqa: E402
 from recipes.training.run import ENDED_EARLY  # noqa: E402
 from rewards import functions  # noqa: E402
@@ -128,8 +129,8 @@ def main(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -
     one_pass = copy.copy(args)
     one_pass.num_train_epochs, one_pass.save_strategy, one_pass.logging_strategy, one_pass.report_to = 1, "no", "no", []
 
-    engine.score_labels_only()
-    engine.prepare_colocate(args.seed, models.compute_dtype(args, model_args))
+    trl_patches.score_labels_only()
+    trl_patches.prepare_engine(args.seed, models.compute_dtype(args, model_args))
     precision = "bf16" if args.bf16 else "fp16" if args.fp16 else "no"
     model = models.load_model(path, tokenizer, model_args)
     # The trainers of the rounds share its state, so it must have their precision already.

@@ -12,7 +12,7 @@ algorithms.py    GRPO and its relatives in TRL's terms
 policy.py        what TRL's trainer lacks for them
 rounds.py        the folder of a STaR run
 tracking.py      log.jsonl, held-out problems during training
-engine.py        TRL's engine: dtype, seed, weight push
+patches/         what TRL and accelerate do not do yet, one file per library
 checkpoints.py   complete or not there; ending when asked to
 run.py           train, merge, save
 """
