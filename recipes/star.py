@@ -31,7 +31,7 @@ from eval.generate import encode_prompts  # noqa: E402
 from recipes.training import checkpoints, checks, models, preflight, rounds, tracking  # noqa: E402
 from recipes.training.findings import Findings  # noqa: E402
 from recipes.training.patches import trl as trl_patches  # noqa: E402
-from recipes.training.preflight import Inputs, Surroundings  # noqa: E402
+from recipes.training.preflight import Environment, Inputs  # noqa: E402
 from recipes.training.run import ENDED_EARLY  # noqa: E402
 from rewards import functions  # noqa: E402
 
@@ -63,7 +63,7 @@ PARTS = (STaRRecipe, trl.SFTConfig, trl.ModelConfig)
 
 
 def inspect(
-    found: Findings, recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig, around: Surroundings
+    found: Findings, recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig, environment: Environment
 ) -> Inputs:
     """What is known to be wrong before a model is loaded; returns what could be read."""
     with found.of("rewards"):
@@ -81,7 +81,7 @@ def inspect(
     with found.of("save_only_model"):
         if args.save_only_model:
             raise InputError("save_only_model is true, and a round's checkpoint is never more than its model; leave it out")
-    inputs = preflight.inspect(found, "star", recipe, args, model_args, around)
+    inputs = preflight.inspect(found, "star", recipe, args, model_args, environment)
     preflight.inspect_rollouts(found, recipe.rewards, recipe, args, model_args, inputs)
     return inputs
 

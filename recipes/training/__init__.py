@@ -4,7 +4,7 @@ config.py        YAML and command line -> dataclasses; recipe.json
 processes.py     a run's processes: their launcher, their folder's lock, and what they need without a GPU
 preflight.py     what is known to be wrong before a model is loaded: the order of the checks, and the command
   checks.py        of mixture, tokenizer, rollouts, training
-  surroundings.py  of packages, processes, GPUs, disk
+  environment.py   of packages, processes, GPUs, disk
   memory.py        of what a process needs
   findings.py      what they find
 models.py        tokenizers, models from scratch, end tokens
