@@ -89,7 +89,7 @@ def inspect(
 def roll_out(recipe: STaRRecipe, rows: list[dict], tokenizer, sampler, seed: str) -> list[dict]:
     """The round's completions, scored: this process's share of the problems, the completions of each one after another."""
     chosen = random.Random(seed).choices(rows, k=recipe.problems)
-    mine = tracking.share([row for row in chosen for _ in range(recipe.num_generations)])
+    mine = tracking.shard([row for row in chosen for _ in range(recipe.num_generations)])
     prompt_ids = encode_prompts(tokenizer, [row["prompt"] for row in mine])
     completions = sampler(prompt_ids, recipe.temperature)
     verdicts = tracking.judge(completions, mine)
@@ -147,7 +147,7 @@ def main(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -
         max_completion_length=recipe.max_completion_length,
     )
     sampler = tracking.RolloutSampler(generation, tokenizer, generation.sync_weights)
-    held_out = tracking.Slice(read_rows(recipe.mixture, "test")[: recipe.heldout_problems], tokenizer, sampler)
+    held_out = tracking.HeldoutEval(read_rows(recipe.mixture, "test")[: recipe.heldout_problems], tokenizer, sampler)
     log = tracking.JsonlLog(args.output_dir)
     if accelerator.is_main_process:
         log.forget_after(done)
