@@ -38,7 +38,7 @@ def clipped_tokens(ratio: torch.Tensor, mask: torch.Tensor, highest: float | Non
 
 
 def clipped_shares(clipped: torch.Tensor, lengths: torch.Tensor) -> dict[str, float]:
-    """The share of clipped tokens among the longer and the shorter half of the completions; both arguments are (completions,)."""
+    """The share of clipped tokens in the longer and the shorter half of the completions; arguments are (completions,)."""
     longer = lengths > lengths.float().median()
     halves = {"longer": longer, "shorter": ~longer}
     return {

@@ -1,4 +1,4 @@
-"""GRPOTrainer with a choice of baseline and dynamic sampling of zero-variance groups (see algorithms.py), and with less to compute.
+"""GRPOTrainer with a choice of baseline, dynamic sampling of zero-variance groups (see algorithms.py), and less to compute.
 
 TRL runs every completion through the model once more before it trains, to correct the vLLM-trainer log-prob mismatch. Where a
 step trains on everything that was generated for it, the training pass has the same weights, so the correction is taken from
