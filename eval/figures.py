@@ -84,7 +84,7 @@ def draw_rewards(log: list[dict], path: Path) -> Figure | None:
     entries = [e for e in log if "reward" in e]
     if not entries:
         return None
-    shares = {"reward": "reward", "p_long": "p_long", "truncated": "truncated", "frac_reward_zero_std": "groups without spread"}
+    shares = {"reward": "reward", "p_long": "p_long", "truncated": "truncated", "frac_reward_zero_std": "zero-variance groups"}
     panels = [
         ("rollouts", shares),
         ("length by outcome (tokens)", {f"length/{o}": o for o in ("correct", "wrong", "unparseable")}),

@@ -104,11 +104,11 @@ class VLLMEngine:
         """Starts the engine; `max_length` is prompt + completion, in tokens."""
         from vllm import LLM
 
-        from eval import sampler
         from eval.machine import cache_bytes, has_gpu
+        from eval.patches.vllm import sample_by_inversion
 
         if not has_gpu():
-            sampler.install()
+            sample_by_inversion()
         self.seed = seed
         self.llm = LLM(
             model=model,

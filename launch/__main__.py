@@ -32,15 +32,15 @@ def ablate(path: str, slots: int, dry_run: bool, cell: int | None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's Ctrl-C
     with locks.lock(grid.out, shared=cell is not None):
         ablation.link_cells(whole)
-        lost = scheduler.run(grid, slots)
+        failed = scheduler.run(grid, slots)
         if cell is None or all(job.is_done() for job in whole.jobs.values()):
             subprocess.run([sys.executable, "-m", "eval", "report", str(grid.out)], check=False)
-    if lost:
+    if failed:
         print(
-            f"error: {len(lost)} of {len(grid.jobs)} jobs are not done (see above); the same command tries them again",
+            f"error: {len(failed)} of {len(grid.jobs)} jobs are not done (see above); the same command tries them again",
             file=sys.stderr,
         )
-    return 1 if lost else 0
+    return 1 if failed else 0
 
 
 def slurm(args: argparse.Namespace, fields: list[str], made_by: list[str]) -> int:

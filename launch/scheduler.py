@@ -56,13 +56,13 @@ def run(ablation: Ablation, slots: int) -> list[str]:
     everywhere = list(free)
     waiting = {name: job for name, job in ablation.jobs.items() if not job.is_done()}
     running: list[Running] = []
-    lost: list[str] = []
+    failed: list[str] = []
     total, finished = len(ablation.jobs), len(ablation.jobs) - len(waiting)
     try:
         while waiting or running:
             for job in list(waiting.values()):
-                if any(name in lost for name in job.needs):
-                    lost.append(job.name)
+                if any(name in failed for name in job.needs):
+                    failed.append(job.name)
                     del waiting[job.name]
                     print(f"skipped {job.name}: what it needs failed", flush=True)
                 elif free and not set(job.needs) & {*waiting, *(one.job.name for one in running)}:
@@ -88,7 +88,7 @@ def run(ablation: Ablation, slots: int) -> list[str]:
                 if status == 0 and one.job.is_done():
                     print(f"[{finished}/{total}] {one.job.name}: {seconds:.0f} s", flush=True)
                 else:
-                    lost.append(one.job.name)
+                    failed.append(one.job.name)
                     print(f"[{finished}/{total}] FAILED {one.job.name}: see {_log(ablation, one.job)}", flush=True)
     except KeyboardInterrupt:
         print("interrupted; the same command goes on with what is not finished", file=sys.stderr)
@@ -96,7 +96,7 @@ def run(ablation: Ablation, slots: int) -> list[str]:
     finally:
         for slot in everywhere:
             slot.close()
-    return lost
+    return failed
 
 
 def _claim(ablation: Ablation, job: Job) -> TextIO | None:

@@ -44,11 +44,11 @@ def main(argv: list[str] | None = None) -> int:
     tokenizer.eos_token, tokenizer.pad_token = "<|im_end|>", "<|endoftext|>"
     for config in (model.config, model.generation_config):
         config.eos_token_id, config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
-    aside = out.with_name(f".{out.name}.part")  # `out` is there when it is whole
-    shutil.rmtree(aside, ignore_errors=True)
-    model.save_pretrained(aside)
-    tokenizer.save_pretrained(aside)
-    aside.rename(out)
+    temporary = out.with_name(f".{out.name}.part")  # `out` is there when it is whole
+    shutil.rmtree(temporary, ignore_errors=True)
+    model.save_pretrained(temporary)
+    tokenizer.save_pretrained(temporary)
+    temporary.rename(out)
     print(f"{out}: {model.num_parameters() / 1e6:.0f} M parameters")
     return 0
 

@@ -21,9 +21,10 @@ config.hurry_help()
 import trl  # noqa: E402
 
 from data_mix.errors import InputError  # noqa: E402
-from recipes.training import algorithms, checks, engine, models, preflight, tracking  # noqa: E402
+from recipes.training import algorithms, checks, models, preflight, tracking  # noqa: E402
 from recipes.training.findings import Findings  # noqa: E402
-from recipes.training.preflight import Inputs, Surroundings  # noqa: E402
+from recipes.training.patches import trl as trl_patches  # noqa: E402
+from recipes.training.preflight import Environment, Inputs  # noqa: E402
 from recipes.training.run import train_and_save  # noqa: E402
 from rewards.functions import dump_meta, make_reward_functions  # noqa: E402
 
@@ -54,7 +55,7 @@ PARTS = (GRPORecipe, trl.GRPOConfig, trl.ModelConfig)
 
 
 def inspect(
-    found: Findings, recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig, around: Surroundings
+    found: Findings, recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig, environment: Environment
 ) -> Inputs:
     """What is known to be wrong before a model is loaded; returns what could be read."""
     with found.of("reward_weights"):
@@ -72,7 +73,7 @@ def inspect(
                 f"({args.per_device_train_batch_size} x {args.steps_per_generation}) must be a multiple of "
                 f"{args.num_generations}; change one of them"
             )
-    inputs = preflight.inspect(found, "grpo", recipe, args, model_args, around)
+    inputs = preflight.inspect(found, "grpo", recipe, args, model_args, environment)
     preflight.inspect_rollouts(found, recipe.rewards, args, args, model_args, inputs)
     with found.of("lora_dropout"):
         if model_args.use_peft and model_args.lora_dropout:
@@ -120,10 +121,10 @@ def main(recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig) 
     # left open, vLLM would reserve for the model's whole context: 131,072 tokens for Llama 3
     args.vllm_max_model_length = args.vllm_max_model_length or inputs.length
 
-    engine.score_labels_only()
+    trl_patches.score_labels_only()
     model = models.load_model(path, tokenizer, model_args)
-    engine.prepare_colocate(args.seed, models.compute_dtype(args, model_args))
-    engine.limit_sync(recipe.sync_timeout)
+    trl_patches.prepare_engine(args.seed, models.compute_dtype(args, model_args))
+    trl_patches.limit_sync(recipe.sync_timeout)
     columns = ("prompt", "answer", "problem_id", "source")
     trainer = PolicyTrainer(
         algorithm=algorithms.choose(recipe.algorithm, recipe.baseline, args),

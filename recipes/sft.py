@@ -22,9 +22,10 @@ import trl  # noqa: E402
 from data_mix.errors import InputError  # noqa: E402
 from data_mix.folder import text_of  # noqa: E402
 from eval.generate import context_length, encode_prompts  # noqa: E402
-from recipes.training import engine, models, preflight, tracking  # noqa: E402
+from recipes.training import models, preflight, tracking  # noqa: E402
 from recipes.training.findings import Findings  # noqa: E402
-from recipes.training.preflight import Inputs, Surroundings  # noqa: E402
+from recipes.training.patches import trl as trl_patches  # noqa: E402
+from recipes.training.preflight import Environment, Inputs  # noqa: E402
 from recipes.training.run import train_and_save  # noqa: E402
 
 
@@ -46,7 +47,7 @@ PARTS = (SFTRecipe, trl.SFTConfig, trl.ModelConfig)
 
 
 def inspect(
-    found: Findings, recipe: SFTRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig, around: Surroundings
+    found: Findings, recipe: SFTRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig, environment: Environment
 ) -> Inputs:
     """What is known to be wrong before a model is loaded; returns what could be read."""
     with found.of("model_config"):
@@ -67,11 +68,11 @@ def inspect(
         with found.of(name):
             if getattr(args, name) and "flash" not in (model_args.attn_implementation or ""):
                 raise InputError(f"{name} is true, and without flash attention rows would read one another; leave it out")
-    inputs = preflight.inspect(found, "sft", recipe, args, model_args, around)
+    inputs = preflight.inspect(found, "sft", recipe, args, model_args, environment)
     if inputs.rows and inputs.tokenizer:
         with found.of("max_length"):
             check_lengths(inputs.rows, inputs.tokenizer, args, context_length(inputs.config))
-    preflight.settle_memory(found, inputs)
+    preflight.check_memory(found, inputs)
     return inputs
 
 
@@ -106,7 +107,7 @@ def main(recipe: SFTRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) ->
         model = AutoModelForCausalLM.from_config(inputs.config, **kinds)
     models.set_end_tokens(model, tokenizer)
     config.save_config(args.output_dir, recipe, args, model_args)
-    engine.score_labels_only()
+    trl_patches.score_labels_only()
 
     trainer = SupervisedTrainer(
         model=model,

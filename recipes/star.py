@@ -28,9 +28,10 @@ import trl  # noqa: E402
 from data_mix.errors import InputError  # noqa: E402
 from data_mix.folder import read_rows  # noqa: E402
 from eval.generate import encode_prompts  # noqa: E402
-from recipes.training import checkpoints, checks, engine, models, preflight, rounds, tracking  # noqa: E402
+from recipes.training import checkpoints, checks, models, preflight, rounds, tracking  # noqa: E402
 from recipes.training.findings import Findings  # noqa: E402
-from recipes.training.preflight import Inputs, Surroundings  # noqa: E402
+from recipes.training.patches import trl as trl_patches  # noqa: E402
+from recipes.training.preflight import Environment, Inputs  # noqa: E402
 from recipes.training.run import ENDED_EARLY  # noqa: E402
 from rewards import functions  # noqa: E402
 
@@ -62,7 +63,7 @@ PARTS = (STaRRecipe, trl.SFTConfig, trl.ModelConfig)
 
 
 def inspect(
-    found: Findings, recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig, around: Surroundings
+    found: Findings, recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig, environment: Environment
 ) -> Inputs:
     """What is known to be wrong before a model is loaded; returns what could be read."""
     with found.of("rewards"):
@@ -80,7 +81,7 @@ def inspect(
     with found.of("save_only_model"):
         if args.save_only_model:
             raise InputError("save_only_model is true, and a round's checkpoint is never more than its model; leave it out")
-    inputs = preflight.inspect(found, "star", recipe, args, model_args, around)
+    inputs = preflight.inspect(found, "star", recipe, args, model_args, environment)
     preflight.inspect_rollouts(found, recipe.rewards, recipe, args, model_args, inputs)
     return inputs
 
@@ -88,7 +89,7 @@ def inspect(
 def roll_out(recipe: STaRRecipe, rows: list[dict], tokenizer, sampler, seed: str) -> list[dict]:
     """The round's completions, scored: this process's share of the problems, the completions of each one after another."""
     chosen = random.Random(seed).choices(rows, k=recipe.problems)
-    mine = tracking.share([row for row in chosen for _ in range(recipe.num_generations)])
+    mine = tracking.shard([row for row in chosen for _ in range(recipe.num_generations)])
     prompt_ids = encode_prompts(tokenizer, [row["prompt"] for row in mine])
     completions = sampler(prompt_ids, recipe.temperature)
     verdicts = tracking.judge(completions, mine)
@@ -128,8 +129,8 @@ def main(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -
     one_pass = copy.copy(args)
     one_pass.num_train_epochs, one_pass.save_strategy, one_pass.logging_strategy, one_pass.report_to = 1, "no", "no", []
 
-    engine.score_labels_only()
-    engine.prepare_colocate(args.seed, models.compute_dtype(args, model_args))
+    trl_patches.score_labels_only()
+    trl_patches.prepare_engine(args.seed, models.compute_dtype(args, model_args))
     precision = "bf16" if args.bf16 else "fp16" if args.fp16 else "no"
     model = models.load_model(path, tokenizer, model_args)
     # The trainers of the rounds share its state, so it must have their precision already.
@@ -146,7 +147,7 @@ def main(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -
         max_completion_length=recipe.max_completion_length,
     )
     sampler = tracking.RolloutSampler(generation, tokenizer, generation.sync_weights)
-    held_out = tracking.Slice(read_rows(recipe.mixture, "test")[: recipe.heldout_problems], tokenizer, sampler)
+    held_out = tracking.HeldoutEval(read_rows(recipe.mixture, "test")[: recipe.heldout_problems], tokenizer, sampler)
     log = tracking.JsonlLog(args.output_dir)
     if accelerator.is_main_process:
         log.forget_after(done)

@@ -44,12 +44,12 @@ def score_file(args: argparse.Namespace) -> None:
         raise ValueError(f"{args.output} exists already; give another name, or remove it first")
     lines = list(_read(args.input))
     verdicts = score([_item(line["completion"], line["gold"], args.style) for line in lines], Pool(args.deadline))
-    aside = Path(f"{args.output}.part")
-    with aside.open("w", encoding="utf-8") as file:
+    temporary = Path(f"{args.output}.part")
+    with temporary.open("w", encoding="utf-8") as file:
         for line, v in zip(lines, verdicts, strict=True):
             seen = {"extracted": v.extracted, "outcome": v.outcome, "strict_outcome": v.strict_outcome, "ms": round(v.ms, 3)}
             file.write(json.dumps({**line, **seen}) + "\n")
-    aside.rename(args.output)
+    temporary.rename(args.output)
 
 
 def explain_one(args: argparse.Namespace) -> None:

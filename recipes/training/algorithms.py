@@ -2,7 +2,7 @@
 
     grpo        arXiv 2402.03300: advantage (r - mean of the group) / its deviation, a mean over tokens, then over completions
     dr_grpo     arXiv 2503.20783: no deviation, a constant in place of the length
-    dapo        arXiv 2503.14476: clipping higher, a mean over all tokens, groups without spread drawn anew
+    dapo        arXiv 2503.14476: clipping higher, a mean over all tokens, dynamic sampling of zero-variance groups
     reinforce   dr_grpo's sum over tokens with the mean of the whole batch as baseline (`baseline: group` makes it dr_grpo)
     rloo        arXiv 2402.14740: the same with the mean of the group's other completions as baseline
 
@@ -20,7 +20,7 @@ BASELINES = ("group", "leave_one_out", "batch")
 
 @dataclasses.dataclass(frozen=True)
 class Algorithm:
-    """Fields of GRPOConfig, the baseline that rewards are compared with, and how often groups without spread are drawn anew."""
+    """Fields of GRPOConfig, the baseline that rewards are compared with, and how often zero-variance groups are resampled."""
 
     fields: dict
     baseline: str = "group"

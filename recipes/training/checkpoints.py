@@ -77,9 +77,9 @@ def prune(output_dir: str, limit: int | None) -> None:
 
 def remove(path: Path) -> None:
     """Removes a checkpoint. It loses its name first, so that a kill on the way leaves no half of one."""
-    aside = path.with_name(f".{path.name}.part")
-    path.rename(aside)
-    shutil.rmtree(aside)
+    temporary = path.with_name(f".{path.name}.part")
+    path.rename(temporary)
+    shutil.rmtree(temporary)
 
 
 class KeepComplete(TrainerCallback):
@@ -102,8 +102,8 @@ class KeepComplete(TrainerCallback):
             if folder.exists():  # save_strategy epoch, and asked to end after the last step of one: the trainer saves twice
                 (folder / COMPLETE).rename(folder / BEGUN)
             else:
-                with files.new_folder(folder) as aside:
-                    (aside / BEGUN).touch()
+                with files.new_folder(folder) as temporary:
+                    (temporary / BEGUN).touch()
         self.accelerator.wait_for_everyone()
 
     on_epoch_end = on_step_end

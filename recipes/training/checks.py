@@ -6,8 +6,8 @@ from pathlib import Path
 from data_mix.errors import InputError, nearest
 from data_mix.folder import text_of
 from eval.generate import encode_prompts
+from recipes.training.environment import Environment
 from recipes.training.models import end_ids
-from recipes.training.surroundings import Surroundings
 from rewards import functions
 from rewards.equality import readable
 
@@ -126,7 +126,7 @@ def check_adapter(model_args, config, model) -> None:
             )
 
 
-def check_sampling(sampling, around: Surroundings) -> None:
+def check_sampling(sampling, environment: Environment) -> None:
     """Raises InputError for rollouts that vLLM cannot give, or that teach nothing; `sampling` has the engine's fields."""
     if sampling.temperature <= 0:
         raise InputError(
@@ -138,10 +138,10 @@ def check_sampling(sampling, around: Surroundings) -> None:
         given = f"vllm_gpu_memory_utilization is {sampling.vllm_gpu_memory_utilization}"
         raise InputError(f"{given}; it is a share, more than 0 and at most 1")
     tensor_parallel = getattr(sampling, "vllm_tensor_parallel_size", 1)
-    if around.processes % tensor_parallel:
+    if environment.processes % tensor_parallel:
         given = f"vllm_tensor_parallel_size is {tensor_parallel}"
-        raise InputError(f"{given} and does not divide the {around.processes} processes; use a divisor")
-    if around.gpu:
+        raise InputError(f"{given} and does not divide the {environment.processes} processes; use a divisor")
+    if environment.gpu:
         return
     if getattr(sampling, "vllm_mode", "colocate") == "server":
         raise InputError("vllm_mode is server: weights reach it through NCCL, which needs GPUs; use colocate")

@@ -16,6 +16,7 @@ from data_mix.errors import InputError, exit_code, nearest
 from data_mix.folder import is_taken
 from data_mix.mapping import read_mapping
 from recipes.training import processes
+from recipes.training.patches.accelerate import shard_on_cpu
 
 RECIPE = "recipe.json"
 # Fields that say where a run is, and not what: another node, another port, and it is still the same run.
@@ -67,7 +68,7 @@ def parse(dataclass_types: tuple[type, ...], argv: list[str], default_config: st
     processes.prepare_processes(parser)
     try:
         parts = parser.parse_args_and_config(["--config", path, *argv])
-        processes.allow_fsdp()
+        shard_on_cpu()
         return parts
     except (ValueError, TypeError) as error:
         raise InputError(f"{path}: {' '.join(str(error).split())}") from None

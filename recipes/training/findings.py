@@ -14,7 +14,7 @@ class Finding:
 
     Attributes:
         level: `error`, which stops the run, or `note`, which does not.
-        where: the config's field, or the part of the surroundings (`versions`, `disk`, `memory`).
+        where: the config's field, or the part of the runtime environment (`versions`, `disk`, `memory`).
         what: what is wrong, with the value.
         do: what to do about it.
     """
@@ -59,7 +59,7 @@ class Findings:
         """Those that stop a run."""
         return [one for one in self.all if one.level == "error"]
 
-    def settle(self) -> None:
+    def raise_if_errors(self) -> None:
         """Prints the notes; raises InputError with a line for each error."""
         for one in self.all:
             if one.level == "note":

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from data_mix.errors import InputError
 from eval.machine import CACHE_LIMIT, cache_size
-from recipes.training.surroundings import GIB, Surroundings
+from recipes.training.environment import GIB, Environment
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
@@ -54,7 +54,7 @@ def count_parameters(model, model_args) -> tuple[int, int]:
     return parameters, sum(p.numel() for p in adapted.parameters() if p.requires_grad)
 
 
-def estimate(parameters: int, trained: int, dtype: str, half: bool, around: Surroundings) -> Memory:
+def estimate(parameters: int, trained: int, dtype: str, half: bool, environment: Environment) -> Memory:
     """What training takes.
 
     Args:
@@ -62,31 +62,33 @@ def estimate(parameters: int, trained: int, dtype: str, half: bool, around: Surr
         trained: parameters that have gradients.
         dtype: of the weights.
         half: whether it computes in 16 bits (`bf16` or `fp16`).
-        around: processes and how they share.
+        environment: processes and how they share.
     """
-    engine = half and around.sharding.startswith("zero")  # DeepSpeed's own mixed precision
+    engine = half and environment.sharding.startswith("zero")  # DeepSpeed's own mixed precision
     size = 2 if engine else BYTES[dtype]
     weights, gradients, optimizer = parameters * size, trained * size, trained * (12 if engine else 2 * size)
-    if around.sharding != "none":
-        gradients, optimizer = gradients // around.processes, optimizer // around.processes
-    if around.sharding in ("zero3", "fsdp2"):
-        weights //= around.processes
+    if environment.sharding != "none":
+        gradients, optimizer = gradients // environment.processes, optimizer // environment.processes
+    if environment.sharding in ("zero3", "fsdp2"):
+        weights //= environment.processes
     return Memory(parameters, trained, {"weights": weights, "gradients": gradients, "optimizer": optimizer})
 
 
-def add_vllm(memory: Memory, config, dtype: str, max_length: int, sequences: int, share: float, around: Surroundings) -> Memory:
+def add_vllm(
+    memory: Memory, config, dtype: str, max_length: int, sequences: int, share: float, environment: Environment
+) -> Memory:
     """The same with a colocated engine: on a GPU its share of the memory, on CPU its weights and cache.
 
     Raises:
         InputError: when a GPU's share has no room for the weights and one sequence.
     """
     weights = memory.parameters * BYTES[dtype]
-    if not around.gpu:
+    if not environment.gpu:
         cache = min(cache_size(config, dtype, max_length, sequences), CACHE_LIMIT)
         return Memory(memory.parameters, memory.trained, memory.parts | {"vLLM": weights + cache})
-    if around.memory is None:
+    if environment.memory is None:
         return memory
-    have, one = int(share * around.memory), cache_size(config, dtype, max_length, 1)
+    have, one = int(share * environment.memory), cache_size(config, dtype, max_length, 1)
     if weights + one > have:
         need = f"the weights ({weights / GIB:.1f} GiB) and a sequence of {max_length} tokens ({one / GIB:.2f} GiB)"
         raise InputError(
@@ -96,17 +98,17 @@ def add_vllm(memory: Memory, config, dtype: str, max_length: int, sequences: int
     return Memory(memory.parameters, memory.trained, memory.parts | {"vLLM": have})
 
 
-def check(memory: Memory, around: Surroundings) -> None:
+def check(memory: Memory, environment: Environment) -> None:
     """Raises InputError when a process needs more than there is, with what would help."""
-    if around.memory is None or memory.total() <= around.memory:
+    if environment.memory is None or memory.total() <= environment.memory:
         return
     advice = {
-        "none": "shard it (accelerate's zero2.yaml, zero3.yaml, fsdp2.yaml)" if around.gpu else "take a smaller model",
+        "none": "shard it (accelerate's zero2.yaml, zero3.yaml, fsdp2.yaml)" if environment.gpu else "take a smaller model",
         "zero2": "share out the weights too (zero3.yaml or fsdp2.yaml)",
-    }.get(around.sharding, "take more processes")
-    more = ", lower vllm_gpu_memory_utilization" if "vLLM" in memory.parts and around.gpu else ""
+    }.get(environment.sharding, "take more processes")
+    more = ", lower vllm_gpu_memory_utilization" if "vLLM" in memory.parts and environment.gpu else ""
     more += "" if memory.trained < memory.parameters else ", or train an adapter (use_peft)"
-    where = "the GPU" if around.gpu else "a process"
+    where = "the GPU" if environment.gpu else "a process"
     raise InputError(
-        f"memory: {str(memory).replace('; ', ', ')}, and {where} has {around.memory / GIB:.1f} GiB; {advice}{more}"
+        f"memory: {str(memory).replace('; ', ', ')}, and {where} has {environment.memory / GIB:.1f} GiB; {advice}{more}"
     )

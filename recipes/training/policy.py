@@ -1,8 +1,8 @@
-"""GRPOTrainer with what TRL does not have: a choice of baseline, and groups without spread drawn anew (see algorithms.py).
+"""GRPOTrainer with a choice of baseline, dynamic sampling of zero-variance groups (see algorithms.py), and less to compute.
 
-And with less to compute. TRL runs every completion through the model once more before it trains, to correct for what parts
-vLLM's log-probs from its own. Where a step trains on all that was generated for it, its forward pass has the same weights,
-so that the correction is taken from there; and its rows are computed in micro-batches of like length (see batches.py).
+TRL runs every completion through the model once more before it trains, to correct the vLLM-trainer log-prob mismatch. Where a
+step trains on everything that was generated for it, the training pass has the same weights, so the correction is taken from
+there, and rows are grouped into micro-batches of similar length (see batches.py).
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from transformers import TrainerState
 
 from recipes.training.algorithms import Algorithm
 from recipes.training.batches import by_length
-from recipes.training.correction import describe, limited_ratio, limited_shares, limited_tokens
+from recipes.training.correction import clipped_ratio, clipped_shares, clipped_tokens, describe
 
 COLUMNS = {
     "prompt_mask": ("prompt_ids",),
@@ -24,7 +24,7 @@ COLUMNS = {
 
 
 def compute_advantages(rewards: torch.Tensor, group: int, baseline: str) -> torch.Tensor:
-    """Rewards less their baseline.
+    """Rewards minus their baseline.
 
     Args:
         rewards: (completions,), the groups one after another.
@@ -41,7 +41,7 @@ def compute_advantages(rewards: torch.Tensor, group: int, baseline: str) -> torc
 
 
 class PolicyTrainer(trl.GRPOTrainer):
-    """GRPOTrainer with a choice of baseline, and groups without spread replaced by those of other problems."""
+    """GRPOTrainer with a choice of baseline, and with dynamic sampling: zero-variance groups are replaced by other problems."""
 
     def __init__(self, *args, algorithm: Algorithm, **kwargs) -> None:
         super().__init__(*args, **kwargs)
@@ -51,14 +51,14 @@ class PolicyTrainer(trl.GRPOTrainer):
         self._corrected: list[tuple[torch.Tensor, ...]] = []  # what the correction did to a generation's micro-batches
 
     def train(self, resume_from_checkpoint: str | None = None):
-        """TRL's, which asks for the sampler on its way."""
+        """TRL's; remembers the completed epochs for the sampler."""
         if resume_from_checkpoint:
             state = TrainerState.load_from_json(f"{resume_from_checkpoint}/trainer_state.json")
             self.passes_done = int(state.epoch)
         return super().train(resume_from_checkpoint=resume_from_checkpoint)
 
     def _get_train_sampler(self, dataset=None):
-        """TRL's, as far on as the passes that a resumed run has behind it: one generator shuffles them all."""
+        """TRL's, advanced by the epochs that a resumed run has completed: one generator shuffles them all."""
         sampler = super()._get_train_sampler(dataset)
         for _ in range(self.passes_done):
             torch.randperm(sampler.num_samples, generator=sampler.generator)
@@ -92,7 +92,7 @@ class PolicyTrainer(trl.GRPOTrainer):
             logged.extend(advantages.tolist())
         if "importance_sampling_ratio" in batch:
             mask, highest = batch["completion_mask"], self.vllm_importance_sampling_clip_max
-            self._log_shares(limited_tokens(batch["importance_sampling_ratio"], mask, highest), mask.sum(dim=1))
+            self._log_shares(clipped_tokens(batch["importance_sampling_ratio"], mask, highest), mask.sum(dim=1))
         return batch
 
     @contextlib.contextmanager
@@ -118,28 +118,28 @@ class PolicyTrainer(trl.GRPOTrainer):
         return scored
 
     def _correct(self, inputs: dict, logps: torch.Tensor) -> None:
-        """Gives a micro-batch its importance-sampling ratio; after the last one of a generation logs what TRL logs of it."""
+        """Gives a micro-batch its importance-sampling ratio; after the last one of a generation, logs what TRL logs."""
         own, mode = inputs["completion_mask"].bool(), self.vllm_importance_sampling_mode
         lowest, highest = self.vllm_importance_sampling_clip_min, self.vllm_importance_sampling_clip_max
         difference = logps - inputs["sampling_per_token_logps"]
         # NaN where vLLM has no log-prob: there is nothing to correct
-        ratio = inputs["importance_sampling_ratio"] = limited_ratio(
+        ratio = inputs["importance_sampling_ratio"] = clipped_ratio(
             torch.nan_to_num(difference, nan=0.0) * own, mode, lowest, highest
         )
-        apart = difference[own & ~difference.isnan()].abs()
+        logp_gap = difference[own & ~difference.isnan()].abs()
         ratios = ratio[own] if ratio.shape == own.shape else ratio.flatten()
-        self._corrected.append((apart, ratios, limited_tokens(ratio, own, highest), own.sum(dim=1)))
+        self._corrected.append((logp_gap, ratios, clipped_tokens(ratio, own, highest), own.sum(dim=1)))
         if len(self._corrected) < self.args.steps_per_generation:
             return
-        apart, ratios, limited, lengths = (torch.cat(parts) for parts in zip(*self._corrected, strict=True))
+        logp_gap, ratios, clipped, lengths = (torch.cat(parts) for parts in zip(*self._corrected, strict=True))
         self._corrected.clear()
-        for name, value in describe(apart, ratios).items():
+        for name, value in describe(logp_gap, ratios).items():
             everywhere = self.accelerator.gather(value.float())
             self._metrics["train"][name].append(getattr(everywhere, name.rsplit("/")[-1])().item())
-        self._log_shares(limited, lengths)
+        self._log_shares(clipped, lengths)
 
-    def _log_shares(self, limited: torch.Tensor, lengths: torch.Tensor) -> None:
-        for name, value in limited_shares(limited, lengths).items():
+    def _log_shares(self, clipped: torch.Tensor, lengths: torch.Tensor) -> None:
+        for name, value in clipped_shares(clipped, lengths).items():
             self._metrics["train"][name].append(value)
 
     def _calculate_rewards(self, *args, **kwargs) -> torch.Tensor:
@@ -153,9 +153,9 @@ class PolicyTrainer(trl.GRPOTrainer):
         return generated
 
     def _replace_flat_groups(self, prompts: list, generated: tuple) -> None:
-        """Puts groups of other problems in the place of those without spread, in `prompts`, `generated` and the rows alike.
+        """Replaces zero-variance groups by groups of other problems, in `prompts`, `generated` and the rows alike.
 
-        Processes draw in step, as many groups as the neediest of them lacks: generating is a collective operation.
+        All processes draw as many groups as the process that lacks most: generation is a collective operation.
         """
         rank, size = self.accelerator.process_index, self.num_generations
         draw = random.Random(f"{self.args.seed}/{self.state.global_step}/{rank}")
@@ -181,7 +181,7 @@ class PolicyTrainer(trl.GRPOTrainer):
         self._metrics["train"]["groups_drawn_anew"].append(drawn / (len(prompts) // size))
 
     def _flat_groups(self, rows: list[dict], generated: tuple) -> list[int]:
-        """Where the groups begin whose completions all earn the same."""
+        """Where the zero-variance groups begin: those whose completions all earn the same."""
         _, completion_ids, _, completions, *_ = generated
         columns = {name: [row[name] for row in rows] for name in rows[0] if name != "prompt"}
         quiet = {"log_metric": lambda *_: None, "log_extra": lambda *_: None}

@@ -23,10 +23,18 @@ machine.prepare()
 
 from eval.generate import context_length  # noqa: E402
 from eval.run import check_model_path  # noqa: E402
-from recipes.training import checkpoints, checks, config, memory, models, processes, surroundings  # noqa: E402
+from recipes.training import checkpoints, checks, config, memory, models, processes  # noqa: E402
+from recipes.training.environment import (  # noqa: E402
+    GIB,
+    SHARDINGS,
+    Environment,
+    check_disk,
+    check_packages,
+    check_processes,
+    check_versions,
+)
 from recipes.training.findings import Finding, Findings  # noqa: E402
 from recipes.training.memory import Memory  # noqa: E402
-from recipes.training.surroundings import GIB, SHARDINGS, Surroundings  # noqa: E402
 
 RECIPES = ("sft", "grpo", "star")
 
@@ -35,7 +43,7 @@ RECIPES = ("sft", "grpo", "star")
 class Inputs:
     """What a run is made of, as far as it could be read; None where a finding says why not."""
 
-    around: Surroundings
+    environment: Environment
     rows: list[dict] | None = None
     tokenizer: Any = None
     config: Any = None
@@ -50,26 +58,26 @@ def require(inspect: Callable[..., Inputs], *parts) -> Inputs:
         InputError: for the errors that were found, after printing the notes, or when another run has the folder.
     """
     found = Findings(fields=config.names_of(parts))
-    inputs = inspect(found, *parts, Surroundings.here())
-    found.settle()
+    inputs = inspect(found, *parts, Environment.here())
+    found.raise_if_errors()
     args = parts[1]
     processes.claim(args.output_dir, lambda: _check_output_dir(*parts))
     return inputs
 
 
-def inspect(found: Findings, trains: str, recipe, args, model_args, around: Surroundings) -> Inputs:
-    """What all recipes have in common: surroundings, mixture, model, what is written and what it takes."""
+def inspect(found: Findings, trains: str, recipe, args, model_args, environment: Environment) -> Inputs:
+    """The checks that all recipes share: runtime environment, output folder, mixture, model, memory and disk."""
     for check, where in (
-        (surroundings.check_versions, "versions"),
-        (lambda: surroundings.check_packages(args), "report_to"),
-        (lambda: surroundings.check_processes(args, model_args, trains, around), "processes"),
+        (check_versions, "versions"),
+        (lambda: check_packages(args), "report_to"),
+        (lambda: check_processes(args, model_args, trains, environment), "processes"),
         (lambda: _check_output_dir(recipe, args, model_args), "output_dir"),
         (lambda: checks.check_training(args, model_args), "max_steps"),
-        (lambda: checks.check_held_out(recipe, around.processes), "heldout_problems"),
+        (lambda: checks.check_held_out(recipe, environment.processes), "heldout_problems"),
     ):
         with found.of(where):
             check()
-    inputs = Inputs(around)
+    inputs = Inputs(environment)
     with found.of("mixture"):
         check_folder(recipe.mixture)
         inputs.rows = read_rows(recipe.mixture, "train")
@@ -140,14 +148,14 @@ def _weigh(found: Findings, args, model_args, inputs: Inputs) -> None:
         with found.of("use_peft"):
             checks.check_adapter(model_args, inputs.config, model)
             parameters, trained = memory.count_parameters(model, model_args)
-            inputs.memory = memory.estimate(parameters, trained, dtype, args.bf16 or args.fp16, inputs.around)
+            inputs.memory = memory.estimate(parameters, trained, dtype, args.bf16 or args.fp16, inputs.environment)
             size = memory.BYTES[dtype]
             saves = args.save_strategy != "no"
             checkpoint = (trained if model_args.use_peft else parameters) * size + trained * 2 * size
             # the model twice: star.py keeps the last round's checkpoint beside it
             need = 2 * parameters * size + saves * (args.save_total_limit or 1) * checkpoint
             with found.of("disk"):
-                surroundings.check_disk(args.output_dir, need)
+                check_disk(args.output_dir, need)
 
 
 def inspect_rollouts(found: Findings, rewards: list[str], sampling, args, model_args, inputs: Inputs) -> None:
@@ -160,7 +168,7 @@ def inspect_rollouts(found: Findings, rewards: list[str], sampling, args, model_
         if model_args.model_name_or_path is None:
             raise InputError("model_name_or_path is missing; give the SFT checkpoint to start from")
     with found.of("temperature"):
-        checks.check_sampling(sampling, inputs.around)
+        checks.check_sampling(sampling, inputs.environment)
     if inputs.rows and inputs.tokenizer:
         with found.of("vllm_max_model_length"):
             context = context_length(inputs.config)
@@ -178,18 +186,18 @@ def inspect_rollouts(found: Findings, rewards: list[str], sampling, args, model_
             dtype, share = models.compute_dtype(args, model_args), sampling.vllm_gpu_memory_utilization
             dtype = dtype if dtype in memory.BYTES else models.weight_dtype(inputs.config, model_args)
             batch = args.per_device_train_batch_size
-            inputs.memory = memory.add_vllm(inputs.memory, inputs.config, dtype, length, batch, share, inputs.around)
-    settle_memory(found, inputs)
+            inputs.memory = memory.add_vllm(inputs.memory, inputs.config, dtype, length, batch, share, inputs.environment)
+    check_memory(found, inputs)
 
 
-def settle_memory(found: Findings, inputs: Inputs) -> None:
+def check_memory(found: Findings, inputs: Inputs) -> None:
     """Compares what a process needs, the engine included, with what it has."""
     if inputs.memory:
         with found.of("memory"):
-            memory.check(inputs.memory, inputs.around)
+            memory.check(inputs.memory, inputs.environment)
 
 
-def check_config(path: str, around: Surroundings) -> tuple[list[Finding], Memory | None]:
+def check_config(path: str, environment: Environment) -> tuple[list[Finding], Memory | None]:
     """The findings about one config, and what it needs."""
     stem = Path(path).stem
     found = Findings()
@@ -207,7 +215,7 @@ def check_config(path: str, around: Surroundings) -> tuple[list[Finding], Memory
             recipe = importlib.import_module(f"recipes.{stem}")
             parts = config.parse(recipe.PARTS, ["--config", path], path)
             found.fields = config.names_of(parts)
-            inputs = recipe.inspect(found, *parts, around)
+            inputs = recipe.inspect(found, *parts, environment)
     return found.all, inputs and inputs.memory
 
 
@@ -222,14 +230,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--accelerate", choices=["ddp", *SHARDINGS[1:]], help="how they will share the model")
     parser.add_argument("--gpu-memory", type=float, metavar="GIB", help="of the GPUs that they will have")
     args = parser.parse_args(argv)
-    around = Surroundings.here()
+    environment = Environment.here()
     if args.processes:
-        around = dataclasses.replace(around, processes=args.processes)
+        environment = dataclasses.replace(environment, processes=args.processes)
     if args.accelerate:
-        around = dataclasses.replace(around, sharding="none" if args.accelerate == "ddp" else args.accelerate)
+        environment = dataclasses.replace(environment, sharding="none" if args.accelerate == "ddp" else args.accelerate)
     if args.gpu_memory:
-        around = dataclasses.replace(around, memory=int(args.gpu_memory * GIB), gpu=True)
-    results = {path: check_config(path, around) for path in args.configs}
+        environment = dataclasses.replace(environment, memory=int(args.gpu_memory * GIB), gpu=True)
+    results = {path: check_config(path, environment) for path in args.configs}
     failed = any(one.level == "error" for found, _ in results.values() for one in found)
     if args.json:
         report = {

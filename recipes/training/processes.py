@@ -79,12 +79,3 @@ def prepare_processes(parser) -> None:
     parser.set_defaults(use_cpu=os.environ.get("ACCELERATE_USE_DEEPSPEED") != "true")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         parser.set_defaults(ddp_backend="gloo")
-
-
-def allow_fsdp() -> None:
-    """On CPU, has accelerate shard with FSDP where that was asked for: alone, it does so only for processes with GPUs."""
-    if has_gpu() or os.environ.get("ACCELERATE_USE_FSDP") != "true":
-        return
-    from accelerate import DistributedType, PartialState
-
-    PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU

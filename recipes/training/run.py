@@ -6,7 +6,7 @@ from pathlib import Path
 from data_mix import files
 from data_mix.folder import read_rows
 from recipes.training.checkpoints import MODEL, EndOnSignal, KeepComplete, clear, find_complete, prune
-from recipes.training.tracking import HeldOut, JsonlLog, Sampler, Slice
+from recipes.training.tracking import HeldOut, HeldoutEval, JsonlLog, Sampler
 
 ENDED_EARLY = 75  # EX_TEMPFAIL of sysexits.h: the same command goes on
 
@@ -14,7 +14,7 @@ ENDED_EARLY = 75  # EX_TEMPFAIL of sysexits.h: the same command goes on
 def train_and_save(trainer, sampler: Sampler, recipe) -> None:
     """Trains with the recipe's held-out problems tracked, from the last complete checkpoint, and saves one plain model."""
     rows = read_rows(recipe.mixture, "test")[: recipe.heldout_problems]
-    trainer.add_callback(HeldOut(trainer, Slice(rows, trainer.processing_class, sampler), recipe.heldout_every))
+    trainer.add_callback(HeldOut(trainer, HeldoutEval(rows, trainer.processing_class, sampler), recipe.heldout_every))
     keep, end = KeepComplete(trainer), EndOnSignal()
     trainer.add_callback(end)
     trainer.add_callback(keep)
@@ -31,10 +31,10 @@ def train_and_save(trainer, sampler: Sampler, recipe) -> None:
         if main:
             print(f"{folder}: ended after step {trainer.state.global_step} as asked; the same command goes on", file=sys.stderr)
         sys.exit(ENDED_EARLY)
-    aside = Path(folder) / MODEL
-    save_plain(trainer, aside)
+    temporary = Path(folder) / MODEL
+    save_plain(trainer, temporary)
     if main:
-        publish(aside, Path(folder))
+        publish(temporary, Path(folder))
         prune(folder, keep.limit)
 
 

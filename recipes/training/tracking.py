@@ -54,7 +54,7 @@ def _step_of(line: str) -> float:
         return float("inf")
 
 
-def share(rows: list) -> list:
+def shard(rows: list) -> list:
     """This process's share of the rows."""
     process = PartialState()
     return rows[process.process_index :: process.num_processes]
@@ -65,12 +65,12 @@ def judge(completions: Sequence[Completion], rows: Sequence[dict]) -> list[Verdi
     return score([Item(c.text, r["answer"], r["meta"], c.truncated) for c, r in zip(completions, rows, strict=True)])
 
 
-class Slice:
+class HeldoutEval:
     """Held-out problems, of which each process has its share, and the figures of a sampler on them."""
 
     def __init__(self, rows: list[dict], tokenizer, sampler: Sampler) -> None:
         """`rows` are mixture rows with parsed meta."""
-        self.rows = share(rows)
+        self.rows = shard(rows)
         self.prompt_ids = encode_prompts(tokenizer, [row["prompt"] for row in self.rows])
         self.sampler = sampler
 
@@ -90,7 +90,7 @@ class Slice:
 class HeldOut(TrainerCallback):
     """Logs a slice's figures before training, after every N-th step and after the last."""
 
-    def __init__(self, trainer, held_out: Slice, every: int) -> None:
+    def __init__(self, trainer, held_out: HeldoutEval, every: int) -> None:
         """`every` 0: before and after only."""
         self.trainer, self.held_out, self.every = trainer, held_out, every
 

@@ -54,17 +54,17 @@ def main() -> int:
         parser.error(f"{args.data} has no folder {' and no '.join(missing)}: give --data DIR (make bench DATA=DIR)")
     out = HERE.parents[1] / "runs" / "bench.json"
     figures = json.loads(out.read_text()) if out.is_file() else {}
-    lost = []
+    failed = []
     for name in names:
         found = run(name, args.data)
         figures |= found
-        lost += [] if found else [name]
+        failed += [] if found else [name]
         out.parent.mkdir(exist_ok=True)
         out.write_text(json.dumps(figures, indent=2) + "\n")
     print("\n| | ours | reference | unit | times better | repeats |\n|---|---|---|---|---|---|")
     for name, one in figures.items():
         print(f"| {name} | {one['ours']} | {one['reference']} | {one['unit']} | {one['ratio']} | {one['repeats']} |")
-    return 1 if lost else 0
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ from eval import machine
 machine.prepare()
 
 from eval.generate import Sampling, TransformersEngine, decode, encode_prompts, in_order  # noqa: E402
-from recipes.training.engine import prepare_colocate  # noqa: E402
 from recipes.training.models import end_ids  # noqa: E402
+from recipes.training.patches.trl import prepare_engine  # noqa: E402
 
 QUESTIONS = [f"Tom has {n} apples and buys {n + 3} more. He eats {n // 2}. How many has he left?" for n in range(12, 24)]
 
@@ -36,7 +36,7 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(args.model)
     prompts = encode_prompts(tokenizer, [[{"role": "user", "content": q}] for q in QUESTIONS])
     length = max(map(len, prompts)) + args.limit
-    prepare_colocate(seed=0, dtype="bfloat16")
+    prepare_engine(seed=0, dtype="bfloat16")
     engine = vllm_generation.LLM(  # with the arguments that TRL's colocate mode gives it
         model=args.model,
         max_model_len=length,

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from eval.sampler import draw
+from eval.patches.vllm import draw
 
 
 def test_draws_follow_the_softmax():

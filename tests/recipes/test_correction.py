@@ -4,7 +4,7 @@ import pytest
 import torch
 import trl
 
-from recipes.training.correction import limited_shares, limited_tokens
+from recipes.training.correction import clipped_shares, clipped_tokens
 from recipes.training.policy import PolicyTrainer
 from tests.recipes.test_algorithms import COMPLETIONS, REWARDS, as_generated, make_trainer
 
@@ -28,7 +28,7 @@ def gradient(trainer, monkeypatch, on_policy):
         batch = trainer._prepare_inputs([{"prompt": "01"} for _ in COMPLETIONS])
         trainer._compute_loss(trainer.model, batch).backward()
     hook.remove()
-    logged = {name: value for name, value in trainer._metrics["train"].items() if name.startswith(("sampling/", "limited/"))}
+    logged = {name: value for name, value in trainer._metrics["train"].items() if name.startswith(("sampling/", "clipped/"))}
     return torch.cat([p.grad.flatten() for p in trainer.model.parameters()]), len(passes), logged
 
 
@@ -45,7 +45,7 @@ def test_one_pass_gives_trl_s_gradient_and_figures(tmp_path, monkeypatch, mode, 
     ours, once, found = gradient(trainer, monkeypatch, on_policy=True)
     assert (twice, once) == (2 * micro_batches, micro_batches)
     torch.testing.assert_close(ours, theirs)
-    assert wanted["limited/longer"] != [0.0] and found.keys() == wanted.keys()
+    assert wanted["clipped/longer"] != [0.0] and found.keys() == wanted.keys()
     for name, values in wanted.items():
         assert found[name] == pytest.approx(values), name
 
@@ -53,8 +53,8 @@ def test_one_pass_gives_trl_s_gradient_and_figures(tmp_path, monkeypatch, mode, 
 def test_limits_of_importance_sampling_are_counted_by_length():
     mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])
     ratio = torch.tensor([[0.0, 1.0, 3.0, 1.1], [1.0, 1.0, 1.0, 1.0]])
-    assert limited_tokens(ratio, mask, 3.0).tolist() == [2, 0]
-    assert limited_tokens(torch.tensor([[0.0], [1.0]]), mask, 3.0).tolist() == [4, 0]
+    assert clipped_tokens(ratio, mask, 3.0).tolist() == [2, 0]
+    assert clipped_tokens(torch.tensor([[0.0], [1.0]]), mask, 3.0).tolist() == [4, 0]
     lengths = mask.sum(dim=1)
-    assert limited_shares(torch.tensor([2, 0]), lengths) == {"limited/longer": 0.5, "limited/shorter": 0.0}
-    assert limited_shares(torch.tensor([4, 0]), lengths) == {"limited/longer": 1.0, "limited/shorter": 0.0}
+    assert clipped_shares(torch.tensor([2, 0]), lengths) == {"clipped/longer": 0.5, "clipped/shorter": 0.0}
+    assert clipped_shares(torch.tensor([4, 0]), lengths) == {"clipped/longer": 1.0, "clipped/shorter": 0.0}

@@ -14,8 +14,8 @@ BROKEN = """
 import sys
 sys.argv = ["recipes/grpo.py", *sys.argv[1:]]
 import runpy
-from recipes.training import engine
-engine.reload_weights = lambda generation: None
+from recipes.training.patches import trl
+trl.reload_weights = lambda generation: None
 runpy.run_path("recipes/grpo.py", run_name="__main__")
 """
 

@@ -1,4 +1,4 @@
-"""Broken configs and surroundings, one a known failure of the stack: each found before a model is loaded, with its field."""
+"""Broken configs and environments, each a known failure of the stack: found before a model is loaded, with its field."""
 
 import json
 import os
@@ -15,13 +15,13 @@ import yaml
 from data_mix.config import parse_config
 from data_mix.errors import InputError
 from data_mix.folder import build
-from recipes.training import memory, preflight, surroundings
-from recipes.training.surroundings import GIB, Surroundings
+from recipes.training import memory, preflight
+from recipes.training.environment import GIB, SHARDINGS, Environment, check_processes
 from tests.conftest import ROOT, skip
 from tests.data_mix.helpers import make_unreadable
 
-LAPTOP = Surroundings(processes=1, sharding="none", memory=8 * GIB, gpu=False)
-NODE = Surroundings(processes=8, sharding="zero2", memory=80 * GIB, gpu=True)
+LAPTOP = Environment(processes=1, sharding="none", memory=8 * GIB, gpu=False)
+NODE = Environment(processes=8, sharding="zero2", memory=80 * GIB, gpu=True)
 BIG = {"model_type": "llama", "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32}
 PARITY_MODEL = {"model_type": "llama", "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
 PARITY_MODEL |= {"num_attention_heads": 1, "max_position_embeddings": 32}
@@ -216,7 +216,7 @@ def test_packages_that_do_not_go_together(folders, tmp_path, package, version, s
     other = tmp_path / "site" / f"{package}-{version}.dist-info"
     other.mkdir(parents=True)
     (other / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
-    line = [sys.executable, "-c", "from recipes.training.surroundings import check_versions as c; c()"]
+    line = [sys.executable, "-c", "from recipes.training.environment import check_versions as c; c()"]
     env = {**os.environ, "PYTHONPATH": str(other.parent)}
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False, env=env)
     assert says in done.stderr.splitlines()[-1] and "install with" in done.stderr
@@ -237,7 +237,7 @@ def test_launchers_that_would_write_no_model_or_not_share_it(monkeypatch, env, t
         monkeypatch.setenv(name, value)
     args = SimpleNamespace(use_cpu="GPU" not in env, bf16=False)
     with pytest.raises(InputError, match=says):
-        surroundings.check_processes(args, SimpleNamespace(attn_implementation=None), trains, Surroundings.here())
+        check_processes(args, SimpleNamespace(attn_implementation=None), trains, Environment.here())
 
 
 def test_a_disk_too_small_for_the_checkpoints(folders, tmp_path):
@@ -256,10 +256,10 @@ def test_a_disk_too_small_for_the_checkpoints(folders, tmp_path):
 def test_memory_by_sharding():
     """A model of 8 G parameters in bf16 on 8 GPUs, by the table of arXiv 1910.02054 (its K is 12)."""
     sizes = {}
-    for sharding in surroundings.SHARDINGS:
-        around = replace(NODE, sharding=sharding)
+    for sharding in SHARDINGS:
+        environment = replace(NODE, sharding=sharding)
         dtype = "bfloat16" if sharding == "none" else "float32"
-        sizes[sharding] = memory.estimate(8 * 10**9, 8 * 10**9, dtype, sharding.startswith("zero"), around).parts
+        sizes[sharding] = memory.estimate(8 * 10**9, 8 * 10**9, dtype, sharding.startswith("zero"), environment).parts
     assert sizes["zero2"] == {"weights": 16e9, "gradients": 2e9, "optimizer": 12e9}
     assert sizes["zero3"] == {"weights": 2e9, "gradients": 2e9, "optimizer": 12e9}
     assert sizes["fsdp2"] == {"weights": 4e9, "gradients": 4e9, "optimizer": 8e9}

@@ -153,7 +153,7 @@ def test_a_worker_gets_no_tokens_and_evaluates_no_text(monkeypatch):
     worker.stop()
 
     code = (
-        "from rewards.worker import convert_numbers; convert_numbers()\n"
+        "from rewards.patches.sympy import convert_numbers; convert_numbers()\n"
         "import sympy\n"
         "print(sympy.Number('12') == 12, sympy.Number('6.5') == 6.5)\n"
         "sympy.Number('print(\"evaluated\")')"

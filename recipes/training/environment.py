@@ -1,4 +1,4 @@
-"""What a run stands in: packages, processes, GPUs, memory, disk."""
+"""The runtime environment: packages, processes, GPUs, memory, disk."""
 
 import importlib.metadata
 import importlib.util
@@ -26,7 +26,7 @@ NEEDS = {
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class Environment:
     """The processes of a run and what each of them has.
 
     Attributes:
@@ -42,7 +42,7 @@ class Surroundings:
     gpu: bool
 
     @classmethod
-    def here(cls) -> "Surroundings":
+    def here(cls) -> "Environment":
         """Those of this process, from what `accelerate launch` has set."""
         stage = os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2")
         deepspeed, fsdp = _launched_with("DEEPSPEED"), _launched_with("FSDP")
@@ -111,12 +111,12 @@ def check_packages(args) -> None:
         raise InputError("use_liger_kernel is true, and liger-kernel is not installed; pip install it, or leave it out")
 
 
-def check_processes(args, model_args, trains: str, around: Surroundings) -> None:
+def check_processes(args, model_args, trains: str, environment: Environment) -> None:
     """Raises InputError for processes, GPUs and the way they share a model that do not go together.
 
     Args:
         trains: the recipe's name.
-        around: what is planned, or is here.
+        environment: what is planned, or is here.
     """
     if has_gpu():
         import torch
@@ -126,12 +126,16 @@ def check_processes(args, model_args, trains: str, around: Surroundings) -> None
             raise InputError(f"num_processes: {local} processes on a node with {gpus} GPUs; start one a GPU")
         if args.bf16 and not torch.cuda.is_bf16_supported():
             raise InputError("bf16 is true, and this GPU cannot compute in it; use fp16, or an Ampere GPU or later")
-    if not around.gpu and "flash" in (model_args.attn_implementation or ""):
+    if not environment.gpu and "flash" in (model_args.attn_implementation or ""):
         raise InputError(f"attn_implementation is {model_args.attn_implementation}, which needs a GPU; use sdpa")
     deepspeed, fsdp = _launched_with("DEEPSPEED"), _launched_with("FSDP")
     if deepspeed and args.use_cpu:
         raise InputError("use_cpu is true, which has accelerate leave DeepSpeed out without a word; leave use_cpu out")
-    if deepspeed and around.sharding == "zero3" and os.environ.get("ACCELERATE_DEEPSPEED_ZERO3_SAVE_16BIT_MODEL") != "true":
+    if (
+        deepspeed
+        and environment.sharding == "zero3"
+        and os.environ.get("ACCELERATE_DEEPSPEED_ZERO3_SAVE_16BIT_MODEL") != "true"
+    ):
         raise InputError("zero3_save_16bit_model is not set, so no model would be written; use launch/accelerate/zero3.yaml")
     if fsdp:
         kind = os.environ.get("FSDP_STATE_DICT_TYPE", "SHARDED_STATE_DICT")
@@ -141,9 +145,9 @@ def check_processes(args, model_args, trains: str, around: Surroundings) -> None
             )
         if os.environ.get("FSDP_VERSION", "1") != "2":
             raise InputError("fsdp_version is 1, which is not tried here; use launch/accelerate/fsdp2.yaml")
-    if trains == "star" and around.sharding != "none":
+    if trains == "star" and environment.sharding != "none":
         raise InputError(
-            f"distributed_type: star.py makes a trainer a round, and cannot share a model ({around.sharding}); use ddp.yaml"
+            f"distributed_type: star.py cannot shard a model ({environment.sharding}): each round has its own trainer; use ddp"
         )
 
 

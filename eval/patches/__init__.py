@@ -1,0 +1,1 @@
+"""Patches to vLLM; see recipes/training/patches."""

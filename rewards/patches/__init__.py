@@ -1,0 +1,1 @@
+"""Patches to sympy; see recipes/training/patches."""
