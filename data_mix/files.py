@@ -98,7 +98,7 @@ def _locked_folder(parent: Path, name: str) -> tuple[Path, int]:
     while True:
         temporary = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".part", dir=parent))
         with contextlib.suppress(FileNotFoundError):
-            temporary.chmod(0o777 & ~_umask())  # mkdtemp's 0700 would keep the user's group out
+            temporary.chmod(0o777 & ~umask())  # mkdtemp's 0700 would keep the user's group out
             handle = os.open(temporary, os.O_RDONLY)
             with contextlib.suppress(OSError):  # a file system without locks
                 fcntl.flock(handle, fcntl.LOCK_EX)
@@ -118,7 +118,8 @@ def _remove_unused(folder: Path) -> None:
             os.close(handle)
 
 
-def _umask() -> int:
+def umask() -> int:
+    """The permissions that new files and folders of this process do not get."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -1,9 +1,8 @@
 """A lock on a folder, held by the processes that write into it.
 
 It is an flock(2) on the file `.lock` in the folder: the kernel releases it when the last of its processes ends, however that
-ends, so a stale lock is taken over by itself. The file names the holder for whoever comes second. Across hosts it holds where
-the file system passes flock on: NFS 4 (a dead host's lock expires with its lease, about 90 s) and Lustre mounted with
-`flock`. On file systems without locks a note is printed and nothing is locked.
+ends, so a stale lock is taken over by itself. The file names the holder for whoever comes second. SECURITY.md says how far
+locks hold on network file systems; on those without locks a note is printed and nothing is locked.
 """
 
 import errno
@@ -32,17 +31,9 @@ def lock(folder: Path, shared: bool = False) -> TextIO:
     Raises:
         InputError: naming host, process and start time of the holder.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    file = (folder / NAME).open("a+", encoding="utf-8")
-    try:
-        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in _NO_LOCKS:
-            print(f"note: {folder}: its file system has no locks; see that no second run writes there", file=sys.stderr)
-            return file
-        holder = _holder(folder)
-        file.close()
-        raise InputError(f"{folder} is in use by {holder}; wait for it, stop it, or give another folder") from None
+    file = try_lock(folder / NAME, shared)
+    if file is None:
+        raise InputError(f"{folder} is in use by {_holder(folder)}; wait for it, stop it, or give another folder")
     if os.fstat(file.fileno()).st_nlink == 0:  # the holder has removed the folder since it was opened here
         file.close()
         return lock(folder, shared)
@@ -53,14 +44,42 @@ def lock(folder: Path, shared: bool = False) -> TextIO:
     return file
 
 
+def try_lock(path: Path, shared: bool = False) -> TextIO | None:
+    """The file, opened and locked until it is closed; None while another process holds it.
+
+    Raises:
+        InputError: when it cannot be written to.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path.parent} cannot be written to ({error.strerror}); give another folder") from None
+    try:
+        _flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
+
+
 def share(file: TextIO) -> None:
     """Lets other processes of the same run take a lock that was exclusive; the first that wants it alone is still refused."""
-    fcntl.flock(file, fcntl.LOCK_SH)
+    _flock(file, fcntl.LOCK_SH)
+
+
+def _flock(file: TextIO, operation: int) -> None:
+    try:
+        fcntl.flock(file, operation | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        print(f"note: {file.name}: this file system has no locks; see that no second run writes there", file=sys.stderr)
 
 
 def _holder(folder: Path) -> str:
     try:
-        fields = json.loads((folder / NAME).read_text(encoding="utf-8").splitlines()[-1])  # of those that share it, the last
+        fields = json.loads((folder / NAME).read_text(encoding="utf-8").splitlines()[-1])  # the last one, if several share it
         return f"process {fields['process']} on {fields['host']}, started {fields['started']}"
     except (OSError, ValueError, LookupError, TypeError):
         return "another process"

@@ -60,7 +60,7 @@ class Parts:
 
     def remove(self) -> None:
         """Ends it, once the eval folder is there."""
-        shutil.rmtree(self.folder, ignore_errors=True)  # of a process that just tries the lock the file is left
+        shutil.rmtree(self.folder, ignore_errors=True)  # another process may be trying the lock just now
         self.lock.close()
 
     def _read(self) -> None:
@@ -76,7 +76,7 @@ def _check_settings(folder: Path, settings: dict) -> None:
         before = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         raise InputError(
-            f"{folder} holds completions, but its settings.json cannot be read, so nobody knows of which eval; remove it first"
+            f"{folder} holds completions of an unknown eval: its settings.json cannot be read; remove the folder first"
         ) from None
     changed = [name for name in settings if before.get(name) != settings[name]]
     if changed:

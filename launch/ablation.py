@@ -38,6 +38,7 @@ from data_mix.mapping import read_mapping
 ROOT = Path(__file__).parents[1]
 BEFORE = {"mixture": (), "sft": ("mixture",), "grpo": ("mixture", "sft"), "star": ("mixture", "sft")}
 RL = ("grpo", "star")
+LONGEST = 150  # characters of a name; file systems take 255 bytes, and endings are added
 MARKER = {"mixture": "manifest.json", "eval": "metrics.json"}  # the last file of a finished folder; else model.safetensors
 
 
@@ -87,6 +88,8 @@ def read(path: str) -> Ablation:
     raw = read_mapping(path, ("out", "grid", "stages", "eval", "launcher"))
     if not all(isinstance(raw.get(key), dict) for key in ("grid", "stages")) or "out" not in raw:
         raise InputError(f"{path}: must have out, grid and stages")
+    if not isinstance(raw["out"], str):
+        raise InputError(f"{path}: out is {raw['out']!r}; it must be the path of a folder")
     _check(path, raw)
     builder = _Builder(path, raw)
     choices = [_choices(values) for values in raw["grid"].values()]
@@ -239,9 +242,12 @@ def is_name(text: str) -> bool:
 
 
 def name_of(axes: dict[str, Any]) -> str:
-    """`p_cot=0.25,seed=0`; `all` where nothing varies. What cannot be in a file name becomes `-`, and a hash is added."""
+    """`p_cot=0.25,seed=0`; `all` where nothing varies. What cannot be in a file name becomes `-`, and a hash is added.
+
+    So it is where the name is longer than file systems take.
+    """
     text = ",".join(f"{axis.rsplit('.', 1)[-1]}={label}" for axis, label in sorted(axes.items()))
-    safe = re.sub(r"[^\w.=,+-]", "-", text) or "all"
+    safe = re.sub(r"[^\w.=,+-]", "-", text)[:LONGEST] or "all"
     return safe if safe == (text or "all") else f"{safe}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 

@@ -4,7 +4,6 @@ Cores are shared out and pinned, because two processes with as many threads as t
 Jobs end with this process, however it ends; the next time the same command goes on in their folders. Nothing is deleted.
 """
 
-import fcntl
 import json
 import os
 import sys
@@ -13,11 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from data_mix import locks
 from data_mix.errors import InputError
 from data_mix.files import write_text
 from data_mix.folder import is_taken
+from data_mix.hub import is_hub_id
 from launch.ablation import ROOT, Ablation, Job
 from launch.slot import Slot
+
+# The options whose values are paths; what stands before all options is the program.
+PATHS = ("", "--config", "--out", "--output_dir", "--mixture", "--model", "--model_name_or_path")
 
 
 @dataclass
@@ -101,15 +105,7 @@ def run(ablation: Ablation, slots: int) -> list[str]:
 
 def _claim(ablation: Ablation, job: Job) -> TextIO | None:
     """The job's lock, held until the file is closed; None while another process holds it."""
-    path = ablation.out / "logs" / f"{job.name}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = path.open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        return None
-    return file
+    return locks.try_lock(ablation.out / "logs" / f"{job.name}.lock")
 
 
 def _start(ablation: Ablation, job: Job, slot: Slot, claim: TextIO) -> Running:
@@ -127,7 +123,12 @@ def _essence(job: Job) -> list[str]:
 
 def _portable(words: list[str], folder: Path) -> list[str]:
     """Words of a command, with paths in the checkout relative to it: it may move, and have several names."""
-    return [_in_checkout(folder / word) if "/" in word else word for word in words]
+    portable, option = [], ""
+    for word in words:
+        option = word if word.startswith("--") else option
+        is_path = "/" in word and option in PATHS and not (option == "--model_name_or_path" and is_hub_id(word))
+        portable.append(_in_checkout(folder / word) if is_path else word)
+    return portable
 
 
 def _in_checkout(path: Path) -> str:

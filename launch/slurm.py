@@ -154,6 +154,10 @@ def check_words(words: list[str]) -> None:
         if name.startswith("--") and name.endswith(("hub_token", "hub-token")):
             raise InputError(f"{name}: a token does not belong in a batch script; set HF_TOKEN in the environment instead")
         is_value = option.startswith("--") and not word.startswith("--")
+        if re.search(r"\bhf_[A-Za-z0-9]{20,}", word):
+            raise InputError(
+                f"{option if is_value else 'argument'}: a token does not belong in a batch script; set HF_TOKEN instead"
+            )
         check_text(option if is_value else "argument", word)
 
 
@@ -170,7 +174,7 @@ def recipe_job(recipe: str, arguments: list[str], cluster: Cluster, accelerate: 
     """
     cluster.check()
     script = ROOT / recipe
-    if script.stem not in RECIPES or script.resolve() != (ROOT / "recipes" / script.name).resolve():
+    if script.stem not in RECIPES or script.resolve() != (ROOT / "recipes" / f"{script.stem}.py").resolve():
         raise InputError(f"{recipe}: no such recipe; there are recipes/sft.py, recipes/grpo.py and recipes/star.py")
     names = sorted(path.stem for path in ACCELERATE.glob("*.yaml"))
     if accelerate is None:
@@ -183,6 +187,8 @@ def recipe_job(recipe: str, arguments: list[str], cluster: Cluster, accelerate: 
     out = fields["output_dir"]
     if out is None:
         raise InputError("output_dir is in neither the config nor the arguments; give --output_dir")
+    if not isinstance(out, str):
+        raise InputError(f"output_dir is {out!r}; it must be the path of a folder")
     check_text("output_dir", out)
     server = []
     if cluster.vllm_nodes:

@@ -157,7 +157,7 @@ def main(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -
     def end_if_asked(when: str) -> None:
         if end.is_asked(accelerator.device):
             if accelerator.is_main_process:
-                print(f"{args.output_dir}: ended {when} as asked; the same command goes on", file=sys.stderr)
+                print(f"{args.output_dir}: stopped {when} as requested; the same command resumes it", file=sys.stderr)
             sys.exit(ENDED_EARLY)
 
     def write(number: int, figures: dict) -> None:

@@ -27,7 +27,7 @@ def is_complete(path: Path) -> bool:
     """Whether a run can be resumed from this checkpoint."""
     # star.py's had no marker once, but have always appeared whole, after the round's rollouts
     rollouts = path.parent / "rollouts" / f"round-{path.name.removeprefix('checkpoint-')}.parquet"
-    return (path / COMPLETE).is_file() or rollouts.is_file()
+    return not path.is_symlink() and ((path / COMPLETE).is_file() or rollouts.is_file())
 
 
 def find_complete(output_dir: str) -> dict[int, Path]:

@@ -45,7 +45,7 @@ def run_recipe(main: Callable[..., None], dataclass_types: tuple[type, ...], def
         if not is_disk_full(error):
             raise
         print(
-            f"error: the disk is full ({error}); the last complete checkpoint is kept, and the same command goes on from it",
+            f"error: the disk is full ({error}); the last complete checkpoint is kept, and the same command resumes from it",
             file=sys.stderr,
         )
         sys.exit(2)

@@ -25,12 +25,14 @@ def train_and_save(trainer, sampler: Sampler, recipe) -> None:
         JsonlLog(folder).forget_after(step)
         clear(folder, step)
         if checkpoint:
-            print(f"{folder}: goes on after step {step}")
+            print(f"{folder}: resuming after step {step}")
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if end.ended:
+        resumable = not trainer.args.save_only_model
         if main:
-            print(f"{folder}: ended after step {trainer.state.global_step} as asked; the same command goes on", file=sys.stderr)
-        sys.exit(ENDED_EARLY)
+            then = "the same command resumes it" if resumable else "with save_only_model it cannot be resumed"
+            print(f"{folder}: stopped after step {trainer.state.global_step} as requested; {then}", file=sys.stderr)
+        sys.exit(ENDED_EARLY if resumable else 1)
     temporary = Path(folder) / MODEL
     save_plain(trainer, temporary)
     if main:
@@ -61,5 +63,6 @@ def save_plain(trainer, folder: Path) -> None:
 def publish(source: Path, folder: Path) -> None:
     """Moves a model's files to where every recipe leaves its model: each once it is on disk, and the weights last."""
     for path in sorted(source.iterdir(), key=lambda path: path.suffix == ".safetensors"):
+        path.chmod(0o666 & ~files.umask())  # safetensors writes for the owner alone
         files.replace(path, folder / path.name)
     source.rmdir()

@@ -50,7 +50,7 @@ def _step_of(line: str) -> float:
     """The step of a line of log.jsonl, infinity for one that a kill or a crash has cut."""
     try:
         return json.loads(line)["step"]
-    except ValueError:
+    except (ValueError, LookupError, TypeError):
         return float("inf")
 
 

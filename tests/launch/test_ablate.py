@@ -99,6 +99,7 @@ def test_every_study_in_recipes_can_be_read(path):
         ({"stages": {"mixture": {"config": "no.yaml"}}}, "no such file beside"),
         ({"evals": {}}, "unknown field 'evals'; did you mean 'eval'"),
         ({"launcher": "acelerate launch"}, "launcher: 'acelerate launch' is no command here"),
+        ({"out": 3}, "out is 3; it must be the path of a folder"),
         ({"eval": {"../../x": {}}}, "eval: '../../x' names folders"),
         ({"eval": {"..": {}}}, "eval: '..' names folders"),
         ({"eval": ["greedy"]}, "eval must be a mapping"),

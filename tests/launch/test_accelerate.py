@@ -107,7 +107,7 @@ def test_a_run_of_two_processes_goes_on_as_if_nothing_had_been(two, llama, word_
     two(config, *run)
     before = load_file(tmp_path / "run" / "model.safetensors")
     (tmp_path / "run" / "model.safetensors").unlink()
-    assert "goes on after step 2" in two(config, *run).stdout
+    assert "resuming after step 2" in two(config, *run).stdout
     after = load_file(tmp_path / "run" / "model.safetensors")
     assert all(before[name].equal(after[name]) for name in before)
 

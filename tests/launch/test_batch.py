@@ -184,6 +184,7 @@ def test_no_value_leaves_its_place_in_the_script(tmp_path, folder, name):
         (["--output_dir", "a\\b/run"], "has a backslash"),
         (["--hub_token", "SECRET"], "set HF_TOKEN in the environment instead"),
         (["--hub-token=SECRET"], "set HF_TOKEN in the environment instead"),
+        (["--model_init_kwargs", '{"token": "hf_SECRETSECRETSECRETSECRET"}'], "set HF_TOKEN in the environment instead"),
         (["--output_dri=SECRET"], "did you mean 'output_dir'?"),
         (["--max_steps", "many"], "invalid int value: 'many'"),
     ],

@@ -190,7 +190,7 @@ def test_a_job_comes_back_by_itself_as_if_nothing_had_been(runs, name, way):
     assert ("asked to end: saving" in said) == (way == "time limit")
     assert "attempt 1" not in log_of(whole)
     first, second = (next((out.parent / "slurm").glob(f"*attempt-{n}.log")).read_text(errors="replace") for n in range(2))
-    assert ("as asked; the same command goes on" in first) == (way != "kill")  # it saved before it ended
-    assert "goes on after step" in second
+    assert ("as requested; the same command resumes it" in first) == (way != "kill")  # it saved before it ended
+    assert "resuming after step" in second
     assert figures(out) == figures(whole)
     assert same_weights(out, whole)

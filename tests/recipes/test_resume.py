@@ -67,7 +67,7 @@ def test_grpo_goes_on_with_the_same_rollouts(command, parity_run, tmp_path, numb
     wait_for(ended / "checkpoint-2" / "complete", process)
     process.send_signal(number)
     assert process.wait() == status and not (ended / "model.safetensors").exists()
-    assert "goes on after step" in command(*run, "--output_dir", ended).stdout
+    assert "resuming after step" in command(*run, "--output_dir", ended).stdout
     assert figures(ended) == figures(whole)
     assert weights(ended) == weights(whole)
 
@@ -98,7 +98,7 @@ def test_grpo_goes_on_in_a_later_pass_with_the_same_problems(command, parity_run
     whole, log = weights(tmp_path / "run"), figures(tmp_path / "run")
     (tmp_path / "run" / "model.safetensors").unlink()
     (tmp_path / "run" / "checkpoint-13" / "complete").unlink(missing_ok=True)
-    assert "goes on after step 10" in command(*run).stdout
+    assert "resuming after step 10" in command(*run).stdout
     assert figures(tmp_path / "run") == log
     assert weights(tmp_path / "run") == whole
 
@@ -109,7 +109,7 @@ def test_a_half_written_checkpoint_does_not_count(command, parity_run, tmp_path)
     before = weights(tmp_path / "run")
     (tmp_path / "run" / "model.safetensors").unlink()
     (tmp_path / "run" / "checkpoint-20" / "complete").rename(tmp_path / "run" / "checkpoint-20" / "begun")
-    assert "goes on after step 16" in command(*run).stdout
+    assert "resuming after step 16" in command(*run).stdout
     assert weights(tmp_path / "run") == before
 
 
@@ -117,6 +117,12 @@ def checkpoint(folder, name, *files):
     (folder / name).mkdir(parents=True)
     for file in (*files, "model.safetensors"):
         (folder / name / file).write_text(name)
+
+
+def test_the_model_is_as_readable_as_any_new_file(parity_run):
+    umask = os.umask(0)
+    os.umask(umask)
+    assert {path.stat().st_mode & 0o777 for path in (parity_run / "sft").glob("*.*")} == {0o666 & ~umask}
 
 
 def test_checkpoints_that_the_run_has_not_written_are_never_removed(tmp_path):
@@ -155,6 +161,16 @@ def test_checkpoints_of_the_model_alone_are_kept_and_not_resumed(command, parity
     assert again.returncode == 2 and "save_only_model, which cannot be resumed" in again.stderr
     for step in (2, 4):
         assert (tmp_path / "run" / f"checkpoint-{step}" / "model.safetensors").is_file()
+
+
+def test_a_run_of_models_alone_that_is_asked_to_end_does_not_say_that_it_can_be_resumed(parity_run, tmp_path):
+    alone = ["--max_steps", 5000, "--save_strategy", "steps", "--save_steps", 2, "--save_only_model", "true"]
+    run = ["recipes/sft.py", "--mixture", parity_run / "mixture", *SFT, *alone, "--output_dir", tmp_path / "run"]
+    line, env = [sys.executable, *map(str, run)], {**os.environ, "HF_HUB_OFFLINE": "1"}
+    process = subprocess.Popen(line, cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    wait_for(tmp_path / "run" / "checkpoint-2" / "complete", process)
+    process.terminate()
+    assert "with save_only_model it cannot be resumed" in process.communicate()[1] and process.returncode == 1
 
 
 def start(line, **env):

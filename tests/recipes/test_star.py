@@ -72,7 +72,7 @@ def test_a_run_that_is_asked_to_end_saves_and_goes_on(command, parity_run, star,
         time.sleep(0.01)
     process.terminate()
     said = process.communicate()[1]
-    assert process.returncode == 75 and "after the rollouts of round 1 as asked; the same command goes on" in said
+    assert process.returncode == 75 and "after the rollouts of round 1 as requested; the same command resumes it" in said
     assert (out / "rollouts" / "round-1.parquet").is_file() and not (out / "checkpoint-1").exists()
     command(*arguments(parity_run, out))
     assert (out / "model.safetensors").read_bytes() == (star / "model.safetensors").read_bytes()
