@@ -56,7 +56,7 @@ def explain_one(args: argparse.Namespace) -> None:
     """Prints what was found, how it was compared and what came of it."""
     from rewards.answers import read
     from rewards.equality import settle
-    from rewards.expression import UnknownError
+    from rewards.expression import TooLargeError, UnknownError
     from rewards.extraction import extract
     from rewards.pool import Pool
     from rewards.scorer import score
@@ -66,7 +66,7 @@ def explain_one(args: argparse.Namespace) -> None:
     for name, text in (("answer", extracted), ("gold", args.gold)):
         try:
             print(f"{name:<10} {read(text).kind if text else 'nothing'}")
-        except UnknownError as error:
+        except (UnknownError, TooLargeError) as error:
             print(f"{name:<10} not readable: {error}")
     if extracted is not None:
         same_text = extracted.strip() == args.gold.strip()

@@ -10,6 +10,7 @@ The conventions, the same for both sides, so that swapping them changes nothing:
     words      without case, blanks and punctuation; (C) is C
 """
 
+import collections
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ _SYMBOLS = str.maketrans(
         "−": "-", "–": "-", "×": r"\times ", "·": r"\cdot ", "÷": "/", "π": r"\pi ", "∞": r"\infty ", "≤": r"\le ",
         "≥": r"\ge ", "≠": r"\ne ", "∪": r"\cup ", "±": r"\pm ", "²": "^{2}", "³": "^{3}", "½": r"\frac{1}{2}",
         "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}", "√": r"\sqrt ", "\u200b": "", "\u00a0": " ", "€": "", "£": "",
+        "∅": r"\emptyset ",
     }
 )  # fmt: skip
 _GROUPED = re.compile(r"[-+]?[0-9]{1,3}(?:(?:,[0-9]{3})+|(?:[ ][0-9]{3})+)(?:\.[0-9]+)?")
@@ -42,10 +44,10 @@ _GROUP_COMMA = re.compile(r"(?<=[0-9]),\\!\s*(?=[0-9]{3}(?![0-9]))")  # as MATH 
 _MIXED = re.compile(r"([-+]?)([0-9]+)\s+([0-9]+)\s*/\s*([0-9]+)")
 _SCIENTIFIC = re.compile(r"(?<![A-Za-z0-9])([0-9]+(?:\.[0-9]+)?)[eE]([-+]?[0-9]{1,4})(?![A-Za-z0-9])")
 _UNIT = re.compile(
-    r"(?<=[0-9.)}\]])(?!.*\b(?:hundred|thousand|million|billion|trillion|not|or|is)\b)"
-    r"(?:\s*[A-Za-z]{3,}|\s+(?:cm|mm|km|ft|in|kg|lb|oz|ml|mL|hr|mi|sq))(?!\s*[ap]\.?m\b)"
-    r"(?![A-Za-z])[\s./]*(?:[A-Za-z]+[\s./]*){0,3}(?:\^\s*\{?[23]\}?)?$"
+    r"(?<=[0-9.)}\]])(?:\s*+[A-Za-z]{3,}+|\s++(?:cm|mm|km|ft|in|kg|lb|oz|ml|mL|hr|mi|sq))(?!\s*[ap]\.?m\b)"
+    r"(?![A-Za-z])[\s./]*+(?:[A-Za-z]++[\s./]*+){0,3}(?:\^\s*\{?[23]\}?)?$"  # possessive: nothing is tried twice
 )
+_NO_UNIT = re.compile(r"\b(?:hundred|thousand|million|billion|trillion|not|or|is)\b")
 _RELATION = re.compile(r"(\\leq?(?![a-z])|\\geq?(?![a-z])|<=|>=|[=<>])")
 _SIGNS = {r"\le": "<=", r"\leq": "<=", r"\ge": ">=", r"\geq": ">=", "<=": "<=", ">=": ">="}
 _MATRIX = re.compile(r"\\begin\{([pb]?matrix|array)\}(?:\{[lcr|]*\})?(.*)\\end\{\1\}", re.DOTALL)
@@ -141,8 +143,9 @@ def is_words(answer: Answer) -> bool:
     return answer.kind == "words"
 
 
-def _structure(text: str) -> Answer:
-    head = _UNIT.sub("", text).strip()
+def _structure(text: str, unit: bool = True) -> Answer:
+    """The structure of cleaned text; `unit`: whether a unit may stand at its end. One is taken off, not one after another."""
+    head = _without_unit(text) if unit else text
     if _GROUPED.fullmatch(head):
         text = head.replace(",", "").replace(" ", "")
     matrix = _MATRIX.fullmatch(text)
@@ -166,7 +169,7 @@ def _structure(text: str) -> Answer:
             return _list([_structure(text.replace(sign, each)) for each in ("+", "-")])
     if _RELATION.search(text):
         return _relation(text)
-    return _value(text)
+    return _value(text, unit)
 
 
 def _list(items: list[Answer]) -> Answer:
@@ -283,7 +286,7 @@ def _same_unordered(a: tuple, b: tuple) -> bool:
     return True
 
 
-def _value(text: str) -> Answer:
+def _value(text: str, unit: bool = True) -> Answer:
     mixed = _MIXED.fullmatch(text)
     if mixed:
         sign, whole, above, below = mixed[1], *map(int, mixed.groups()[1:])
@@ -291,14 +294,21 @@ def _value(text: str) -> Answer:
             raise UnknownError("a fraction without a denominator")
         number = whole + Fraction(above, below)
         return Answer("value", (("number", -number if sign == "-" else number),))
-    head = _UNIT.sub("", text).strip()
+    head = _without_unit(text) if unit else text
     if head != text:
-        return _structure(head)
+        return _structure(head, unit=False)
     return Answer("value", (expression.parse(_SCIENTIFIC.sub(r"(\1*10^{\2})", text)),))
 
 
+def _without_unit(text: str) -> str:
+    """The text without the words of a unit at its end, as long as none of them changes the number."""
+    changing = collections.deque(_NO_UNIT.finditer(text), maxlen=1)  # the last one: a unit may begin after it
+    unit = _UNIT.search(text, changing[0].start() + 1 if changing else 0)
+    return (text[: unit.start()] if unit else text).strip()
+
+
 def _words(text: str) -> str:
-    letters = re.sub(r"[^0-9a-z()\[\]+*/=<>^_:-]", "", text.lower())
+    letters = "".join(c for c in text.lower() if c in "()[]+*/=<>^_:-" or unicodedata.category(c)[0] in "LMN")
     if not letters:
         raise UnknownError("nothing to read")
     return letters

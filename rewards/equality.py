@@ -16,7 +16,7 @@ def readable(gold: str) -> bool:
     """Whether a gold answer can be compared to anything."""
     try:
         _read(gold)
-    except UnknownError:
+    except (UnknownError, TooLargeError):
         return False
     return True
 
@@ -34,6 +34,8 @@ def settle(predicted: str, gold: str) -> str | None:
         ours, theirs = _read(predicted), _read(gold)
     except UnknownError:
         return "wrong"
+    except TooLargeError:
+        return "timeout"
     try:
         if same(ours, theirs):
             return "correct"

@@ -18,8 +18,9 @@ DIGITS = 50  # of the arithmetic with irrational numbers
 CLOSE = mpmath.mpf(10) ** -35
 _SYMBOLS = 256  # of an expression; the depth of its tree is no larger
 _NESTING = 40  # of brackets
-_BITS = 20_000  # of a numerator and a denominator together
-_FACTORIAL = 1500
+_BITS = 24_000  # of a numerator and a denominator together
+_FACTORIAL = 2400
+_ARGUMENT = 10**6  # of a function, and an exponent of what is no rational number
 _TOKEN = re.compile(r"\s*(\\[A-Za-z]+|[0-9]+(?:\.[0-9]+)?|\.[0-9]+|[A-Za-z]+|\\?[{}|]|[-+*/^_()\[\]!,=<>])")
 _FUNCTIONS = {
     **{name: name for name in ("sin", "cos", "tan", "cot", "sec", "csc", "ln", "exp", "log", "sinh", "cosh", "tanh")},
@@ -334,7 +335,7 @@ def _power(a, b):
         if root is not None:
             return _power(root, Fraction(b.numerator))
     a, b = _inexact(a), _inexact(b)
-    if abs(b) * abs(mpmath.log(abs(a), 2) if a else 0) > _BITS:
+    if abs(b) > _ARGUMENT or abs(b) * abs(mpmath.log(abs(a), 2) if a else 0) > _BITS:
         raise TooLargeError("a power")
     if a == 0 and (b.real if isinstance(b, mpmath.mpc) else b) < 0:
         raise ZeroDivisionError
@@ -374,6 +375,6 @@ def _call(name: str, arguments: list):
             raise ZeroDivisionError
         base = _inexact(arguments[1]) if len(arguments) > 1 else mpmath.mpf(10) if name == "log" else mpmath.e
         return mpmath.log(x) / mpmath.log(base)
-    if abs(x) > 10**6:
+    if abs(x) > _ARGUMENT:
         raise TooLargeError("an argument")
     return getattr(mpmath, name)(x)

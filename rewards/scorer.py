@@ -1,5 +1,6 @@
 """The scorer: what the verifier says of one completion. Training rewards and evaluation both come from here."""
 
+import itertools
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -11,7 +12,8 @@ from rewards.extraction import extract, has_box
 from rewards.steps import true_steps
 
 OUTCOMES = ("correct", "wrong", "unparseable", "timeout", "error")
-_log = logging.getLogger(__name__)
+LOGGED = 20  # errors of a process that are logged; all of them are counted
+_log, _errors = logging.getLogger(__name__), itertools.count()
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ def _guarded(judge: Callable[..., Verdict], item: Item, *rest) -> Verdict:
     try:
         return judge(item, *rest)
     except Exception as error:
-        _log.warning("cannot judge a completion (%s: %s): %.200r", type(error).__name__, error, item.text)
+        if next(_errors) < LOGGED:
+            _log.warning("cannot judge a completion (%s: %s): %.200r", type(error).__name__, error, item.text)
         return Verdict("error", "error", None, "other", None, 0.0)
 
 

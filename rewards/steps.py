@@ -13,7 +13,7 @@ from rewards import expression
 from rewards.expression import TooLargeError, UnknownError
 
 LONGEST = 20_000  # characters of the text; the rest is not read
-MOST = 500  # calculations that are judged; every further one counts as false
+MOST = 200  # calculations that are judged; every further one counts as false
 SIDE = 400  # characters of a side that is judged
 
 _TOKEN = re.compile(r"[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?|\.[0-9]+|[-+*/x×÷=()$%\n]|[^-0-9+*/x×÷=()$%.\s]+|\.")

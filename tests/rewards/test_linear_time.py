@@ -31,8 +31,9 @@ METAS = [
 ]
 GOLDS = ["42", "x^2+1", r"\text{even}", "(1,2)", r"\frac{1}{2}"]
 # The characters that the patterns and the grammar of rewards/ tell apart, and one of each other kind
-ALPHABET = "0 159\n\t.,:;!?#$%^&*_-+=/|\\(){}[]<>×÷²x aeiozAZ'~é"
+ALPHABET = "0 159\n\t.,:;!?#$%^&*_-+=/|\\(){}[]<>×÷²x aeiozAZ'~éﬃ"
 STARTS = ["", "#### ", r"\boxed{", r"\boxed{\text{", r"\frac{", "the answer is ", "the answer is 4", "1+1=", "2 + 3", "1;", "$"]
+STARTS += ["#### 5 miles ", "#### " + "(1," * 20 + "5abc "]
 ENDS = ["", "\n#### 42", "}", " x", "#", "!", r"\boxed{42}", "=", "= 3", ".", " because"]
 WORDS = r"""\frac \sqrt \sqrt[7]{ \binom \sin \log_2 \exp \pi \pm \mp \cup \infty \le = < > \text{ \boxed{ \\ & { } ( ) [ ] |
     + - * / ^ _ ! , ; and or x y e i
@@ -104,13 +105,18 @@ def test_nor_do_mutated_solutions(data):
         ("1 + " + "1" * 4301 + " = 2\n#### 5", "5", "correct", False),
         ("1+1=" + " " * 4000 + "#### 42", "42", "correct", False),
         ("1+1=" + "\n" * 4000 + "2\n#### 42", "42", "correct", True),
-        ("1+1=2\n" * 501 + "#### 2", "2", "correct", False),  # more than anyone writes: not all of them are judged
+        ("1+1=2\n" * 201 + "#### 2", "2", "correct", False),  # more than anyone writes: not all of them are judged
         ("The answer is 42" + " " * 19_000 + "x", "42", "wrong", False),
         ("#### " + "-" * 391 + "42", "42", "wrong", False),
         ("#### " + "-" * 200 + "42", "42", "correct", False),
         ("#### " + "x^{15000}" * 44, "x", "timeout", False),
         ("#### " + "1/x^{700}+" * 20 + "1", "x", "timeout", False),
         ("#### " + "\ufdfa" * 399, "x", "wrong", False),  # a character that stands for eighteen
+        ("#### 5 miles " + "o" * 370 + "?", "5", "wrong", False),
+        ("#### " + "(1," * 20 + "5abc " + "ﬃ" * 200 + "!" + ")" * 20, "5", "wrong", False),
+        ("#### (\\frac{3+4i}{5})^{\\exp(1000000)}", "5", "timeout", False),
+        ("#### (-1)^{1/3}^{\\exp(100000)}", "5", "timeout", False),
+        ("#### 3000!=1", "5", "timeout", False),
     ],
 )
 def test_text_that_used_to_crash_or_hang(text, answer, outcome, chain):
