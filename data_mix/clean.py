@@ -5,16 +5,17 @@ Three signs, from the strictest to the loosest:
     one_word  the same words but for one, changed wherever it stands (a name); problems of at least `ngram` words
     ngram     a run of `ngram` words in common (13 as in GPT-3's report, arXiv 2005.14165, appendix C)
 Among training problems only `text` counts, and the first stays: templates are shared on purpose. Against an evaluation set
-all three do. Prompts that differ in nothing but case and white space are one problem whatever the answers say: an annotation
-error must not hide a leak. Other problems alike by `text` but with another answer stay, and are reported.
+all three do. Prompts that differ only in case and white space are the same problem whatever their answers: an annotation error
+must not hide a leak. Other problems with the same fingerprint but another answer stay, and are reported.
 """
 
 import functools
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 from tqdm.auto import tqdm
@@ -30,8 +31,10 @@ _SYMBOL = re.compile(
     "|[^\\w\\s.,:;!?'\"$~`´‘’‚‛“”„‟«»‹›…—―•¿¡\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]|_"
 )
 _RAISED, _LOWERED = re.compile("[²³¹⁰-ⁿ]+"), re.compile("[₀-ₜ]+")
-_MINUS = str.maketrans("−–", "--")
+_MINUS = str.maketrans("−–‐‑", "----")
+_SETTING = re.compile(r"(?<=\d),(?=\d{3}(?!\d))|\*\*|^#+ ")  # grouping commas, bold, headings
 _PRIME, _BASE = 2**61 - 1, 1_000_003
+ALIKE = 50  # problems of one fingerprint whose answers are compared
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ def words_of(text: str, apart: bool = False) -> list[str]:
 @functools.lru_cache(maxsize=8)  # each problem is looked up in several sets
 def fingerprint(text: str) -> str:
     """What is left of a text without case, white space and the punctuation of sentences."""
-    apart = _LOWERED.sub(r"_\g<0>", _RAISED.sub(r"^\g<0>", text.translate(_MINUS)))  # NFKC makes `x²` and `x2` one
+    text = _SETTING.sub("", text.translate(_MINUS))
+    apart = _LOWERED.sub(r"_\g<0>", _RAISED.sub(r"^\g<0>", text))  # NFKC makes `x²` and `x2` one
     return " ".join(_SYMBOL.findall(unicodedata.normalize("NFKC", apart).lower()))
 
 
@@ -86,7 +90,6 @@ class Known(NamedTuple):
 
     id: str
     where: str
-    prompt: str
     answer: str
 
 
@@ -95,11 +98,15 @@ class Texts:
 
     def __init__(self) -> None:
         self.by_text: dict[str, list[Known]] = {}
+        self.by_prompt: dict[str, Known] = {}
 
     def add(self, problem: Problem, where: str) -> None:
         """Takes in one problem of the set `where`."""
-        known = Known(problem.id, where, problem.prompt, problem.answer)
-        self.by_text.setdefault(fingerprint(problem.prompt), []).append(known)
+        known = Known(problem.id, where, problem.answer)
+        self.by_prompt.setdefault(_plainly(problem.prompt), known)
+        alike = self.by_text.setdefault(fingerprint(problem.prompt), [])
+        if len(alike) < ALIKE:
+            alike.append(known)
 
     def alike(self, problem: Problem) -> list[Known]:
         """The problems with the fingerprint of this one, whatever their answers."""
@@ -107,15 +114,14 @@ class Texts:
 
     def find(self, problem: Problem) -> Overlap | None:
         """The first problem that this one repeats, or None."""
-        for other in self.alike(problem):
-            if _is_plainly(problem.prompt, other.prompt) or golds.equal(problem.answer, other.answer):
-                return Overlap(problem.id, "text", other.id, other.where)
-        return None
+        same = self.by_prompt.get(_plainly(problem.prompt))
+        same = same or next((one for one in self.alike(problem) if not golds.differ(problem.answer, one.answer)), None)
+        return Overlap(problem.id, "text", same.id, same.where) if same else None
 
 
-def _is_plainly(text: str, other: str) -> bool:
-    """Whether two texts differ in nothing but case and white space."""
-    return text.lower().split() == other.lower().split()
+def _plainly(text: str) -> str:
+    """A text without its case and white space."""
+    return " ".join(text.lower().split())
 
 
 class Seen:
@@ -159,7 +165,10 @@ class Seen:
 
 
 def clean(
-    train: dict[str, Iterable[Problem]], evaluation: dict[str, Iterable[Problem]], ngram: int
+    train: dict[str, Iterable[Problem]],
+    evaluation: dict[str, Iterable[Problem]],
+    ngram: int,
+    generated: Mapping[str, Iterable[Problem]] = MappingProxyType({}),
 ) -> tuple[dict[str, list[int]], dict[str, list[Overlap]], dict[str, list[Overlap]]]:
     """For each train source the numbers of the problems that stay, what was removed, and what stayed for its other answer.
 
@@ -167,8 +176,12 @@ def clean(
         train: problems by source, in the order in which the first of two equal ones stays.
         evaluation: problems by the name of the set.
         ngram: words in a run.
+        generated: test problems made from templates, by the name of the set. Only `text` counts: they share templates.
     """
     seen, first = Seen(ngram), Texts()
+    for where, problems in generated.items():
+        for problem in problems:
+            seen.texts.add(problem, where)
     for where, problems in evaluation.items():
         for problem in problems:
             seen.add(problem, where)

@@ -4,6 +4,7 @@ Everything is written under a temporary name beside its place, flushed to disk, 
 """
 
 import contextlib
+import errno
 import fcntl
 import glob
 import os
@@ -83,6 +84,8 @@ def new_folder(target: Path) -> Iterator[Path]:
         try:
             temporary.rename(target)  # over an empty folder, but not over a full one
         except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
             raise FileExistsError(f"{target} exists already") from error
         sync(parent)
     finally:

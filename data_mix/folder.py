@@ -30,6 +30,9 @@ def build(config: MixtureConfig, out: str) -> dict:
     try:
         if target.is_symlink() or (target.exists() and (not target.is_dir() or any(target.iterdir()))):
             raise taken
+        if target.is_mount() or target == Path.cwd():
+            where = "the current folder" if target == Path.cwd() else "a mount point"
+            raise InputError(f"{out} is {where}, which a new folder cannot replace; give a name in it, such as {out}/mixture")
         blocking = next(parent for parent in target.parents if parent.exists())
         if not blocking.is_dir():
             raise InputError(f"{out} cannot be built: {blocking} is a file")
@@ -56,6 +59,7 @@ def _fill(folder: Path, config: MixtureConfig) -> dict:
         "seed": config.seed,
         "versions": {name: _version(name) for name in PACKAGES},
         "sources": {one.name: one.report for one in mixture.sources},
+        "against": mixture.against,
         "rows": {"train": len(mixture), "test": sum(map(sum, (c.values() for c in test.values())))},
         "counts": [_count(*cell, histogram) for cell, histogram in sorted(lengths.items())],
         "length_unit": counter.unit,
@@ -82,6 +86,8 @@ def verify(folder: str) -> None:
         causes = [f"{name} {then.get(name)} then, {now[name]} now" for name in now if then.get(name) != now[name]]
         origins = {name: source.get("origin") for name, source in manifest["sources"].items()}
         causes += [f"source {name} changed" for name in origins if origins[name] != again["sources"][name].get("origin")]
+        before = manifest.get("against", {})
+        causes += [f"{name} changed" for name, origin in again["against"].items() if before.get(name) != origin]
         raise InputError(
             f"{folder}: {', '.join(differ)} differ from what its manifest builds ({'; '.join(causes) or 'edited?'})"
         )

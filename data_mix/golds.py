@@ -8,11 +8,11 @@ from tqdm.auto import tqdm
 from data_mix.problem import Pool
 
 
-def equal(a: str, b: str) -> bool:
-    """Whether two answers are the same text, or equal for the verifier."""
+def differ(a: str, b: str) -> bool:
+    """Whether two answers are different for the verifier; not where only a computer algebra system could say."""
     from rewards.equality import settle
 
-    return a.strip() == b.strip() or settle(a, b) == "correct"
+    return a.strip() != b.strip() and settle(a, b) not in ("correct", None)
 
 
 def choose(n: int, most: int, sample: int) -> range | list[int]:

@@ -3,15 +3,16 @@
 from pathlib import Path
 
 # What people call folders; no owner on the hub is looked up by these names.
-LOCAL = ("checkpoints", "data", "datasets", "models", "output", "outputs", "recipes", "runs", "shared", "tmp")
+LOCAL = ("checkpoint", "data", "dataset", "home", "model", "output", "recipe", "run", "shared", "tmp")  # and their plurals
+FILES = (".csv", ".gz", ".json", ".jsonl", ".parquet", ".safetensors", ".txt", ".yaml", ".yml", ".zip", ".zst")
 
 
 def is_hub_id(name: str) -> bool:
     """Whether `name` has the form owner/name, and nothing says that it is meant as a local path."""
     owner, slash, rest = name.partition("/")
-    if not slash or not rest or "/" in rest or owner.lower() in LOCAL or name.startswith((".", "~")):
+    if not slash or not rest or "/" in rest or owner.lower().removesuffix("s") in LOCAL or name.startswith((".", "~")):
         return False
-    return bool(owner) and not Path(owner).exists() and Path(rest).suffix not in (".jsonl", ".parquet", ".json", ".yaml")
+    return bool(owner) and not Path(owner).exists() and not rest.lower().endswith(FILES)
 
 
 def missing_part(path: str) -> str:

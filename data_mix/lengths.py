@@ -1,5 +1,6 @@
 """Lengths in tokens, by the tokenizer that the config names; in characters where it names none."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,13 +24,13 @@ class Counter:
     def __init__(self, tokenizer: str | None) -> None:
         self.unit, self.tokenizer = "characters", None
         if tokenizer is not None:
-            if "/" in tokenizer and not Path(tokenizer).exists() and not is_hub_id(tokenizer):
+            if "/" in tokenizer and not Path(tokenizer).expanduser().exists() and not is_hub_id(tokenizer):
                 where = f"{missing_part(tokenizer)} is missing"
                 raise InputError(f"tokenizer '{tokenizer}': no such folder, and not a hub id (owner/name); {where}")
             from transformers import AutoTokenizer
 
             try:
-                self.unit, self.tokenizer = "tokens", AutoTokenizer.from_pretrained(tokenizer)
+                self.unit, self.tokenizer = "tokens", AutoTokenizer.from_pretrained(os.path.expanduser(tokenizer))
             except (OSError, ValueError) as error:
                 raise InputError(f"tokenizer '{tokenizer}': cannot be loaded ({str(error).splitlines()[0]})") from None
 

@@ -21,10 +21,11 @@ from data_mix.sources import Opened, open_sources
 
 @dataclass
 class Mixture:
-    """A mixture, planned. `plan[s][f]` rows of source s are in form f."""
+    """A mixture, planned: `plan[s][f]` rows of source s in form f; `against` is the origin of each further evaluation set."""
 
     config: MixtureConfig
     sources: list[Opened]
+    against: dict[str, dict]
     plan: list[list[int]]
 
     @classmethod
@@ -35,13 +36,13 @@ class Mixture:
         n_test = apportion(config.n_test, shares)
         if config.unit == "tokens":
             most = [config.n_train if source.generated else None for source in config.sources]
-            sources = open_sources(config, most, n_test)
+            sources, against = open_sources(config, most, n_test)
             joint = [[share * form for form in forms] for share in shares]
-            return cls(config, sources, count_for_tokens(config.n_train, joint, _form_lengths(config, sources)))
+            return cls(config, sources, against, count_for_tokens(config.n_train, joint, _form_lengths(config, sources)))
         n_train = [None] if config.n_train is None else apportion(config.n_train, shares)
-        sources = open_sources(config, n_train, n_test)
+        sources, against = open_sources(config, n_train, n_test)
         sizes = [len(sources[0].train)] if config.n_train is None else n_train
-        return cls(config, sources, count_rows(sizes, forms))
+        return cls(config, sources, against, count_rows(sizes, forms))
 
     def __len__(self) -> int:
         """Train rows."""

@@ -16,6 +16,7 @@ LONGEST = 100_000  # characters of one field; nothing that is a problem or a sol
 EXPANDED, RATIO = 2**27, 200
 _PIECE = 2**24  # bytes of records expanded at a time
 SUFFIXES = (".jsonl", ".parquet")
+NAN = ("nan", "NaN")  # as Python and JSON write it; Nan is a name
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,8 @@ def text_field(record: dict, key: str, number: bool = False) -> str:
         return str(int(value)) if abs(value) < 2**53 and value == int(value) else str(value)
     if not isinstance(value, str):
         raise InputError(f"`{key}` is {type(value).__name__}, not text")
-    if not value.strip():
-        raise InputError(f"`{key}` is empty")
+    if not value.strip() or (number and value.strip() in NAN):  # what a table's empty cell becomes as text
+        raise InputError(f"`{key}` is {value.strip() or 'empty'}")
     if len(value) > LONGEST:
         raise InputError(f"`{key}` is {len(value)} characters long, more than {LONGEST}")
     if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
@@ -148,7 +149,7 @@ def _jsonl(file: Path) -> Iterator[dict | InputError]:
 
 
 def _parquet(file: Path) -> Iterator[dict | InputError]:
-    """The records, in memory that the file's size bounds: a few KB can be compressed from GiBs, or repeat a text without end.
+    """The records, in bounded memory: a few KB can be compressed from GiBs, or repeat one text without end.
 
     Repeated texts are read as dictionaries, and expanded a few at a time, when their length is known.
     """
@@ -162,15 +163,28 @@ def _parquet(file: Path) -> Iterator[dict | InputError]:
         columns = [plain.schema.column(i) for i in range(len(plain.schema))]
         if _declared(plain.metadata, columns) > most:
             raise bomb
-        texts = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
+        encodings = _encodings(plain.metadata, columns)
+        if any("DELTA_BYTE_ARRAY" in used for used in encodings.values()):
+            raise InputError(f"{file}: DELTA_BYTE_ARRAY does not declare how far it expands; write the file without it")
+        repeating = [path for path, used in encodings.items() if not any("DELTA" in encoding for encoding in used)]
         size = 0
-        for batch in pq.ParquetFile(file, read_dictionary=texts).iter_batches(batch_size=4096):
+        for batch in pq.ParquetFile(file, read_dictionary=repeating).iter_batches(batch_size=4096):
             size += sum(map(_expanded, batch.columns))
             if size > most:
                 raise bomb
             yield from _expand(batch, plain.schema_arrow)
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{file}: cannot be read as parquet ({str(error).splitlines()[0]})") from None
+
+
+def _encodings(metadata, columns: list) -> dict[str, set[str]]:
+    """The encodings of each column of texts, by its path."""
+    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+    return {
+        column.path: {encoding for group in groups for encoding in group.column(i).encodings}
+        for i, column in enumerate(columns)
+        if column.physical_type == "BYTE_ARRAY"
+    }
 
 
 def _declared(metadata, columns: list) -> int:

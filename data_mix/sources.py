@@ -37,15 +37,17 @@ class Opened:
     report: dict = field(default_factory=dict)
 
 
-def open_sources(config: MixtureConfig, n_train: list[int | None], n_test: list[int]) -> list[Opened]:
-    """Opens every source; `n_train` and `n_test` are the rows asked of each, None for all that there are.
+def open_sources(config: MixtureConfig, n_train: list[int | None], n_test: list[int]) -> tuple[list[Opened], dict[str, dict]]:
+    """Every source, opened, and the origin of each set of `against`.
+
+    `n_train` and `n_test` are the rows asked of each source, None for all that there are.
 
     Raises:
         InputError: for broken records, gold completions that are not judged correct, rows over the limit where they are not
             dropped, an evaluation set without problems, or too few problems.
     """
     names = distinct(source.name for source in config.sources)
-    opened, evaluation = [], []
+    opened, evaluation, generated, origins = [], [], {}, []
     for name, source, n, m in zip(names, config.sources, n_train, n_test, strict=True):
         task = find_task(source.task)
         if source.generated:
@@ -53,6 +55,8 @@ def open_sources(config: MixtureConfig, n_train: list[int | None], n_test: list[
                 raise InputError(f"{name}: n_train must be given, problems are generated")
             one = Opened(name, *task.draw(config.seed, n, m, **source.options), {"drawn": n})
             _, one.report["gold"] = _judge(name, [one.train, one.test], SAMPLE, config, "A fault of the task; please report it")
+            if source.in_words:
+                generated[f"{name} test"] = one.test
         else:
             records = task.read(config.on_error, **source.options)
             right, gold = _drop_wrong(name, records, config)
@@ -66,8 +70,9 @@ def open_sources(config: MixtureConfig, n_train: list[int | None], n_test: list[
         if not (records.test or records.train):
             raise InputError(f"against: {name} has no problems")
         evaluation.append((f"{name} test", records.test or records.train))
+        origins.append(records.origin)
     sets = distinct(name for name, _ in evaluation)
-    _clean(config, opened, dict(zip(sets, (problems for _, problems in evaluation), strict=True)))
+    _clean(config, opened, dict(zip(sets, (problems for _, problems in evaluation), strict=True)), generated)
     if config.max_tokens is not None:
         _drop_long(config, opened)
     for one, n in zip(opened, n_train, strict=True):
@@ -75,7 +80,7 @@ def open_sources(config: MixtureConfig, n_train: list[int | None], n_test: list[
         least = 1 if n is None else n
         if least > len(one.train) * config.max_repeats:
             raise InputError(_too_few(one.name, least, one.report, config.max_repeats))
-    return opened
+    return opened, dict(zip(sets[len(sets) - len(origins) :], origins, strict=True))
 
 
 def distinct(names: Iterable[str]) -> list[str]:
@@ -147,12 +152,15 @@ def _split(name: str, source: Source, records: Records, n_test: int, seed: int) 
     return Opened(name, train, test, report)
 
 
-def _clean(config: MixtureConfig, opened: list[Opened], evaluation: dict[str, Iterable[Problem]]) -> None:
-    """Removes repetitions and what is in an evaluation set; generated problems among themselves need none of it."""
+def _clean(config: MixtureConfig, opened: list[Opened], evaluation: dict, generated: dict) -> None:
+    """Removes repetitions and what is in an evaluation set; generated problems among themselves need none of it.
+
+    `evaluation` and `generated` are problems by the name of the set.
+    """
     if not evaluation:
         return
     words = {one.name: one for source, one in zip(config.sources, opened, strict=True) if source.in_words}
-    kept, removed, other_answer = clean({name: one.train for name, one in words.items()}, evaluation, config.ngram)
+    kept, removed, other_answer = clean({name: one.train for name, one in words.items()}, evaluation, config.ngram, generated)
     for name, one in words.items():
         one.train = one.train.take(kept[name])
         one.report["removed"] = [asdict(overlap) for overlap in removed[name]]

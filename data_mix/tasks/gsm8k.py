@@ -5,25 +5,26 @@ from functools import partial
 
 from data_mix.errors import InputError
 from data_mix.problem import Problem
-from data_mix.reading import Records, read_records, text_field
+from data_mix.reading import NAN, Records, read_records, text_field
 
 PROMPT_FORMAT = "chat"
 HUB = "openai/gsm8k"
 _CALCULATOR = re.compile(r"<<[^<>]*>>")
+_GROUPING = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 
 
 def make_problem(record: dict, id: str, calculator: bool = False) -> Problem:
-    """A problem from one record; calculator marks `<<48/2=24>>` are removed unless `calculator`, and commas in the answer."""
+    """A problem from one record, without grouping commas in the answer and, unless `calculator`, calculator marks `<<48/2=24>>`."""
     solution, mark, answer = text_field(record, "answer").rpartition("####")
     answer = answer.strip()
-    if not mark or not answer:
+    if not mark or not answer or answer in NAN:
         raise InputError("`answer` does not end in `#### N`")
     if len(answer.splitlines()) > 1:
         raise InputError(f"`answer` goes on after its last line `#### {answer.splitlines()[0]}`")
     if not calculator:
         solution = _CALCULATOR.sub("", solution)
     steps = tuple(line.strip() for line in solution.splitlines() if line.strip())
-    return Problem(id, "gsm8k", text_field(record, "question"), steps, answer.replace(",", ""), {"style": "gsm8k"})
+    return Problem(id, "gsm8k", text_field(record, "question"), steps, _GROUPING.sub("", answer), {"style": "gsm8k"})
 
 
 def read(on_error: str, *, path: str = HUB, revision: str | None = None, calculator: bool = False) -> Records:

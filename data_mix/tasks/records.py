@@ -27,7 +27,7 @@ def make_problem(record: dict, id: str, source: str, question: str, solution: st
     final = " ".join(text_field(record, answer, number=True).split()) if answer else own
     if not final:
         raise InputError(f"`{solution}` ends neither in `#### N` nor in a \\boxed answer; name the `answer` column")
-    if own and not golds.equal(own, final):
+    if own and golds.differ(own, final):
         raise InputError(f"`{answer}` is {final[:40]!r}, but `{solution or steps}` ends in {own[:40]!r}")
     return Problem(id, source, text_field(record, question), tuple(worked), final, {"style": "gsm8k"})
 

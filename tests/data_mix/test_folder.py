@@ -153,3 +153,9 @@ def test_load_dataset_finds_both_splits_by_the_card(tmp_path):
     assert [message["role"] for message in row["prompt"]] == ["system", "user"]
     assert row["completion"][0]["role"] == "assistant"
     assert json.loads(row["meta"])["style"] == "parity"
+
+
+def test_the_current_folder_is_not_replaced(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="is the current folder"):
+        build(parse_config(RAW), ".")

@@ -69,7 +69,7 @@ def test_200_random_mixtures_are_exact_nested_paired_apart_and_the_same_in_anoth
         assert not {str(row["prompt"]) for row in train} & {str(row["prompt"]) for row in test}
 
         scale = (1 - other) / (1 - raw["forms"]["long"]) if raw["forms"]["long"] < 1 else 0
-        rest = {form: share * scale for form, share in raw["forms"].items() if form != "long"}
+        rest = {form: min(share * scale, 1.0) for form, share in raw["forms"].items() if form != "long"}
         if scale == 0:
             rest = dict.fromkeys(rest, (1 - other) / len(rest))
         again, test_again = rows_of({**raw, "forms": {"long": other, **rest}})

@@ -11,6 +11,7 @@ from data_mix.tasks import gsm8k, math, records, svamp
 from tests.data_mix.helpers import rows_of, write_jsonl
 
 MINE = [{"q": f"What is {i} plus {i}, please?", "worked": f"{i} + {i} = {2 * i}\nDone.", "a": 2 * i} for i in range(1, 41)]
+TEXTS = [{**record, "a": str(record["a"])} for record in MINE]
 SOURCE = {"task": "records", "name": "mine", "question": "q", "solution": "worked", "answer": "a"}
 
 
@@ -268,3 +269,34 @@ def test_a_long_field_takes_no_longer_than_its_length():
     assert len(math.split_steps("a. " * 33_000)) == 33_000
     assert gsm8k.make_problem({"question": "?", "answer": "<<" * 49_000 + "\n#### 1"}, "id").answer == "1"
     assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "gold"), [("1,234", "1234"), ("12,345,678", "12345678"), ("2, 3", "2, 3"), ("1,5", "1,5"), ("(1, 2)", "(1, 2)")]
+)
+def test_only_grouping_commas_leave_a_gsm8k_answer(answer, gold):
+    assert gsm8k.make_problem({"question": "?", "answer": f"Done.\n#### {answer}"}, "id").answer == gold
+
+
+def test_an_empty_cell_that_became_text_is_no_gold_answer(tmp_path):
+    path = write_jsonl(tmp_path / "n.jsonl", [{"q": "?", "worked": "Done.", "a": "nan"}])
+    with pytest.raises(InputError, match="`a` is nan"):
+        records.read("refuse", path=path, name="mine", question="q", solution="worked", answer="a")
+    with pytest.raises(InputError, match="does not end in"):
+        gsm8k.make_problem({"question": "?", "answer": "Done.\n#### NaN"}, "id")
+
+
+def test_encodings_that_are_no_dictionaries_are_read_or_refused(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for encoding in ("DELTA_LENGTH_BYTE_ARRAY", "PLAIN", "DELTA_BYTE_ARRAY"):
+        path = tmp_path / f"{encoding}.parquet"
+        columns = dict.fromkeys(("q", "worked", "a"), encoding)
+        pq.write_table(pa.Table.from_pylist(TEXTS), path, use_dictionary=False, column_encoding=columns)
+        where = {"path": str(path), "name": "mine", "question": "q", "solution": "worked", "answer": "a"}
+        if encoding == "DELTA_BYTE_ARRAY":
+            with pytest.raises(InputError, match="does not declare how far it expands"):
+                records.read("refuse", **where)
+        else:
+            assert len(records.read("refuse", **where).train) == len(TEXTS)

@@ -9,7 +9,7 @@ from data_mix.errors import InputError
 from data_mix.folder import build, verify
 from data_mix.show import diff, show
 from data_mix.sources import distinct
-from tests.data_mix.helpers import write_jsonl
+from tests.data_mix.helpers import rows_of, write_jsonl
 
 SOURCE = {"task": "records", "name": "mine", "question": "q", "steps": "s", "answer": "a"}
 
@@ -94,3 +94,29 @@ def test_a_manifest_does_not_depend_on_the_hash_seed(tmp_path, command):
     reasons = [overlap["reason"] for overlap in json.loads(manifests.pop())["sources"]["mine"]["removed"]]
     assert reasons.count("one_word") >= 4 and reasons.count("text") == 5
     verify(str(tmp_path / "0"))
+
+
+def test_records_that_repeat_generated_test_problems_are_removed(tmp_path):
+    templates = {"p_cot": 0.5, "n_train": 20, "n_test": 4, "seed": 0, "sources": [{"task": "gsm_symbolic"}]}
+    test = rows_of({**templates, "n_train": 10, "n_test": 2})[1]
+    lines = [{"question": row["prompt"][-1]["content"], "worked": "Done.", "a": row["answer"]} for row in test]
+    lines += [{"question": f"What is {i} plus one?", "worked": "Done.", "a": i + 1} for i in range(20)]
+    mine = {"task": "records", "name": "mine", "question": "question", "solution": "worked", "answer": "a"}
+    mine["path"] = write_jsonl(tmp_path / "mine.jsonl", lines)
+    sources = [{"task": "gsm_symbolic", "share": 0.5}, {**mine, "share": 0.5}]
+    train, tested = rows_of({**templates, "sources": sources})
+    prompts = {row["prompt"][-1]["content"] for row in tested if row["source"] == "gsm_symbolic"}
+    assert len(prompts) == 2 and not prompts & {row["prompt"][-1]["content"] for row in train}
+
+
+def test_a_changed_evaluation_set_is_what_verify_names(tmp_path):
+    mine = {"task": "records", "name": "mine", "question": "q", "solution": "worked", "answer": "a"}
+    lines = [{"q": f"What is {i} plus one?", "worked": "Done.", "a": i + 1} for i in range(20)]
+    other = write_jsonl(tmp_path / "other.jsonl", [{"q": "Something else?", "worked": "Done.", "a": 1}])
+    raw = {"p_cot": 0.5, "n_train": 10, "n_test": 4, "against": [{**mine, "path": other}]}
+    raw["sources"] = [{**mine, "path": write_jsonl(tmp_path / "mine.jsonl", lines)}]
+    manifest = build(parse_config(raw), str(tmp_path / "m"))
+    assert len(manifest["against"][f"{other} test"]["sha256"]["other.jsonl"]) == 64
+    write_jsonl(tmp_path / "other.jsonl", [{"q": "Another thing?", "worked": "Done.", "a": 1}])
+    with pytest.raises(InputError, match=r"other\.jsonl test changed"):
+        verify(str(tmp_path / "m"))
