@@ -8,6 +8,7 @@ from data_mix.forms import ANSWER_STYLES, check_form
 from data_mix.mapping import read_mapping
 from data_mix.tasks import find_task, is_generated, options_of
 
+TEXTS = ("path", "revision", "name", "config", "question", "solution", "steps", "answer")  # options of a source
 CHOICES = {
     "prompt_format": (None, "plain", "chat"),
     "answer_style": (None, *ANSWER_STYLES),
@@ -113,9 +114,9 @@ def _source(raw: Any, where: str) -> Source:
     for key, needed in known.items():
         if needed and key not in options:
             raise InputError(f"{where} ({raw['task']}): field '{key}' is missing")
-    for key in ("path", "revision", "name"):
-        if not isinstance(options.get(key, ""), str):
-            raise InputError(f"{where}.{key} is {options[key]!r}; it must be text")
+    for key, value in options.items():
+        if key in TEXTS and not isinstance(value, str) and not (value is None and not known[key] and key != "path"):
+            raise InputError(f"{where}.{key} is {value!r}; it must be text")
     return Source(raw["task"], _number(raw.get("share", 1), f"{where}.share", 0, 1), options)
 
 

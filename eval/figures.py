@@ -194,6 +194,7 @@ def draw_axis(groups: list[dict], axis: str, names: dict[str, str], path: Path) 
     for group in groups:
         others = [f"{short[name]} {value}" for name, value in group["axes"].items() if name != axis]
         lines.setdefault(", ".join([f"{group['stage']}, {group['kind']}", *others]), []).append(group)
+    long_names = not numeric and sum(map(len, places)) > 40
     fig, axes = plt.subplots(1, len(names), figsize=(4.3 * len(names), 4.2))
     for ax, (figure, label) in zip(axes, names.items(), strict=True):
         for number, (line, members) in enumerate(lines.items()):
@@ -205,8 +206,11 @@ def draw_axis(groups: list[dict], axis: str, names: dict[str, str], path: Path) 
         ax.set_title(label, fontsize=10)
         ax.set_xlabel(short[axis])
         if not numeric:
-            ax.set_xticks(list(places.values()), list(places), fontsize=8)
-    axes[len(names) // 2].legend(frameon=False, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
+            turned = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if long_names else {}
+            ax.set_xticks(list(places.values()), list(places), fontsize=8, **turned)
+    axes[len(names) // 2].legend(
+        frameon=False, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.4 if long_names else -0.16), ncols=2
+    )
     text = "Each line's mean over seeds; the band is the mean's 95% interval (Student's t)."
     return _save(fig, f"Over {axis}", text, path)
 

@@ -33,6 +33,10 @@ TWO = [{"task": "parity", "d": 8, "share": 0.5}, {"task": "gsm_symbolic", "share
         ({"prompt_template": "{prompt} {prompt}"}, "must contain {prompt} once"),
         ({"sources": [{"task": "parity"}]}, "sources[0] (parity): field 'd' is missing"),
         ({"sources": [{"task": "math", "path": 3}]}, "sources[0].path is 3; it must be text"),
+        (
+            {"sources": [{"task": "records", "path": "m.jsonl", "name": "m", "solution": "s", "question": ["q"]}]},
+            "sources[0].question is ['q']; it must be text",
+        ),
         ({"sources": [{"task": "parity", "d": 8, "share": 0.5}] * 2}, "sources[1]: 'parity' is there already"),
         ({"unit": "words"}, "unit is 'words'; it must be one of rows, tokens"),
         ({"unit": "tokens"}, "tokenizer must be given"),

@@ -72,6 +72,12 @@ def test_gsm_symbolic_keeps_to_its_templates_and_train_and_test_apart():
     assert not any("####" in step for p in problems for step in p.steps)
 
 
+def test_templates_are_a_list_of_numbers():
+    for templates in (5, "12", ["1"]):
+        with pytest.raises(InputError, match="templates is|no template"):
+            gsm_symbolic.draw(0, 1, 1, templates=templates)
+
+
 def test_a_missing_template_is_named():
     with pytest.raises(InputError, match="no template 100"):
         gsm_symbolic.draw(0, 1, 1, templates=[100])
