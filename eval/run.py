@@ -1,4 +1,4 @@
-"""`eval run`: completions of a model on a mixture's test problems or on benchmarks, scored; killed, it goes on where it was."""
+"""`eval run`: completions of a model on a mixture's test problems or on benchmarks, scored; an interrupted run is resumable."""
 
 import contextlib
 import json

@@ -48,7 +48,7 @@ def write_table(out: str) -> Table:
     made = [one for one in evals if (folder / one["folder"] / "metrics.json").is_file()]
     rows = [{**one["axes"], **flatten(one["stage"], one["kind"], read_metrics(str(folder / one["folder"])))} for one in made]
     if not rows:
-        raise InputError(f"{out}: none of its {len(evals)} evals is done; `python -m launch ablate FILE.yaml` goes on")
+        raise InputError(f"{out}: none of its {len(evals)} evals is done; `python -m launch ablate FILE.yaml` resumes it")
     axes = list(dict.fromkeys(axis for one in evals for axis in one["axes"]))
     pq.write_table(pa.Table.from_pylist(rows), folder / "table.parquet")
     groups = over_seeds(rows, [axis for axis in axes if axis != "seed"])

@@ -71,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m launch", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("check", help="check configs of recipes without loading a model", add_help=False)
-    ablated = commands.add_parser("ablate", help="run a grid; the same command goes on after an interruption")
+    ablated = commands.add_parser("ablate", help="run a grid; the same command resumes it after an interruption")
     ablated.add_argument("file", metavar="ABLATION.yaml")
     ablated.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at the same time, the cores shared out (1)")
     ablated.add_argument("--cell", type=int, metavar="N", help="one cell alone, as a task of a job array runs it")

@@ -44,7 +44,7 @@ class STaRRecipe:
 
     mixture: str = field(metadata={"help": "mixture folder; its train problems are prompts, its forms play no part"})
     rounds: int = field(default=8, metadata={"help": "rounds of rollouts and training"})
-    problems: int = field(default=1024, metadata={"help": "problems a round, drawn anew for each"})
+    problems: int = field(default=1024, metadata={"help": "problems per round, drawn for each"})
     num_generations: int = field(default=8, metadata={"help": "completions a problem"})
     temperature: float = field(default=1.0, metadata={"help": "of the rollouts"})
     rewards: list[str] = field(
@@ -77,7 +77,7 @@ def inspect(
                 raise InputError(f"{name} is {getattr(recipe, name)}; it must be more than 0")
     with found.of("max_steps"):
         if args.max_steps > 0:
-            raise InputError(f"max_steps is {args.max_steps}, and a round is one pass over what was kept; leave it out")
+            raise InputError(f"max_steps is {args.max_steps}, and a round is one pass over the kept completions; leave it out")
     with found.of("save_only_model"):
         if args.save_only_model:
             raise InputError("save_only_model is true, and a round's checkpoint is never more than its model; leave it out")

@@ -13,6 +13,6 @@ policy.py        what TRL's trainer lacks for them
 rounds.py        the folder of a STaR run
 tracking.py      log.jsonl, held-out problems during training
 patches/         what TRL and accelerate do not do yet, one file per library
-checkpoints.py   complete or not there; ending when asked to
+checkpoints.py   atomic checkpoints and graceful shutdown
 run.py           train, merge, save
 """

@@ -1,4 +1,4 @@
-"""Checkpoints that are complete or not there, and the end of a run that is asked to end.
+"""Atomic checkpoints and graceful shutdown.
 
 A `checkpoint-N` belongs to the run when one of two files is in it: `begun`, put there before the trainer writes, which is
 renamed to `complete` once every process has written its part and all of it is on disk. A run resumes from complete ones.

@@ -103,7 +103,7 @@ def check_adapter(model_args, config, model) -> None:
     """Raises InputError for LoRA on weights that are not there, or are tied.
 
     Args:
-        model: the model without its numbers.
+        model: the model on the meta device.
     """
     if not model_args.use_peft:
         return

@@ -39,7 +39,7 @@ class Findings:
 
     @contextlib.contextmanager
     def of(self, where: str) -> Iterator[None]:
-        """Takes an InputError as a finding about `where`, and goes on."""
+        """Turns an InputError into a finding about `where`."""
         try:
             yield
         except InputError as error:

@@ -33,7 +33,7 @@ class Memory:
 
 
 def empty_model(config):
-    """The model without its numbers."""
+    """The model on the meta device, without weights."""
     import torch
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 

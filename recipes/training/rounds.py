@@ -1,4 +1,4 @@
-"""The folder of a STaR run: `rollouts/round-N.parquet` and a `checkpoint-N` a round, each there whole or not at all."""
+"""The folder of a STaR run: `rollouts/round-N.parquet` and `checkpoint-N` for each round, both atomic."""
 
 import shutil
 from collections import defaultdict
@@ -20,7 +20,7 @@ def last_complete(output_dir: str, start: str) -> tuple[int, str]:
 
 
 def read_rollouts(output_dir: str, number: int) -> list[dict] | None:
-    """The rollouts of a round that was interrupted after them."""
+    """The rollouts of a round that was interrupted after drawing them."""
     import pyarrow.parquet as pq
 
     path = _rollouts(output_dir, number)
@@ -43,7 +43,7 @@ def write_rollouts(output_dir: str, number: int, mine: list[dict], accelerator) 
 
 
 def account_rollouts(rollouts: list[dict]) -> dict[str, float]:
-    """Accuracy and length of a round's rollouts, by form and outcome; the share kept, and of problems with all or none kept."""
+    """Accuracy and length of a round's rollouts, by form and outcome; the shares kept and of zero-variance problems."""
     by_problem = defaultdict(set)
     for row in rollouts:
         by_problem[row["problem_id"]].add(row["kept"])

@@ -1,4 +1,4 @@
-"""The run itself, once a recipe has made its trainer: track, go on or begin, train, merge, save."""
+"""The run itself, once a recipe has made its trainer: resume or start, track, train, merge, save."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ from data_mix.folder import read_rows
 from recipes.training.checkpoints import MODEL, EndOnSignal, KeepComplete, clear, find_complete, prune
 from recipes.training.tracking import HeldOut, HeldoutEval, JsonlLog, Sampler
 
-ENDED_EARLY = 75  # EX_TEMPFAIL of sysexits.h: the same command goes on
+ENDED_EARLY = 75  # EX_TEMPFAIL of sysexits.h: the same command resumes the run
 
 
 def train_and_save(trainer, sampler: Sampler, recipe) -> None:

@@ -34,7 +34,7 @@ class JsonlLog(TrainerCallback):
             self.write(state.global_step, logs)
 
     def forget_after(self, step: int) -> None:
-        """Drops entries of later steps, or of any when `step` is 0: a run that goes on from there writes them again."""
+        """Drops entries of later steps, or all when `step` is 0: a run that is resumed there writes them again."""
         if self.path.is_file():
             lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
             files.write_text(self.path, "".join(f"{line}\n" for line in lines if step and _step_of(line) <= step))
