@@ -155,9 +155,8 @@ def check_words(words: list[str]) -> None:
             raise InputError(f"{name}: a token does not belong in a batch script; set HF_TOKEN in the environment instead")
         is_value = option.startswith("--") and not word.startswith("--")
         if re.search(r"\bhf_[A-Za-z0-9]{20,}", word):
-            raise InputError(
-                f"{option if is_value else 'argument'}: a token does not belong in a batch script; set HF_TOKEN instead"
-            )
+            where = option if is_value else "argument"
+            raise InputError(f"{where}: a token does not belong in a batch script; set HF_TOKEN in the environment instead")
         check_text(option if is_value else "argument", word)
 
 
