@@ -256,6 +256,7 @@ def processes_of(folder) -> list[str]:
     return subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, text=True, check=False).stdout.split()
 
 
+@pytest.mark.slow
 def test_a_killed_scheduler_leaves_no_process_of_a_launcher(tmp_path):
     launcher = f"{os.path.dirname(sys.executable)}/accelerate launch --config_file launch/accelerate/cpu.yaml --num_processes 1"
     stages = {n: STAGES[n] for n in ("mixture", "sft")}
