@@ -1,8 +1,8 @@
 """The arithmetic in a chain of thought: every `a op b = c` that it writes out, and whether each is true.
 
 A step is a calculation of plain numbers before an equals sign: `48/2 = 24`, `<<48/2=24>>`, `$2.50 x 4 = $10`. A result may be
-rounded to the decimals that it shows. What is not a calculation (`x = 5`, `half of 10 = 5`) is not judged. The text is read
-once, from left to right, so that no text takes longer than its length.
+rounded to the decimals that it shows. What is not a calculation (`x = 5`, `half of 10 = 5`) is not judged. Every
+pattern is possessive, so that no text takes longer than its length.
 """
 
 import re
@@ -16,7 +16,11 @@ LONGEST = 20_000  # characters of the text; the rest is not read
 MOST = 200  # calculations that are judged; every further one counts as false
 SIDE = 400  # characters of a side that is judged
 
-_TOKEN = re.compile(r"[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?|\.[0-9]+|[-+*/x×÷=()$%\n]|[^-0-9+*/x×÷=()$%.\s]+|\.")
+_NUMBER = r"(?:[0-9]++(?:,[0-9]{3})*+(?:\.[0-9]++)?+|\.[0-9]++)"
+_TOKEN = re.compile(rf"{_NUMBER}|[-+*/x×÷()$%]|\S")
+# A number at the end of its line is a result, whatever the next line begins with.
+_RESULT = re.compile(rf"\s*+\$?\s*+(-?)\s*+\$?\s*+({_NUMBER})(?![^\S\n]*+(?:[-+*/x×÷(0-9]|\.[0-9]))")
+_CHARACTERS = "0123456789.,-+*/x×÷()$% \t\n\r\f\v\u00a0"  # of a calculation
 _DIGITS = frozenset("0123456789")
 _OPERATORS = frozenset("-+*/x×÷")
 _PLAIN = str.maketrans({"$": "", ",": "", "%": "", "x": "*", "×": "*", "÷": "/"})
@@ -34,15 +38,22 @@ def true_steps(text: str) -> tuple[int, int]:
 
 
 def _calculations(text: str) -> Iterator[tuple[str, str]]:
-    """The two sides of each calculation: numbers with operators between them, signs and brackets around; and one number."""
-    tokens = _TOKEN.findall(text)
+    """The two sides of each calculation: what stands before an equals sign, and the number after it."""
+    before, *parts = text.split("=")
+    for after in parts:
+        left = _left_side(before)
+        result = _RESULT.match(after) if left else None
+        if result:
+            yield left, result[1] + result[2]
+        before = after[result.end() :] if result else after
+
+
+def _left_side(text: str) -> str:
+    """The calculation that the text ends in: numbers with operators between them, signs and brackets around; or nothing."""
+    tokens = _TOKEN.findall(text, len(text.rstrip(_CHARACTERS)))
     left: list[str] = []
-    operators, wants_number, at = 0, True, 0
-    while at < len(tokens):
-        token = tokens[at]
-        at += 1
-        if token == "\n":
-            continue
+    operators, wants_number = 0, True
+    for token in tokens:
         if _is_number(token):
             if not wants_number:  # two numbers side by side: the calculation begins with the second
                 left, operators = [], 0
@@ -55,34 +66,10 @@ def _calculations(text: str) -> Iterator[tuple[str, str]]:
             if not wants_number or left[-1:] == ["x"] and token == "-":  # `3x-5` is algebra
                 left, operators, wants_number = [], 0, True
         else:
-            if token == "=" and operators and not wants_number:
-                right, end = _result(tokens, at)
-                if right:
-                    yield "".join(left), right
-                    at = end
             left, operators, wants_number = [], 0, True
             continue
         left.append(token)
-
-
-def _result(tokens: list[str], at: int) -> tuple[str, int]:
-    """The number after an equals sign and where it ends; an empty string where there is none, or more of a calculation.
-
-    A number at the end of its line is a result, whatever the next line begins with.
-    """
-    while tokens[at : at + 1] == ["\n"]:
-        at += 1
-    sign = ""
-    for mark in "$-$":
-        if at < len(tokens) and tokens[at] == mark:
-            sign += mark
-            at += 1
-    if at == len(tokens) or not _is_number(tokens[at]):
-        return "", at
-    following = tokens[at + 1] if at + 1 < len(tokens) else ""
-    if following and (following in _OPERATORS or following == "(" or _is_number(following)):
-        return "", at
-    return sign + tokens[at], at + 1
+    return "".join(left) if operators and not wants_number else ""
 
 
 def _is_number(token: str) -> bool:
