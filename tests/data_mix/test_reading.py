@@ -115,8 +115,11 @@ def test_a_path_that_leads_nowhere_says_so(path):
 
 
 @pytest.mark.parametrize("path", ["models/x", "runs/x", "data/x", "recipes/gsm8k-mine", "tests/x"])
-def test_what_looks_like_a_local_path_is_never_looked_up_on_the_hub(path):
-    """`tests` is a folder here, the others are what people call folders: the missing part is named at once."""
+def test_what_looks_like_a_local_path_is_never_looked_up_on_the_hub(path, tmp_path, monkeypatch):
+    """Two of them are folders here, the others are what people call folders: the missing part is named at once."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("recipes", "tests"):
+        (tmp_path / folder).mkdir()
     missing = path if path.split("/")[0] in ("recipes", "tests") else path.split("/")[0]
     with pytest.raises(InputError, match=rf"path '{path}': no such file or folder, and not a hub id .*; {missing} is missing"):
         math.read("refuse", path=path)
