@@ -32,7 +32,7 @@ _SYMBOL = re.compile(
 )
 _RAISED, _LOWERED = re.compile("[²³¹⁰-ⁿ]+"), re.compile("[₀-ₜ]+")
 _MINUS = str.maketrans("−–‐‑", "----")
-_SETTING = re.compile(r"(?<=\d),(?=\d{3}(?!\d))|\*\*|^#+ ")  # grouping commas, bold, headings
+_FORMATTING = re.compile(r"(?<=\d),(?=\d{3}(?!\d))|\*\*|^#+ ")  # grouping commas, bold, headings
 _PRIME, _BASE = 2**61 - 1, 1_000_003
 ALIKE = 50  # problems of one fingerprint whose answers are compared
 
@@ -55,7 +55,7 @@ def words_of(text: str, apart: bool = False) -> list[str]:
 @functools.lru_cache(maxsize=8)  # each problem is looked up in several sets
 def fingerprint(text: str) -> str:
     """What is left of a text without case, white space and the punctuation of sentences."""
-    text = _SETTING.sub("", text.translate(_MINUS))
+    text = _FORMATTING.sub("", text.translate(_MINUS))
     apart = _LOWERED.sub(r"_\g<0>", _RAISED.sub(r"^\g<0>", text))  # NFKC makes `x²` and `x2` one
     return " ".join(_SYMBOL.findall(unicodedata.normalize("NFKC", apart).lower()))
 
@@ -103,7 +103,7 @@ class Texts:
     def add(self, problem: Problem, where: str) -> None:
         """Takes in one problem of the set `where`."""
         known = Known(problem.id, where, problem.answer)
-        self.by_prompt.setdefault(_plainly(problem.prompt), known)
+        self.by_prompt.setdefault(_normalised(problem.prompt), known)
         alike = self.by_text.setdefault(fingerprint(problem.prompt), [])
         if len(alike) < ALIKE:
             alike.append(known)
@@ -114,12 +114,12 @@ class Texts:
 
     def find(self, problem: Problem) -> Overlap | None:
         """The first problem that this one repeats, or None."""
-        same = self.by_prompt.get(_plainly(problem.prompt))
+        same = self.by_prompt.get(_normalised(problem.prompt))
         same = same or next((one for one in self.alike(problem) if not golds.differ(problem.answer, one.answer)), None)
         return Overlap(problem.id, "text", same.id, same.where) if same else None
 
 
-def _plainly(text: str) -> str:
+def _normalised(text: str) -> str:
     """A text without its case and white space."""
     return " ".join(text.lower().split())
 
@@ -194,8 +194,9 @@ def clean(
             if overlap:
                 removed[source].append(overlap)
                 continue
-            for other in [*seen.texts.alike(problem), *first.alike(problem)][:1]:
-                other_answer[source].append(Overlap(problem.id, "text", other.id, other.where))
+            alike = seen.texts.alike(problem) or first.alike(problem)
+            if alike:
+                other_answer[source].append(Overlap(problem.id, "text", alike[0].id, alike[0].where))
             first.add(problem, f"{source} train")
             kept[source].append(number)
     return kept, removed, other_answer

@@ -115,7 +115,8 @@ def _source(raw: Any, where: str) -> Source:
         if needed and key not in options:
             raise InputError(f"{where} ({raw['task']}): field '{key}' is missing")
     for key, value in options.items():
-        if key in TEXTS and not isinstance(value, str) and not (value is None and not known[key] and key != "path"):
+        needed = known[key] or key == "path"
+        if key in TEXTS and not isinstance(value, str) and (needed or value is not None):
             raise InputError(f"{where}.{key} is {value!r}; it must be text")
     return Source(raw["task"], _number(raw.get("share", 1), f"{where}.share", 0, 1), options)
 

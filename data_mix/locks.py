@@ -64,7 +64,7 @@ def try_lock(path: Path, shared: bool = False) -> TextIO | None:
 
 
 def share(file: TextIO) -> None:
-    """Lets other processes of the same run take a lock that was exclusive; the first that wants it alone is still refused."""
+    """Downgrades an exclusive lock, so that other processes of the same run can take it shared."""
     _flock(file, fcntl.LOCK_SH)
 
 
@@ -74,7 +74,7 @@ def _flock(file: TextIO, operation: int) -> None:
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
-        print(f"note: {file.name}: this file system has no locks; see that no second run writes there", file=sys.stderr)
+        print(f"note: {file.name}: this file system has no locks; make sure no other run writes there", file=sys.stderr)
 
 
 def _holder(folder: Path) -> str:

@@ -12,7 +12,7 @@ from data_mix.hub import is_hub_id, missing_part
 from data_mix.problem import Problem
 
 LONGEST = 100_000  # characters of one field; nothing that is a problem or a solution comes near
-# A parquet file may expand to so many bytes, or to so many times its size: text compresses to a twentieth at most.
+# Limits of a parquet file's expanded size, in bytes and in file sizes, whichever is larger: text compresses 20 times at most.
 EXPANDED, RATIO = 2**27, 200
 _PIECE = 2**24  # bytes of records expanded at a time
 SUFFIXES = (".jsonl", ".parquet")
@@ -63,11 +63,12 @@ def read_records(
                 if isinstance(record, InputError):
                     raise record
                 problem = make_problem(record, f"{name}/{split}/{i}")
-                if problem is not None and problem.id in ids:
+                if problem is None:
+                    continue
+                if problem.id in ids:
                     raise InputError(f"its id {problem.id!r} is there already")
-                if problem is not None:
-                    ids.add(problem.id)
-                    problems[split].append(problem)
+                ids.add(problem.id)
+                problems[split].append(problem)
             except InputError as error:
                 broken.append(f"{place}:{i + 1}: {error}")
         dropped[split] = i + 1 - len(problems[split])
@@ -169,10 +170,11 @@ def _parquet(file: Path) -> Iterator[dict | InputError]:
         repeating = [path for path, used in encodings.items() if not any("DELTA" in encoding for encoding in used)]
         size = 0
         for batch in pq.ParquetFile(file, read_dictionary=repeating).iter_batches(batch_size=4096):
-            size += sum(map(_expanded, batch.columns))
+            expanded = sum(map(_expanded, batch.columns))
+            size += expanded
             if size > most:
                 raise bomb
-            yield from _expand(batch, plain.schema_arrow)
+            yield from _expand(batch, expanded, plain.schema_arrow)
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{file}: cannot be read as parquet ({str(error).splitlines()[0]})") from None
 
@@ -212,11 +214,10 @@ def _expanded(array) -> int:
     return _expanded(array.flatten()) if pa.types.is_nested(array.type) else array.nbytes
 
 
-def _expand(batch, schema) -> Iterator[dict | InputError]:
-    """The records of a batch, its dictionaries expanded to `schema`, half by half where they are large."""
+def _expand(batch, size: int, schema) -> Iterator[dict | InputError]:
+    """The records of a batch of `size` bytes, its dictionaries expanded to `schema`, half by half where they are large."""
     import pyarrow as pa
 
-    size = sum(map(_expanded, batch.columns))
     if size <= _PIECE:
         with contextlib.suppress(pa.ArrowNotImplementedError):  # a type such as string_view: slower as it is, but the same
             batch = batch.cast(schema)
@@ -225,8 +226,8 @@ def _expand(batch, schema) -> Iterator[dict | InputError]:
         yield InputError(f"one record of {size} bytes")
     else:
         middle = len(batch) // 2
-        yield from _expand(batch.slice(0, middle), schema)
-        yield from _expand(batch.slice(middle), schema)
+        for half in (batch.slice(0, middle), batch.slice(middle)):
+            yield from _expand(half, sum(map(_expanded, half.columns)), schema)
 
 
 def _find_on_hub(path: str, revision: str | None, config: str | None) -> tuple[dict[str, tuple], dict]:

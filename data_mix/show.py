@@ -100,7 +100,7 @@ def _history(name: str, source: dict) -> list[str]:
     alike = source.get("same_text_other_answer", [])
     if alike:
         pairs = [f"{overlap['id']} and {overlap['other']} of {overlap['where']}" for overlap in alike]
-        lines.append(f"  {len(alike)} kept though alike by text, for another answer: {_few(pairs)}")
+        lines.append(f"  {len(alike)} kept, with the same text but another answer: {_few(pairs)}")
     removed = source.get("removed", [])
     if removed:
         counts = collections.Counter((overlap["where"], overlap["reason"]) for overlap in removed)

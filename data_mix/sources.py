@@ -16,7 +16,7 @@ from data_mix.reading import Records
 from data_mix.rows import BATCH, as_prompts
 from data_mix.tasks import find_task
 
-# Up to so many records of a split, all gold completions are judged; of more, and of generated problems, so many.
+# Splits of up to JUDGED records are judged completely; larger ones, and generated problems, by a sample.
 JUDGED, SAMPLE = 20_000, 1_000
 
 
@@ -124,13 +124,12 @@ def _judge(
     forms = dict.fromkeys(("long", *config.forms))
     numbers = [golds.choose(len(pool), most, SAMPLE) for pool in pools]
     wrong = [golds.judge(pool, some, forms, config.answer_style) for pool, some in zip(pools, numbers, strict=True)]
-    ids = [pool.problem(number).id for pool, found in zip(pools, wrong, strict=True) for number in found]
+    seen = {pool.problem(number).id: what for pool, found in zip(pools, wrong, strict=True) for number, what in found.items()}
     checked = sum(map(len, numbers))
-    if ids and fix:
-        lines = [f"{id} ({line})" for id, line in zip(ids, (line for found in wrong for line in found.values()), strict=True)]
-        first = "; ".join(lines[:3]) + ("; ..." if len(lines) > 3 else "")
-        raise InputError(f"{name}: {len(ids)} of {checked} gold completions are not judged correct: {first}. {fix}")
-    return wrong, {"checked": checked, "wrong": ids}
+    if seen and fix:
+        first = "; ".join(f"{id} ({what})" for id, what in list(seen.items())[:3]) + ("; ..." if len(seen) > 3 else "")
+        raise InputError(f"{name}: {len(seen)} of {checked} gold completions are not judged correct: {first}. {fix}")
+    return wrong, {"checked": checked, "wrong": list(seen)}
 
 
 def _split(name: str, source: Source, records: Records, n_test: int, seed: int) -> Opened:

@@ -242,9 +242,9 @@ def is_name(text: str) -> bool:
 
 
 def name_of(axes: dict[str, Any]) -> str:
-    """`p_cot=0.25,seed=0`; `all` where nothing varies. What cannot be in a file name becomes `-`, and a hash is added.
+    """`p_cot=0.25,seed=0`; `all` where nothing varies.
 
-    So it is where the name is longer than file systems take.
+    Characters that cannot be in a file name become `-`, and long names are cut; then a hash keeps them distinct.
     """
     text = ",".join(f"{axis.rsplit('.', 1)[-1]}={label}" for axis, label in sorted(axes.items()))
     safe = re.sub(r"[^\w.=,+-]", "-", text)[:LONGEST] or "all"

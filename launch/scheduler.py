@@ -1,7 +1,7 @@
 """Runs jobs side by side, each on cores of its own, until all are done or cannot be.
 
 Cores are shared out and pinned, because two processes with as many threads as there are cores slow each other tenfold.
-Jobs end with this process, however it ends; the next time the same command goes on in their folders. Nothing is deleted.
+Jobs end with this process, however it ends; the same command resumes them in their folders. Nothing is deleted.
 """
 
 import json
@@ -95,7 +95,7 @@ def run(ablation: Ablation, slots: int) -> list[str]:
                     failed.append(one.job.name)
                     print(f"[{finished}/{total}] FAILED {one.job.name}: see {_log(ablation, one.job)}", flush=True)
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on with what is not finished", file=sys.stderr)
+        print("interrupted; the same command resumes what is not finished", file=sys.stderr)
         raise
     finally:
         for slot in everywhere:

@@ -150,14 +150,13 @@ def check_words(words: list[str]) -> None:
     A token cannot: whoever may read the script, the queue or the list of processes would have it.
     """
     for option, word in zip(["", *words], words, strict=False):
+        where = option if option.startswith("--") and not word.startswith("--") else "argument"
         name = word.partition("=")[0]
-        if name.startswith("--") and name.endswith(("hub_token", "hub-token")):
-            raise InputError(f"{name}: a token does not belong in a batch script; set HF_TOKEN in the environment instead")
-        is_value = option.startswith("--") and not word.startswith("--")
-        if re.search(r"\bhf_[A-Za-z0-9]{20,}", word):
-            where = option if is_value else "argument"
+        is_token_option = name.startswith("--") and name.endswith(("hub_token", "hub-token"))
+        if is_token_option or re.search(r"\bhf_[A-Za-z0-9]{20,}", word):
+            where = name if is_token_option else where
             raise InputError(f"{where}: a token does not belong in a batch script; set HF_TOKEN in the environment instead")
-        check_text(option if is_value else "argument", word)
+        check_text(where, word)
 
 
 def sbatch_quote(value: object) -> str:

@@ -144,7 +144,7 @@ def is_words(answer: Answer) -> bool:
 
 
 def _structure(text: str, unit: bool = True) -> Answer:
-    """The structure of cleaned text; `unit`: whether a unit may stand at its end. One is taken off, not one after another."""
+    """The structure of cleaned text; `unit`: whether it may end in a unit, of which at most one is removed."""
     head = _without_unit(text) if unit else text
     if _GROUPED.fullmatch(head):
         text = head.replace(",", "").replace(" ", "")

@@ -20,7 +20,7 @@ _SYMBOLS = 256  # of an expression; the depth of its tree is no larger
 _NESTING = 40  # of brackets
 _BITS = 24_000  # of a numerator and a denominator together
 _FACTORIAL = 2400
-_ARGUMENT = 10**6  # of a function, and an exponent of what is no rational number
+_ARGUMENT = 10**6  # of a function, and an exponent in inexact arithmetic
 _TOKEN = re.compile(r"\s*(\\[A-Za-z]+|[0-9]+(?:\.[0-9]+)?|\.[0-9]+|[A-Za-z]+|\\?[{}|]|[-+*/^_()\[\]!,=<>])")
 _FUNCTIONS = {
     **{name: name for name in ("sin", "cos", "tan", "cot", "sec", "csc", "ln", "exp", "log", "sinh", "cosh", "tanh")},

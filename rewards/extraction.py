@@ -10,7 +10,7 @@ Strict, only the style's own mark counts. Lenient, gsm8k and boxed fall back on 
 number somewhere in the text is never taken for an answer: a completion cut before its answer has none. A mark with
 nothing behind it is an answer that was not given, and what stood earlier does not replace it.
 
-Every pattern takes time proportional to the text: a run of white space is entered at its beginning only.
+Every pattern runs in linear time: a match that spans white space can only start at the beginning of the run.
 """
 
 import collections

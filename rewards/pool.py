@@ -72,7 +72,7 @@ class Worker:
         raise WorkerError(f"it said {reply[:40]!r} and ended with status {self.process.returncode}")
 
     def _reply(self, seconds: float) -> str | None:
-        """The next line, empty when the worker has closed its end or cannot be listened to; None when nothing came in time."""
+        """The next line; empty when the worker has closed its end or cannot be polled, None when nothing came in time."""
         try:
             with selectors.DefaultSelector() as selector:  # select() takes no file number above 1,023
                 selector.register(self.process.stdout, selectors.EVENT_READ)

@@ -14,7 +14,7 @@ _GROUPING = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 
 
 def make_problem(record: dict, id: str, calculator: bool = False) -> Problem:
-    """A problem from one record; grouping commas of the answer go, and calculator marks `<<48/2=24>>` unless `calculator`."""
+    """A problem from one record. Drops grouping commas in the answer and, unless `calculator`, marks such as `<<48/2=24>>`."""
     solution, mark, answer = text_field(record, "answer").rpartition("####")
     answer = answer.strip()
     if not mark or not answer or answer in NAN:

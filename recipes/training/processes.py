@@ -1,5 +1,4 @@
-"""The processes of a run: they end with their launcher, have the run's folder to themselves, and are told what makes several
-of them one run, above all without a GPU."""
+"""The processes of a run: they end with their launcher, lock the run's folder, and get the settings they need on CPU."""
 
 import atexit
 import os
