@@ -28,10 +28,11 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(args: argparse.Namespace) -> None:
     """Runs the parsed command."""
-    from data_mix import config, folder, show
+    from data_mix import mixture_config, show
+    from data_mix import mixture_folder as folder
 
     if args.command == "build":
-        folder.build(config.load_config(args.config, args.set), args.out)
+        folder.build(mixture_config.load_config(args.config, args.set), args.out)
         print(f"{args.out}: built; `python -m data_mix show {args.out}` prints it")
     elif args.command == "show":
         print(show.show(args.folder))

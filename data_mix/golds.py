@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from tqdm.auto import tqdm
 
-from data_mix.problem import Pool
+from data_mix.problem import ProblemPool
 
 
 def differ(a: str, b: str) -> bool:
@@ -20,7 +20,7 @@ def choose(n: int, most: int, sample: int) -> range | list[int]:
     return range(n) if n <= most else [i * n // sample for i in range(sample)]
 
 
-def judge(pool: Pool, numbers: Iterable[int], forms: Iterable[str], style: str | None) -> dict[int, str]:
+def judge(pool: ProblemPool, numbers: Iterable[int], forms: Iterable[str], style: str | None) -> dict[int, str]:
     """The numbers of the problems whose gold completion is not judged correct in some form, each with what was seen.
 
     A long form must also pass as a chain where the task has one that is checked to the letter.

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from data_mix.config import MixtureConfig
 from data_mix.lengths import Counter
+from data_mix.mixture_config import MixtureConfig
 from data_mix.permutation import Permutation
 from data_mix.plan import apportion, count_for_tokens, count_rows
-from data_mix.problem import Pool
+from data_mix.problem import ProblemPool
 from data_mix.rows import BATCH, COLUMNS, as_prompts, schema
 from data_mix.sources import Opened, open_sources
 
@@ -74,7 +74,7 @@ class Mixture:
             for start in range(0, len(source.test), BATCH):
                 yield self._table(source.test, np.arange(start, min(start + BATCH, len(source.test))), "long")
 
-    def _table(self, pool: Pool, numbers: np.ndarray, form: str) -> pa.Table:
+    def _table(self, pool: ProblemPool, numbers: np.ndarray, form: str) -> pa.Table:
         columns = as_prompts(pool.columns(numbers, form, self.config.answer_style), self.config)
         columns["form"] = pa.repeat(form, len(numbers))
         return pa.table({name: columns[name] for name in COLUMNS}, schema=schema(self.config))

@@ -30,7 +30,7 @@ class Problem:
     meta: dict = field(default_factory=dict)
 
 
-class Pool:
+class ProblemPool:
     """Problems by number, 0 to len - 1, in the seed's order: those of a list, or made when they are asked for."""
 
     def __init__(self, n: int, problem: Callable[[int], Problem]) -> None:
@@ -48,9 +48,9 @@ class Pool:
         """The problems of these numbers."""
         return map(self.problem, map(int, numbers))
 
-    def take(self, numbers: Sequence[int]) -> "Pool":
+    def take(self, numbers: Sequence[int]) -> "ProblemPool":
         """The pool of these problems, in this order."""
-        return Part(self, np.asarray(numbers, dtype=np.int64))
+        return PoolSlice(self, np.asarray(numbers, dtype=np.int64))
 
     def columns(self, numbers, form: str, style: str | None) -> dict[str, list]:
         """The rows of these problems in `form`, by column, prompt and completion as text.
@@ -70,13 +70,13 @@ class Pool:
         return columns
 
 
-class Part(Pool):
+class PoolSlice(ProblemPool):
     """Some of a pool's problems, in an order of their own."""
 
-    def __init__(self, whole: Pool, numbers: np.ndarray) -> None:
+    def __init__(self, whole: ProblemPool, numbers: np.ndarray) -> None:
         super().__init__(len(numbers), lambda number: whole.problem(int(numbers[number])))
         self.whole, self.numbers = whole, numbers
 
     def columns(self, numbers, form: str, style: str | None) -> dict[str, list]:
-        """As `Pool.columns`, the whole pool's own way."""
+        """As `ProblemPool.columns`, the whole pool's own way."""
         return self.whole.columns(self.numbers[np.asarray(numbers)], form, style)

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data_mix.config import MixtureConfig
+from data_mix.mixture_config import MixtureConfig
 
 COLUMNS = ("problem_id", "source", "form", "prompt", "completion", "answer", "meta")
 BATCH = 65_536  # rows made, measured and written at a time

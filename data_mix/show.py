@@ -3,7 +3,7 @@
 import collections
 from pathlib import Path
 
-from data_mix.folder import read_manifest, text_of
+from data_mix.mixture_folder import read_manifest, text_of
 
 _BARS = " ▁▂▃▄▅▆▇█"
 

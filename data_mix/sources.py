@@ -8,10 +8,10 @@ import numpy as np
 
 from data_mix import golds
 from data_mix.clean import clean
-from data_mix.config import MixtureConfig, Source
 from data_mix.errors import InputError
 from data_mix.lengths import Counter
-from data_mix.problem import Pool, Problem
+from data_mix.mixture_config import MixtureConfig, Source
+from data_mix.problem import Problem, ProblemPool
 from data_mix.reading import Records
 from data_mix.rows import BATCH, as_prompts
 from data_mix.tasks import find_task
@@ -32,8 +32,8 @@ class Opened:
     """
 
     name: str
-    train: Pool
-    test: Pool
+    train: ProblemPool
+    test: ProblemPool
     report: dict = field(default_factory=dict)
 
 
@@ -95,16 +95,16 @@ def distinct(names: Iterable[str]) -> list[str]:
     return given
 
 
-def in_order(problems: list[Problem], seed: int) -> Pool:
+def in_order(problems: list[Problem], seed: int) -> ProblemPool:
     """The problems in the seed's order; it does not change for the rest when some are taken out."""
     order = sorted(problems, key=lambda p: hashlib.blake2b(f"{seed}/{p.id}".encode()).digest())
-    return Pool(len(order), order.__getitem__)
+    return ProblemPool(len(order), order.__getitem__)
 
 
 def _drop_wrong(name: str, records: Records, config: MixtureConfig) -> tuple[Records, dict]:
     """The records without those whose gold completion is not judged correct, if they may be dropped; and the report."""
     splits = {split: problems for split in ("train", "test") if (problems := getattr(records, split)) is not None}
-    pools = [Pool(len(problems), problems.__getitem__) for problems in splits.values()]
+    pools = [ProblemPool(len(problems), problems.__getitem__) for problems in splits.values()]
     fix = None if config.on_error == "drop" else "Mend them, or set `on_error: drop`"
     wrong, report = _judge(name, pools, JUDGED, config, fix)
     broken = dict(records.broken)
@@ -115,7 +115,7 @@ def _drop_wrong(name: str, records: Records, config: MixtureConfig) -> tuple[Rec
 
 
 def _judge(
-    name: str, pools: list[Pool], most: int, config: MixtureConfig, fix: str | None
+    name: str, pools: list[ProblemPool], most: int, config: MixtureConfig, fix: str | None
 ) -> tuple[list[dict[int, str]], dict]:
     """For each pool the problems whose gold completion is wrong in some form; and the report.
 

@@ -19,7 +19,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--tasks",
         nargs="+",
         metavar="NAME",
-        help="gsm8k, math, math500, svamp, olympiadbench, or YAML files like eval/tasks/*.yaml",
+        help="gsm8k, math, math500, svamp, olympiadbench, or YAML files like eval/benchmarks/*.yaml",
     )
     run.add_argument("--out", required=True, metavar="DIR", help="the eval folder; with --tasks a folder of one for each task")
     run.add_argument("--prompt", choices=("chat", "plain", "few-shot"), help="how tasks are asked (chat)")
@@ -59,40 +59,40 @@ def make_parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Runs the parsed command; what only one command needs is imported by it."""
     if args.command == "run" and args.checkpoints:
-        from eval.checkpoints import evaluate_checkpoints
+        from eval.checkpoint_sweep import evaluate_checkpoints
 
         print(evaluate_checkpoints(args))
     elif args.command == "run":
-        from eval.folder import format_metrics
-        from eval.generate import Engine
-        from eval.run import evaluate
+        from eval.evaluate import evaluate
+        from eval.generation.engines import Engine
+        from eval.scoring.eval_folder import format_metrics
 
         for folder, metrics in evaluate(args, Engine(args.seed)).items():
             print(f"{folder}: {format_metrics(metrics)}")
     elif args.command == "score":
-        from eval.folder import format_metrics, read_completions, write_folder
+        from eval.scoring.eval_folder import format_metrics, read_completions, write_folder
 
         rows, info = read_completions(args.folder)
         print(f"{args.folder}: {format_metrics(write_folder(args.folder, rows, info))}")
     elif args.command == "compare":
-        from eval.compare import compare, format_comparison
+        from eval.scoring.compare import compare, format_comparison
 
         print(format_comparison(compare(args.a, args.b)))
     elif args.command == "table":
-        from eval.table import write_table
+        from eval.report.table import write_table
 
         print(write_table(args.out).markdown())
     elif args.command == "forecast":
-        from eval.forecast import forecast, format_forecast, read_measured
+        from eval.scoring.forecast import forecast, format_forecast, read_measured
 
         measured = read_measured(args.measured) if args.measured else None
         print(format_forecast(forecast(args.folder, args.rounds), measured))
     elif args.command == "export":
-        from eval.export import export
+        from eval.report.export import export
 
         print(export(args.folder, args.format))
     else:
-        from eval.report import write_report
+        from eval.report.page import write_report
 
         print(write_report(args.run_dir))
 

@@ -43,7 +43,7 @@ MARKER = {"mixture": "manifest.json", "eval": "metrics.json"}  # the last file o
 
 
 @dataclass
-class Job:
+class StageJob:
     """One command that writes one folder.
 
     Attributes:
@@ -74,8 +74,8 @@ class Ablation:
     """The grid's cells, and the jobs that they need, in an order in which each comes after those it needs."""
 
     out: Path
-    cells: dict[str, dict[str, Job]]
-    jobs: dict[str, Job]
+    cells: dict[str, dict[str, StageJob]]
+    jobs: dict[str, StageJob]
 
 
 def read(path: str) -> Ablation:
@@ -171,11 +171,11 @@ def only(ablation: Ablation, number: int) -> Ablation:
 class _Builder:
     def __init__(self, path: str, raw: dict) -> None:
         self.path, self.out, self.raw = path, Path(raw["out"]), raw
-        self.cells: dict[str, dict[str, Job]] = {}
-        self.jobs: dict[str, Job] = {}
+        self.cells: dict[str, dict[str, StageJob]] = {}
+        self.jobs: dict[str, StageJob] = {}
 
     def add_cell(self, cell: dict[str, tuple[Any, Any]]) -> None:
-        jobs: dict[str, Job] = {}
+        jobs: dict[str, StageJob] = {}
         for stage in [name for name in BEFORE if name in self.raw["stages"]]:
             jobs[stage] = self.add_stage(stage, cell, jobs)
             if stage != "mixture":
@@ -187,7 +187,7 @@ class _Builder:
             raise InputError(f"{self.path}: two cells are called {name}; give values of the grid other names")
         self.cells[name] = jobs
 
-    def add_stage(self, stage: str, cell: dict, before: dict[str, Job]) -> Job:
+    def add_stage(self, stage: str, cell: dict, before: dict[str, StageJob]) -> StageJob:
         own = {"seed": cell["seed"][0]} if "seed" in cell else {}
         axes = {**own, **{axis: value for name in BEFORE[stage] for axis, value in before[name].axes.items()}}
         fields = {name: value for name, value in self.raw["stages"][stage].items() if name != "config"} | own
@@ -211,9 +211,9 @@ class _Builder:
             command = [*launcher, str(ROOT / "recipes" / f"{stage}.py"), "--config", config, *arguments_of(fields)]
         needs = [before[name].name for name in BEFORE[stage]]
         name = f"{stage}/{name_of(axes)}"
-        return self.add(Job(name, folder, marker_of(stage), command, needs, axes))
+        return self.add(StageJob(name, folder, marker_of(stage), command, needs, axes))
 
-    def add_eval(self, stage: str, kind: str, folder: str, arguments: dict, jobs: dict[str, Job]) -> Job:
+    def add_eval(self, stage: str, kind: str, folder: str, arguments: dict, jobs: dict[str, StageJob]) -> StageJob:
         model, mixture = jobs[stage], jobs["mixture"]
         where = {"model": model.folder, "mixture": mixture.folder, "out": self.out / "eval" / folder / name_of(model.axes)}
         seed = {"seed": model.axes["seed"]} if "seed" in model.axes else {}
@@ -222,9 +222,9 @@ class _Builder:
         name = f"eval/{folder}/{name_of(model.axes)}"
         measures = {"stage": stage, "kind": kind}
         needs = [model.name, mixture.name]
-        return self.add(Job(name, where["out"], marker_of("eval"), command, needs, model.axes, measures=measures))
+        return self.add(StageJob(name, where["out"], marker_of("eval"), command, needs, model.axes, measures=measures))
 
-    def add(self, job: Job) -> Job:
+    def add(self, job: StageJob) -> StageJob:
         same = self.jobs.setdefault(job.name, job)
         if same.command != job.command:
             raise InputError(f"{self.path}: two jobs are called {job.name}; give values of the grid other names")

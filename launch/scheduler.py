@@ -15,9 +15,9 @@ from typing import TextIO
 from data_mix import locks
 from data_mix.errors import InputError
 from data_mix.files import write_text
-from data_mix.folder import is_taken
 from data_mix.hub import is_hub_id
-from launch.ablation import ROOT, Ablation, Job
+from data_mix.mixture_folder import is_taken
+from launch.ablation import ROOT, Ablation, StageJob
 from launch.slot import Slot
 
 # The options whose values are paths; what stands before all options is the program.
@@ -28,7 +28,7 @@ PATHS = ("", "--config", "--out", "--output_dir", "--mixture", "--model", "--mod
 class Running:
     """A job that runs, where, since when, and the lock that keeps it from being run twice."""
 
-    job: Job
+    job: StageJob
     slot: Slot
     began: float
     claim: TextIO
@@ -103,12 +103,12 @@ def run(ablation: Ablation, slots: int) -> list[str]:
     return failed
 
 
-def _claim(ablation: Ablation, job: Job) -> TextIO | None:
+def _claim(ablation: Ablation, job: StageJob) -> TextIO | None:
     """The job's lock, held until the file is closed; None while another process holds it."""
     return locks.try_lock(ablation.out / "logs" / f"{job.name}.lock")
 
 
-def _start(ablation: Ablation, job: Job, slot: Slot, claim: TextIO) -> Running:
+def _start(ablation: Ablation, job: StageJob, slot: Slot, claim: TextIO) -> Running:
     for path in (_log(ablation, job), job.folder):
         path.parent.mkdir(parents=True, exist_ok=True)
     write_text(_record(ablation, job), json.dumps(_essence(job)))
@@ -116,7 +116,7 @@ def _start(ablation: Ablation, job: Job, slot: Slot, claim: TextIO) -> Running:
     return Running(job, slot, time.monotonic(), claim)
 
 
-def _essence(job: Job) -> list[str]:
+def _essence(job: StageJob) -> list[str]:
     """The command without the interpreter, with its paths as `_portable` has them."""
     return _portable(job.command[1:], Path.cwd())
 
@@ -147,7 +147,7 @@ def _options(words: list[str]) -> dict[str, str]:
     return options
 
 
-def _read_record(ablation: Ablation, job: Job) -> list[str] | None:
+def _read_record(ablation: Ablation, job: StageJob) -> list[str] | None:
     """The command that the job's folder was made by; None where nobody knows, as after a crash."""
     try:
         words = json.loads(_record(ablation, job).read_text(encoding="utf-8"))
@@ -156,9 +156,9 @@ def _read_record(ablation: Ablation, job: Job) -> list[str] | None:
         return None
 
 
-def _log(ablation: Ablation, job: Job) -> Path:
+def _log(ablation: Ablation, job: StageJob) -> Path:
     return ablation.out / "logs" / f"{job.name}.log"
 
 
-def _record(ablation: Ablation, job: Job) -> Path:
+def _record(ablation: Ablation, job: StageJob) -> Path:
     return ablation.out / "logs" / f"{job.name}.json"

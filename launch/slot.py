@@ -8,14 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from eval import machine
+from eval.generation import machine
 
 
 class Slot:
     """Cores that one job at a time has for itself.
 
-    Python programs are forked from a process that has imported the libraries already (`python -m eval.warm`), where there is
-    no GPU; what a launcher starts has a process of its own.
+    Python programs are forked from a process that has imported the libraries already (`python -m eval.generation.warm`),
+    where there is no GPU; what a launcher starts has a process of its own.
     """
 
     def __init__(self, cores: tuple[int, ...]) -> None:
@@ -31,7 +31,7 @@ class Slot:
             return
         if self.warm is None or self.warm.poll() is not None:
             pipe = subprocess.PIPE
-            self.warm = self._open([sys.executable, "-m", "eval.warm"], stdin=pipe, stdout=pipe, text=True)
+            self.warm = self._open([sys.executable, "-m", "eval.generation.warm"], stdin=pipe, stdout=pipe, text=True)
         self.warm.stdin.write(json.dumps({"argv": command[1:], "log": str(log.resolve())}) + "\n")
         self.warm.stdin.flush()
 

@@ -73,7 +73,7 @@ class Cluster:
 
 
 @dataclass
-class Job:
+class SlurmJob:
     """What templates/job.sh is filled with.
 
     Attributes:
@@ -164,7 +164,7 @@ def sbatch_quote(value: object) -> str:
     return '"' + re.sub(r'(["\\])', r"\\\1", str(value)) + '"'
 
 
-def recipe_job(recipe: str, arguments: list[str], cluster: Cluster, accelerate: str | None, made_by: list[str]) -> Job:
+def recipe_job(recipe: str, arguments: list[str], cluster: Cluster, accelerate: str | None, made_by: list[str]) -> SlurmJob:
     """A job that runs `accelerate launch RECIPE ARGUMENTS` on all training nodes.
 
     Raises:
@@ -200,7 +200,7 @@ def recipe_job(recipe: str, arguments: list[str], cluster: Cluster, accelerate: 
     launch += ["--num_processes", str(processes)]
     name = re.sub(r"[^\w.+-]", "-", "-".join([script.stem, *(BASE / out).parent.parts[-1:]]))
     logs, done = Path(out).parent / "slurm", Path(out) / "model.safetensors"
-    return Job(cluster, name, made_by, logs, [ours(recipe), *arguments], launch, done, server)
+    return SlurmJob(cluster, name, made_by, logs, [ours(recipe), *arguments], launch, done, server)
 
 
 def ours(path: str) -> str:
@@ -251,7 +251,7 @@ def serve_command(fields: dict, cluster: Cluster) -> list[str]:
     return command
 
 
-def ablation_job(path: str, cells: int, out: Path, most: int | None, cluster: Cluster, made_by: list[str]) -> Job:
+def ablation_job(path: str, cells: int, out: Path, most: int | None, cluster: Cluster, made_by: list[str]) -> SlurmJob:
     """A job array with a task a cell, `most` of them at a time."""
     cluster.check()
     if cluster.nodes > 1 or cluster.vllm_nodes:
@@ -260,7 +260,7 @@ def ablation_job(path: str, cells: int, out: Path, most: int | None, cluster: Cl
         raise InputError(f"--max-parallel is {most}; it must be at least 1")
     check_text("out", out)
     array = f"0-{cells - 1}" + (f"%{most}" if most else "")
-    return Job(
+    return SlurmJob(
         cluster,
         "ablate-" + re.sub(r"[^\w.+-]", "-", out.name),
         made_by,

@@ -11,22 +11,31 @@ import functools
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from eval import machine
+from eval.generation import machine
 from recipes.training import config, processes
 
 machine.prepare()
 processes.end_with_launcher()
 config.hurry_help()
 
-import trl  # noqa: E402
+import trl
+from transformers import TrainerCallback
 
-from data_mix.errors import InputError  # noqa: E402
-from recipes.training import algorithms, checks, models, preflight, tracking  # noqa: E402
-from recipes.training.findings import Findings  # noqa: E402
-from recipes.training.patches import trl as trl_patches  # noqa: E402
-from recipes.training.preflight import Environment, Inputs  # noqa: E402
-from recipes.training.run import train_and_save  # noqa: E402
-from rewards.functions import dump_meta, make_reward_functions  # noqa: E402
+from data_mix.errors import InputError
+from eval.generation.tokens import end_ids
+from recipes.training import models
+from recipes.training.loop import train_and_save
+from recipes.training.patches import trl as trl_patches
+from recipes.training.preflight import (
+    checks,
+    inspection,
+)
+from recipes.training.preflight.findings import Findings
+from recipes.training.preflight.inspection import Environment, Inputs
+from recipes.training.rollouts import VLLMGenerator, sync_once_a_step
+from recipes.training.tracking.log import JsonlLog
+from recipes.training.trainers import algorithms
+from rewards.functions import dump_meta, make_reward_functions
 
 
 @dataclass
@@ -35,7 +44,7 @@ class GRPORecipe:
 
     mixture: str = field(metadata={"help": "mixture folder; its train problems are prompts, its forms play no part"})
     algorithm: str = field(
-        default="dr_grpo", metadata={"help": "see recipes/training/algorithms.py; sets TRL's loss_type and such"}
+        default="dr_grpo", metadata={"help": "see recipes/training/trainers/algorithms.py; sets TRL's loss_type and such"}
     )
     baseline: str | None = field(
         default=None, metadata={"help": "group, leave_one_out or batch; the algorithm's own if not given"}
@@ -73,8 +82,8 @@ def inspect(
                 f"({args.per_device_train_batch_size} x {args.steps_per_generation}) must be a multiple of "
                 f"{args.num_generations}; change one of them"
             )
-    inputs = preflight.inspect(found, "grpo", recipe, args, model_args, environment)
-    preflight.inspect_rollouts(found, recipe.rewards, args, args, model_args, inputs)
+    inputs = inspection.inspect(found, "grpo", recipe, args, model_args, environment)
+    inspection.inspect_rollouts(found, recipe.rewards, args, args, model_args, inputs)
     with found.of("lora_dropout"):
         if model_args.use_peft and model_args.lora_dropout:
             raise InputError(
@@ -93,7 +102,7 @@ def inspect(
     return inputs
 
 
-class OutOfStep(tracking.TrainerCallback):
+class OutOfStep(TrainerCallback):
     """Stops the run when sampler and trainer log-probs part: then rollouts come from other weights than those trained."""
 
     def __init__(self, limit: float) -> None:
@@ -111,10 +120,10 @@ class OutOfStep(tracking.TrainerCallback):
 
 def main(recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig) -> None:
     """Trains and saves; see the module docstring."""
-    inputs = preflight.require(inspect, recipe, args, model_args)
+    inputs = inspection.require(inspect, recipe, args, model_args)
     from datasets import Dataset
 
-    from recipes.training.policy import PolicyTrainer
+    from recipes.training.trainers.grpo import CotmixGRPOTrainer
 
     path, rows, tokenizer = model_args.model_name_or_path, inputs.rows, inputs.tokenizer
     config.save_config(args.output_dir, recipe, args, model_args)
@@ -126,19 +135,19 @@ def main(recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig) 
     trl_patches.prepare_engine(args.seed, models.compute_dtype(args, model_args))
     trl_patches.limit_sync(recipe.sync_timeout)
     columns = ("prompt", "answer", "problem_id", "source")
-    trainer = PolicyTrainer(
+    trainer = CotmixGRPOTrainer(
         algorithm=algorithms.choose(recipe.algorithm, recipe.baseline, args),
         model=model,
         args=args,
-        reward_funcs=make_reward_functions(recipe.rewards, models.end_ids(tokenizer), args.max_completion_length),
+        reward_funcs=make_reward_functions(recipe.rewards, end_ids(tokenizer), args.max_completion_length),
         train_dataset=Dataset.from_list([{k: r[k] for k in columns} | {"meta": dump_meta(r)} for r in rows]),
         processing_class=tokenizer,
         peft_config=trl.get_peft_config(model_args),
-        callbacks=[tracking.JsonlLog(args.output_dir), OutOfStep(recipe.max_logp_difference)],
+        callbacks=[JsonlLog(args.output_dir), OutOfStep(recipe.max_logp_difference)],
     )
-    sync = functools.partial(tracking.sync_once_a_step, trainer)
-    sampler = tracking.RolloutSampler(trainer.vllm_generation, tokenizer, sync)
-    train_and_save(trainer, sampler, recipe)
+    sync = functools.partial(sync_once_a_step, trainer)
+    generate = VLLMGenerator(trainer.vllm_generation, tokenizer, sync)
+    train_and_save(trainer, generate, recipe)
     if trainer.accelerator.is_main_process:
         print(f"{args.output_dir}: saved; next `python -m eval run --model {args.output_dir} --mixture {recipe.mixture} ...`")
 

@@ -10,23 +10,26 @@ the config gives `model_config`, else from `model_name_or_path`; LoRA with `use_
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from eval import machine
+from eval.generation import machine
 from recipes.training import config, processes
 
 machine.prepare()
 processes.end_with_launcher()
 config.hurry_help()
 
-import trl  # noqa: E402
+import trl
 
-from data_mix.errors import InputError  # noqa: E402
-from data_mix.folder import text_of  # noqa: E402
-from eval.generate import context_length, encode_prompts  # noqa: E402
-from recipes.training import models, preflight, tracking  # noqa: E402
-from recipes.training.findings import Findings  # noqa: E402
-from recipes.training.patches import trl as trl_patches  # noqa: E402
-from recipes.training.preflight import Environment, Inputs  # noqa: E402
-from recipes.training.run import train_and_save  # noqa: E402
+from data_mix.errors import InputError
+from data_mix.mixture_folder import text_of
+from eval.generation.tokens import context_length, encode_prompts
+from recipes.training import models
+from recipes.training.loop import train_and_save
+from recipes.training.patches import trl as trl_patches
+from recipes.training.preflight import inspection
+from recipes.training.preflight.findings import Findings
+from recipes.training.preflight.inspection import Environment, Inputs
+from recipes.training.rollouts import ModelGenerator
+from recipes.training.tracking.log import JsonlLog
 
 
 @dataclass
@@ -68,11 +71,11 @@ def inspect(
         with found.of(name):
             if getattr(args, name) and "flash" not in (model_args.attn_implementation or ""):
                 raise InputError(f"{name} is true, and without flash attention rows would read one another; leave it out")
-    inputs = preflight.inspect(found, "sft", recipe, args, model_args, environment)
+    inputs = inspection.inspect(found, "sft", recipe, args, model_args, environment)
     if inputs.rows and inputs.tokenizer:
         with found.of("max_length"):
             check_lengths(inputs.rows, inputs.tokenizer, args, context_length(inputs.config))
-    preflight.check_memory(found, inputs)
+    inspection.check_memory(found, inputs)
     return inputs
 
 
@@ -92,11 +95,11 @@ def check_lengths(rows: list[dict], tokenizer, args: trl.SFTConfig, context: int
 
 def main(recipe: SFTRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -> None:
     """Trains and saves; see the module docstring."""
-    inputs = preflight.require(inspect, recipe, args, model_args)
+    inputs = inspection.require(inspect, recipe, args, model_args)
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, set_seed
 
-    from recipes.training.supervised import SupervisedTrainer
+    from recipes.training.trainers.sft import CotmixSFTTrainer
 
     path, tokenizer = model_args.model_name_or_path, inputs.tokenizer
     set_seed(args.seed)
@@ -109,16 +112,16 @@ def main(recipe: SFTRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) ->
     config.save_config(args.output_dir, recipe, args, model_args)
     trl_patches.score_labels_only()
 
-    trainer = SupervisedTrainer(
+    trainer = CotmixSFTTrainer(
         model=model,
         args=args,
         train_dataset=Dataset.from_list([{"prompt": r["prompt"], "completion": r["completion"]} for r in inputs.rows]),
         processing_class=tokenizer,
         peft_config=trl.get_peft_config(model_args),
-        callbacks=[tracking.JsonlLog(args.output_dir)],
+        callbacks=[JsonlLog(args.output_dir)],
     )
-    sampler = tracking.ModelSampler(trainer, tokenizer, recipe.heldout_max_tokens)
-    train_and_save(trainer, sampler, recipe)
+    generate = ModelGenerator(trainer, tokenizer, recipe.heldout_max_tokens)
+    train_and_save(trainer, generate, recipe)
     if trainer.accelerator.is_main_process:
         print(f"{args.output_dir}: saved; next `accelerate launch recipes/grpo.py --model_name_or_path {args.output_dir} ...`")
 

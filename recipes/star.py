@@ -16,24 +16,33 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from eval import machine
+from eval.generation import machine
 from recipes.training import config, processes
 
 machine.prepare()
 processes.end_with_launcher()
 config.hurry_help()
 
-import trl  # noqa: E402
+import trl
 
-from data_mix.errors import InputError  # noqa: E402
-from data_mix.folder import read_rows  # noqa: E402
-from eval.generate import encode_prompts  # noqa: E402
-from recipes.training import checkpoints, checks, models, preflight, rounds, tracking  # noqa: E402
-from recipes.training.findings import Findings  # noqa: E402
-from recipes.training.patches import trl as trl_patches  # noqa: E402
-from recipes.training.preflight import Environment, Inputs  # noqa: E402
-from recipes.training.run import ENDED_EARLY  # noqa: E402
-from rewards import functions  # noqa: E402
+from data_mix.errors import InputError
+from data_mix.mixture_folder import read_rows
+from eval.generation.tokens import encode_prompts
+from recipes.training import models
+from recipes.training.checkpoints import rounds
+from recipes.training.checkpoints.atomic import EndOnSignal, clear
+from recipes.training.loop import ENDED_EARLY
+from recipes.training.patches import trl as trl_patches
+from recipes.training.preflight import (
+    checks,
+    inspection,
+)
+from recipes.training.preflight.findings import Findings
+from recipes.training.preflight.inspection import Environment, Inputs
+from recipes.training.rollouts import GenerateFn, VLLMGenerator
+from recipes.training.tracking.heldout import HeldoutEval, judge, shard
+from recipes.training.tracking.log import JsonlLog
+from rewards import functions
 
 SHOWN = ("kept", "p_long", "accuracy", "heldout/greedy/accuracy", "heldout/sampled/p_long")
 
@@ -81,18 +90,18 @@ def inspect(
     with found.of("save_only_model"):
         if args.save_only_model:
             raise InputError("save_only_model is true, and a round's checkpoint is never more than its model; leave it out")
-    inputs = preflight.inspect(found, "star", recipe, args, model_args, environment)
-    preflight.inspect_rollouts(found, recipe.rewards, recipe, args, model_args, inputs)
+    inputs = inspection.inspect(found, "star", recipe, args, model_args, environment)
+    inspection.inspect_rollouts(found, recipe.rewards, recipe, args, model_args, inputs)
     return inputs
 
 
-def roll_out(recipe: STaRRecipe, rows: list[dict], tokenizer, sampler, seed: str) -> list[dict]:
+def roll_out(recipe: STaRRecipe, rows: list[dict], tokenizer, generate: GenerateFn, seed: str) -> list[dict]:
     """The round's completions, scored: this process's share of the problems, the completions of each one after another."""
     chosen = random.Random(seed).choices(rows, k=recipe.problems)
-    mine = tracking.shard([row for row in chosen for _ in range(recipe.num_generations)])
+    mine = shard([row for row in chosen for _ in range(recipe.num_generations)])
     prompt_ids = encode_prompts(tokenizer, [row["prompt"] for row in mine])
-    completions = sampler(prompt_ids, recipe.temperature)
-    verdicts = tracking.judge(completions, mine)
+    completions = generate(prompt_ids, recipe.temperature)
+    verdicts = judge(completions, mine)
     return [
         {
             **{name: row[name] for name in ("problem_id", "source", "prompt", "answer")},
@@ -115,13 +124,13 @@ def as_example(rollout: dict) -> dict:
 
 def main(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -> None:
     """Runs the rounds that are not done yet, and saves; see the module docstring."""
-    inputs = preflight.require(inspect, recipe, args, model_args)
+    inputs = inspection.require(inspect, recipe, args, model_args)
     from accelerate import Accelerator
     from accelerate.utils import set_seed
     from datasets import Dataset
     from trl.generation.vllm_generation import VLLMGeneration
 
-    from recipes.training.supervised import SupervisedTrainer
+    from recipes.training.trainers.sft import CotmixSFTTrainer
 
     rows, tokenizer = inputs.rows, inputs.tokenizer
     done, path = rounds.last_complete(args.output_dir, model_args.model_name_or_path)
@@ -146,13 +155,13 @@ def main(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -
         enable_sleep_mode=machine.has_gpu(),
         max_completion_length=recipe.max_completion_length,
     )
-    sampler = tracking.RolloutSampler(generation, tokenizer, generation.sync_weights)
-    held_out = tracking.HeldoutEval(read_rows(recipe.mixture, "test")[: recipe.heldout_problems], tokenizer, sampler)
-    log = tracking.JsonlLog(args.output_dir)
+    generate = VLLMGenerator(generation, tokenizer, generation.sync_weights)
+    held_out = HeldoutEval(read_rows(recipe.mixture, "test")[: recipe.heldout_problems], tokenizer, generate)
+    log = JsonlLog(args.output_dir)
     if accelerator.is_main_process:
         log.forget_after(done)
-        checkpoints.clear(args.output_dir, done)
-    end = checkpoints.EndOnSignal()
+        clear(args.output_dir, done)
+    end = EndOnSignal()
 
     def end_if_asked(when: str) -> None:
         if end.is_asked(accelerator.device):
@@ -173,14 +182,14 @@ def main(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -
         set_seed(args.seed * 1000 + number, device_specific=True)  # also of the engine's draws: it samples in this process
         rollouts = rounds.read_rollouts(args.output_dir, number)
         if rollouts is None:
-            mine = roll_out(recipe, rows, tokenizer, sampler, f"{args.seed}/{number}")
+            mine = roll_out(recipe, rows, tokenizer, generate, f"{args.seed}/{number}")
             rollouts = rounds.write_rollouts(args.output_dir, number, mine, accelerator)
             end_if_asked(f"after the rollouts of round {number}")
         kept = [as_example(rollout) for rollout in rollouts if rollout["kept"]]
         figures = rounds.account_rollouts(rollouts)
         if kept:
             set_seed(args.seed * 1000 + number)
-            trainer = SupervisedTrainer(
+            trainer = CotmixSFTTrainer(
                 model=model,
                 args=one_pass,
                 train_dataset=Dataset.from_list(kept),

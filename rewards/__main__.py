@@ -37,13 +37,13 @@ def main(argv: list[str] | None = None) -> int:
 
 def score_file(args: argparse.Namespace) -> None:
     """Reads, judges and writes; the output appears whole or not at all."""
-    from rewards.pool import Pool
+    from rewards.pool import VerifierPool
     from rewards.scorer import score
 
     if Path(args.output).exists():
         raise ValueError(f"{args.output} exists already; give another name, or remove it first")
     lines = list(_read(args.input))
-    verdicts = score([_item(line["completion"], line["gold"], args.style) for line in lines], Pool(args.deadline))
+    verdicts = score([_item(line["completion"], line["gold"], args.style) for line in lines], VerifierPool(args.deadline))
     temporary = Path(f"{args.output}.part")
     with temporary.open("w", encoding="utf-8") as file:
         for line, v in zip(lines, verdicts, strict=True):
@@ -58,7 +58,7 @@ def explain_one(args: argparse.Namespace) -> None:
     from rewards.equality import settle
     from rewards.expression import TooLargeError, UnknownError
     from rewards.extraction import extract
-    from rewards.pool import Pool
+    from rewards.pool import VerifierPool
     from rewards.scorer import score
 
     extracted, own_mark = extract(args.completion, args.style)
@@ -74,7 +74,7 @@ def explain_one(args: argparse.Namespace) -> None:
             "the same text" if same_text else "exact arithmetic" if settle(extracted, args.gold) else "math-verify, in a worker"
         )
         print(f"path       {path}")
-    [verdict] = score([_item(args.completion, args.gold, args.style)], Pool(args.deadline))
+    [verdict] = score([_item(args.completion, args.gold, args.style)], VerifierPool(args.deadline))
     print(f"outcome    {verdict.outcome} (strict: {verdict.strict_outcome}), {verdict.ms:.2f} ms")
 
 
@@ -82,11 +82,11 @@ def audit_file(args: argparse.Namespace) -> None:
     """Prints each completion on which two of the three differ, and a count."""
     import pyarrow.parquet as pq
 
-    from rewards.pool import Pool
+    from rewards.pool import VerifierPool
     from rewards.scorer import Item, score
 
     rows = pq.read_table(args.input).to_pylist()
-    pool = Pool(args.deadline)
+    pool = VerifierPool(args.deadline)
     verdicts = score([Item(r["completion"], r["answer"], json.loads(r["meta"]), r["truncated"]) for r in rows], pool)
     asked = [i for i, v in enumerate(verdicts) if v.extracted is not None and "long" not in json.loads(rows[i]["meta"])]
     judged = pool.judge([(verdicts[i].extracted, rows[i]["answer"]) for i in asked])

@@ -89,7 +89,7 @@ class Worker:
                 pipe.close()
 
 
-class Pool:
+class VerifierPool:
     """As many workers as the process has cores, at most four; started when they are first needed."""
 
     def __init__(self, deadline: float = DEADLINE) -> None:
@@ -129,12 +129,12 @@ class Pool:
 _lock = threading.Lock()
 
 
-def shared() -> Pool:
+def shared() -> VerifierPool:
     """This process's pool; a forked child gets one of its own."""
     with _lock:
         return _pool_of(os.getpid())
 
 
 @functools.cache
-def _pool_of(pid: int) -> Pool:
-    return Pool()
+def _pool_of(pid: int) -> VerifierPool:
+    return VerifierPool()

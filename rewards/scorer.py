@@ -48,7 +48,7 @@ class Item:
     truncated: bool = False
 
 
-def score(items: Sequence[Item], verifiers: pool.Pool | None = None) -> list[Verdict]:
+def score(items: Sequence[Item], verifiers: pool.VerifierPool | None = None) -> list[Verdict]:
     """Judges completions, in order. Those that need a computer algebra system go to the pool together.
 
     An answer at the very end of a truncated text may be cut itself (`#### 4` of `#### 42`), so it does not count. An

@@ -9,9 +9,9 @@ from typing import NoReturn
 
 import pytest
 
-from data_mix.config import parse_config
-from data_mix.folder import build
-from eval import machine
+from data_mix.mixture_config import parse_config
+from data_mix.mixture_folder import build
+from eval.generation import machine
 
 # Before anything imports torch; the commands that the tests start inherit it.
 machine.prepare()

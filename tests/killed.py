@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from eval import machine, parts, warm
+from eval.generation import machine, spool, warm
 
 KILLS = 20
 
@@ -33,7 +33,7 @@ def fork(argv: list[str]) -> int:
 if __name__ == "__main__":
     machine.prepare()
     warm.import_libraries()
-    parts.EVERY = 0.05
+    spool.EVERY = 0.05
     result, option, out, *argv = sys.argv[1:]
     began = time.monotonic()
     os.waitpid(fork([*argv, option, f"{out}/whole"]), 0)

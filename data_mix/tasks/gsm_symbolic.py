@@ -7,12 +7,12 @@ from array import array
 from tqdm.auto import tqdm
 
 from data_mix.errors import InputError
-from data_mix.problem import Pool, Problem
+from data_mix.problem import Problem, ProblemPool
 
 PROMPT_FORMAT = "chat"
 
 
-def draw(seed: int, n_train: int, n_test: int, *, templates: list[int] | None = None) -> tuple[Pool, Pool]:
+def draw(seed: int, n_train: int, n_test: int, *, templates: list[int] | None = None) -> tuple[ProblemPool, ProblemPool]:
     """n_test + n_train different questions from `templates` (numbers 0 to 99; all that reasoning-gym uses when None).
 
     Only a seed and a hash of each question are kept; the problem is made again when it is asked for.
@@ -53,4 +53,6 @@ def draw(seed: int, n_train: int, n_test: int, *, templates: list[int] | None = 
         raise InputError(
             f"gsm_symbolic: {n} different problems asked for, {len(seeds)} found in {100 * n} draws; ask for fewer"
         )
-    return Pool(n_train, lambda number: make(seeds[n_test + number])), Pool(n_test, lambda number: make(seeds[number]))
+    return ProblemPool(n_train, lambda number: make(seeds[n_test + number])), ProblemPool(
+        n_test, lambda number: make(seeds[number])
+    )

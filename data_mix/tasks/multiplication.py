@@ -11,7 +11,7 @@ import numpy as np
 
 from data_mix.errors import InputError
 from data_mix.permutation import Permutation
-from data_mix.problem import Pool, Problem
+from data_mix.problem import Problem, ProblemPool
 
 PROMPT_FORMAT = "plain"
 
@@ -33,7 +33,7 @@ def _reversed(number: int, width: int) -> str:
     return f"{number:0{width}d}"[::-1]
 
 
-class Products(Pool):
+class Products(ProblemPool):
     """Different random pairs of an n-digit and an m-digit number, by number."""
 
     def __init__(self, n: int, m: int, seed: int, first: int, count: int) -> None:
@@ -53,7 +53,7 @@ def pairs(n: int, m: int) -> int:
     return 9 * 10 ** (n - 1) * 9 * 10 ** (m - 1)
 
 
-def draw(seed: int, n_train: int, n_test: int, *, n: int, m: int) -> tuple[Pool, Pool]:
+def draw(seed: int, n_train: int, n_test: int, *, n: int, m: int) -> tuple[ProblemPool, ProblemPool]:
     """n_test + n_train different pairs of an `n`-digit and an `m`-digit number, the test ones first."""
     for name, digits, least in (("n", n, 1), ("m", m, 2)):
         if not isinstance(digits, int) or not least <= digits <= 9:

@@ -11,7 +11,7 @@ import numpy as np
 from data_mix.errors import InputError
 from data_mix.forms import choose_steps
 from data_mix.permutation import Permutation, mix
-from data_mix.problem import Pool, Problem
+from data_mix.problem import Problem, ProblemPool
 
 PROMPT_FORMAT = "plain"
 _WORD = 60  # bits from one number
@@ -25,7 +25,7 @@ def make_problem(bits: str) -> Problem:
     return Problem(f"parity/{bits}", "parity", bits + "=", steps, steps[-1], meta)
 
 
-class Strings(Pool):
+class Strings(ProblemPool):
     """Different random strings of d bits, by number."""
 
     def __init__(self, d: int, seed: int, first: int, n: int) -> None:
@@ -43,7 +43,7 @@ class Strings(Pool):
         return np.concatenate(bits, axis=1)[:, : self.d]
 
     def columns(self, numbers, form: str, style: str | None) -> dict:
-        """As `Pool.columns`, in one piece: every row has the same length, so text is a matrix of characters."""
+        """As `ProblemPool.columns`, in one piece: every row has the same length, so text is a matrix of characters."""
         bits = self.bits(np.asarray(numbers))
         prompt = bits + np.uint8(ord("0"))
         prefix = np.bitwise_xor.accumulate(bits, axis=1) + np.uint8(ord("0"))
@@ -69,7 +69,7 @@ def _texts(before: str, characters: np.ndarray, after: str):
     return pa.StringArray.from_buffers(n, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(data)))
 
 
-def draw(seed: int, n_train: int, n_test: int, *, d: int) -> tuple[Pool, Pool]:
+def draw(seed: int, n_train: int, n_test: int, *, d: int) -> tuple[ProblemPool, ProblemPool]:
     """n_test + n_train different strings of `d` bits, the test ones first: they do not depend on n_train."""
     if not isinstance(d, int) or d < 2:
         raise InputError(f"parity: d is {d}; it must be a whole number of at least 2")

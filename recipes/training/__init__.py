@@ -1,18 +1,18 @@
-"""What the recipes share.
+"""What the recipes share, grouped by purpose.
 
-config.py        YAML and command line -> dataclasses; recipe.json
-processes.py     a run's processes: their launcher, their folder's lock, and what they need without a GPU
-preflight.py     what is known to be wrong before a model is loaded: the order of the checks, and the command
-  checks.py        of mixture, tokenizer, rollouts, training
-  environment.py   of packages, processes, GPUs, disk
-  memory.py        of what a process needs
-  findings.py      what they find
-models.py        tokenizers, models from scratch, end tokens
-algorithms.py    GRPO and its relatives in TRL's terms
-policy.py        what TRL's trainer lacks for them
-rounds.py        the folder of a STaR run
-tracking.py      log.jsonl, held-out problems during training
-patches/         what TRL and accelerate do not do yet, one file per library
-checkpoints.py   atomic checkpoints and graceful shutdown
-run.py           train, merge, save
+config.py      YAML and command line to dataclasses; recipe.json
+preflight/     checks before a model is loaded: of the config, the runtime environment, memory; `launch check`
+models.py      models and tokenizers, from scratch or from a checkpoint
+trainers/      TRL's trainers and what they lack
+    grpo.py        CotmixGRPOTrainer: baselines, dynamic sampling, fewer forward passes
+    algorithms.py  GRPO and its relatives in TRL's terms
+    correction.py  importance-sampling correction of the vLLM-trainer log-prob mismatch
+    sft.py         CotmixSFTTrainer
+    batching.py    micro-batches of similar length
+rollouts.py    completions from the weights in training, through transformers or vLLM
+tracking/      log.jsonl, and held-out evaluation during training
+checkpoints/   atomic checkpoints, graceful shutdown, STaR's rounds, the final model
+loop.py        resume or start, train, save
+processes.py   a run's processes: their launcher, the lock of the output folder, settings without a GPU
+patches/       what TRL and accelerate lack, one file per library, with the condition for removing each patch
 """

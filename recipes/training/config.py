@@ -13,8 +13,8 @@ from typing import Any
 
 from data_mix import files, locks
 from data_mix.errors import InputError, exit_code, nearest
-from data_mix.folder import is_taken
 from data_mix.mapping import read_mapping
+from data_mix.mixture_folder import is_taken
 from recipes.training import processes
 from recipes.training.patches.accelerate import shard_on_cpu
 

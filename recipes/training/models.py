@@ -3,10 +3,9 @@
 from typing import Any
 
 from data_mix.errors import InputError
-from eval.machine import stored_dtype
+from eval.generation.machine import stored_dtype
+from eval.generation.tokens import end_ids
 
-# Every token that ends a completion in the Llama and SmolLM2 families. A base model may emit either of Llama's two.
-END_TOKENS = ("<|end_of_text|>", "<|eot_id|>", "<|im_end|>")
 # Reserved by Llama 3.1 and later for padding; a pad token that is also an end token would hide ends from whoever masks pads.
 PAD_TOKENS = ("<|finetune_right_pad_id|>", "<|endoftext|>", "<unk>")
 
@@ -74,13 +73,6 @@ def weight_dtype(config, model_args) -> str:
 def compute_dtype(args, model_args) -> str:
     """What the trainer computes in: its autocast's precision, else the model's own."""
     return "bfloat16" if args.bf16 else "float16" if args.fp16 else model_args.dtype
-
-
-def end_ids(tokenizer) -> list[int]:
-    """The ids of all tokens that end a completion, the tokenizer's own end token first."""
-    vocabulary = tokenizer.get_vocab()
-    more = [vocabulary[t] for t in END_TOKENS if t in vocabulary and t != tokenizer.eos_token]
-    return [tokenizer.eos_token_id, *more]
 
 
 def set_end_tokens(model, tokenizer) -> None:

@@ -10,7 +10,7 @@ from typing import NoReturn, TextIO
 
 from data_mix import locks
 from data_mix.errors import InputError
-from eval.machine import end_with_parent, has_gpu
+from eval.generation.machine import end_with_parent, has_gpu
 
 # One of them is set by torchrun, and by every kind of `accelerate launch`
 LAUNCHERS = ("TORCHELASTIC_RUN_ID", "ACCELERATE_DYNAMO_MODE")

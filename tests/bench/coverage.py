@@ -10,7 +10,7 @@ import json
 
 import numpy as np
 
-from eval.metrics import bootstrap_ci95
+from eval.scoring.metrics import bootstrap_ci95
 
 BETAS = {0.5: (1.0, 1.0), 0.8: (1.2, 0.3), 0.2: (0.3, 1.2)}  # mean -> parameters: easy and hard problems, few in between
 

@@ -13,15 +13,17 @@ from pathlib import Path
 
 from measure import alternate, publish
 
-from eval import machine
+from eval.generation import machine
 
 machine.prepare()
 
-from eval import tasks  # noqa: E402
-from eval.__main__ import make_parser  # noqa: E402
-from eval.folder import read_completions  # noqa: E402
-from eval.generate import Engine, encode_prompts  # noqa: E402
-from eval.run import choose_dtype, evaluate  # noqa: E402
+from eval import benchmarks
+from eval.__main__ import make_parser
+from eval.evaluate import evaluate
+from eval.generation.engines import Engine
+from eval.generation.tokens import encode_prompts
+from eval.model_folder import choose_dtype
+from eval.scoring.eval_folder import read_completions
 
 
 def main() -> None:
@@ -37,7 +39,7 @@ def main() -> None:
     from vllm import SamplingParams
 
     tokenizer = AutoTokenizer.from_pretrained(args.model)
-    rows = tasks.load("gsm8k", "chat", args.data).rows[: args.problems]
+    rows = benchmarks.load("gsm8k", "chat", args.data).rows[: args.problems]
     prompts = [{"prompt_token_ids": ids} for ids in encode_prompts(tokenizer, [row["prompt"] for row in rows])]
     length = max(len(prompt["prompt_token_ids"]) for prompt in prompts) + args.max_tokens
     engine = Engine(0)

@@ -79,7 +79,7 @@ def measure() -> dict[str, dict[float, float]]:
 
 def draw(grown: dict[str, dict[float, float]], path: Path) -> None:
     """One panel for each thing that grows, both axes logarithmic."""
-    from eval.figures import LINES, plt
+    from eval.report.figures import LINES, plt
 
     fig, axes = plt.subplots(1, 3, figsize=(11, 3.4))
     for axis, what in zip(axes, ("d", "p_cot", "completions"), strict=True):

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from measure import ROOT, publish, read_log, run, words
 
-from eval import machine
+from eval.generation import machine
 
 machine.prepare()
 
@@ -88,8 +88,7 @@ class Engines:
         from transformers import AutoModelForCausalLM, AutoTokenizer
         from vllm import LLM, SamplingParams
 
-        from eval.generate import encode_prompts
-        from recipes.training.models import end_ids
+        from eval.generation.tokens import encode_prompts, end_ids
 
         self.load = load
         tokenizer = AutoTokenizer.from_pretrained(load.model)
@@ -168,8 +167,8 @@ if __name__ == "__main__":
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--trl", action="store_true", help="also against `trl grpo` (minutes a step)")
     args = parser.parse_args()
-    from data_mix.config import load_config
-    from data_mix.folder import build, read_rows
+    from data_mix.mixture_config import load_config
+    from data_mix.mixture_folder import build, read_rows
 
     with tempfile.TemporaryDirectory() as folder:
         mixture = Path(folder) / "mixture"

@@ -23,8 +23,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def ours(rows: int, d: int, scratch: str) -> None:
-    from data_mix.config import parse_config
-    from data_mix.folder import build
+    from data_mix.mixture_config import parse_config
+    from data_mix.mixture_folder import build
 
     raw = {"p_cot": 0.25, "n_train": rows, "n_test": 1000, "sources": [{"task": "parity", "d": d}]}
     build(parse_config(raw), f"{scratch}/mixture")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from measure import ROOT, publish, read_log, run, words
 
-from eval import machine
+from eval.generation import machine
 
 machine.prepare()
 
@@ -65,8 +65,8 @@ if __name__ == "__main__":
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
-    from data_mix.config import load_config
-    from data_mix.folder import build, read_rows
+    from data_mix.mixture_config import load_config
+    from data_mix.mixture_folder import build, read_rows
 
     with tempfile.TemporaryDirectory() as folder:
         mixture = Path(folder) / "mixture"

@@ -9,13 +9,13 @@ import argparse
 
 from measure import alternate, publish
 
-from eval import machine
+from eval.generation import machine
 
 machine.prepare()
 
-from eval.generate import Sampling, TransformersEngine, decode, encode_prompts, in_order  # noqa: E402
-from recipes.training.models import end_ids  # noqa: E402
-from recipes.training.patches.trl import prepare_engine  # noqa: E402
+from eval.generation.engines import Sampling, TransformersEngine, in_order
+from eval.generation.tokens import decode, encode_prompts, end_ids
+from recipes.training.patches.trl import prepare_engine
 
 QUESTIONS = [f"Tom has {n} apples and buys {n + 3} more. He eats {n // 2}. How many has he left?" for n in range(12, 24)]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 def main() -> None:
     from verifier import completions  # beside this file
 
-    from eval.folder import read_completions, write_folder
+    from eval.scoring.eval_folder import read_completions, write_folder
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))

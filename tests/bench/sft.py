@@ -45,8 +45,8 @@ if __name__ == "__main__":
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=2)
     args = parser.parse_args()
-    from data_mix.config import parse_config
-    from data_mix.folder import build, read_rows
+    from data_mix.mixture_config import parse_config
+    from data_mix.mixture_folder import build, read_rows
 
     with tempfile.TemporaryDirectory() as folder:
         mixture, rows = Path(folder) / "mixture", Path(folder) / "rows"

@@ -6,8 +6,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_mix.config import parse_config
 from data_mix.mixture import Mixture
+from data_mix.mixture_config import parse_config
 
 
 def rows_of(raw: dict) -> tuple[list[dict], list[dict]]:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from data_mix import golds
-from data_mix.config import parse_config
 from data_mix.errors import InputError
-from data_mix.folder import build
-from data_mix.problem import Pool
+from data_mix.mixture_config import parse_config
+from data_mix.mixture_folder import build
+from data_mix.problem import ProblemPool
 from data_mix.show import show
 from data_mix.tasks import find_task, multiplication, parity
 from tests.data_mix.helpers import write_jsonl
@@ -40,7 +40,7 @@ def test_all_golds_of_the_real_data_are_right_in_every_form_and_style(data, task
     for problems, n in ((read.train, train), (read.test, test)):
         assert (problems and len(problems)) == n
         if n:
-            assert golds.judge(Pool(n, problems.__getitem__), range(n), FORMS, style) == {}
+            assert golds.judge(ProblemPool(n, problems.__getitem__), range(n), FORMS, style) == {}
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_a_chain_that_is_not_the_long_form_is_a_wrong_gold(task):
     options = {"d": 8} if task is parity else {"n": 3, "m": 3}
     train, _ = task.draw(0, 10, 1, **options)
 
-    class Broken(Pool):
+    class Broken(ProblemPool):
         def columns(self, numbers, form, style):
             columns = {name: list(map(str, values)) for name, values in train.columns(np.asarray(numbers), form, style).items()}
             meta = json.loads(columns["meta"][2])

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data_mix.config import parse_config
 from data_mix.errors import InputError
-from data_mix.folder import build
+from data_mix.mixture_config import parse_config
+from data_mix.mixture_folder import build
 from data_mix.plan import apportion
 from tests.data_mix.helpers import rows_of, write_jsonl
 
@@ -80,7 +80,7 @@ def test_200_random_mixtures_are_exact_nested_paired_apart_and_the_same_in_anoth
     check()
     (tmp_path / "configs.json").write_text(json.dumps([raw for raw, _ in built]))
     code = (
-        "import json, sys; from data_mix.config import parse_config; from data_mix.folder import build\n"
+        "import json, sys; from data_mix.mixture_config import parse_config; from data_mix.mixture_folder import build\n"
         f"raws = json.load(open({str(tmp_path / 'configs.json')!r}))\n"
         f"again = {str(tmp_path / 'again')!r}\n"
         "print(json.dumps([build(parse_config(raw), again + str(i))['sha256'] for i, raw in enumerate(raws)]))"

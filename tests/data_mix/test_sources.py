@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from data_mix.config import parse_config
 from data_mix.errors import InputError
-from data_mix.folder import build, verify
+from data_mix.mixture_config import parse_config
+from data_mix.mixture_folder import build, verify
 from data_mix.show import diff, show
 from data_mix.sources import distinct
 from tests.data_mix.helpers import rows_of, write_jsonl

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_mix.errors import InputError
-from data_mix.folder import text_of
+from data_mix.mixture_folder import text_of
 from data_mix.tasks import gsm_symbolic, multiplication, parity
 from data_mix.tasks.math import last_boxed, split_steps
 from rewards.scorer import Item, score

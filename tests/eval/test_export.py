@@ -5,8 +5,8 @@ import json
 import pytest
 import yaml
 
-from eval.folder import write_folder
-from tests.eval.test_folder import INFO, rows
+from eval.scoring.eval_folder import write_folder
+from tests.eval.test_eval_folder import INFO, rows
 
 
 @pytest.fixture

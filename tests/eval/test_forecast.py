@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_mix.errors import InputError
-from eval.folder import write_folder
-from eval.forecast import find_flip, forecast, format_forecast, mean_error, next_p_long, read_measured
+from eval.scoring.eval_folder import write_folder
+from eval.scoring.forecast import find_flip, forecast, format_forecast, mean_error, next_p_long, read_measured
 
 INFO = {"model": "m", "temperature": 1.0, "seed": 0, "max_tokens": 8}
 

@@ -2,7 +2,7 @@
 
 import json
 
-SHOW = "import json, os; from eval import machine; machine.prepare(); print(json.dumps(dict(os.environ)))"
+SHOW = "import json, os; from eval.generation import machine; machine.prepare(); print(json.dumps(dict(os.environ)))"
 
 
 def prepared(command, **env):
@@ -20,7 +20,7 @@ def test_threads_are_the_cores_that_the_process_may_use(command):
 
 
 def test_the_kv_cache_is_as_large_as_the_sequences_can_be_and_no_larger(parity_run):
-    from eval.machine import cache_bytes
+    from eval.generation.machine import cache_bytes
 
     # two layers of keys and values, 128 wide, 4 bytes each; a block of 128 tokens and one to spare for each sequence
     assert cache_bytes(str(parity_run / "sft"), "float32", 64, 256) == 2 * 2 * 128 * 4 * 256 * 256

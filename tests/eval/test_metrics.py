@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from eval.metrics import accuracy_by_budget, bootstrap_ci95, compute_metrics, maj_at_k, mcnemar_p, pass_at_k
+from eval.scoring.metrics import accuracy_by_budget, bootstrap_ci95, compute_metrics, maj_at_k, mcnemar_p, pass_at_k
 
 INFO = {"model": "m", "temperature": 1.0, "seed": 0}
 KEYS = {

@@ -8,12 +8,11 @@ import subprocess
 import pytest
 
 from data_mix.errors import InputError
-from eval import figures
-from eval.browser import pack
-from eval.folder import score_rows, write_folder
-from eval.report import find_stages, pipeline_table, write_report
+from eval.report.browser import pack
+from eval.report.page import figures, find_stages, pipeline_table, write_report
+from eval.scoring.eval_folder import score_rows, write_folder
 from tests.conftest import skip
-from tests.eval.test_folder import rows
+from tests.eval.test_eval_folder import rows
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import yaml
 
 from data_mix import locks
 from data_mix.errors import InputError
-from eval.table import half_width, over_seeds
+from eval.report.table import half_width, over_seeds
 from launch import ablation
 from launch.ablation import arguments_of, name_of
 from tests.conftest import ROOT

@@ -6,8 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.torch import load_file
 
-from data_mix.config import parse_config
-from data_mix.folder import build
+from data_mix.mixture_config import parse_config
+from data_mix.mixture_folder import build
 from tests.conftest import read_log
 
 pytestmark = pytest.mark.slow

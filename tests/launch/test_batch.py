@@ -154,7 +154,7 @@ def test_no_value_leaves_its_place_in_the_script(tmp_path, folder, name):
     command = ["recipes/sft.py", "--output_dir", str(run / "sft"), f"--run_name={name}", name]
     made_by = ["python", "-m", "launch", "slurm", *command]
     try:
-        job = slurm.Job(
+        job = slurm.SlurmJob(
             slurm.Cluster(), "sft", made_by, run / "slurm", command, ["-m", "accelerate"], run / "model.safetensors"
         )
     except InputError as error:

@@ -7,9 +7,9 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM
 
 from data_mix.errors import InputError
-from recipes.training.algorithms import ALGORITHMS, choose
 from recipes.training.models import character_tokenizer, make_config
-from recipes.training.policy import PolicyTrainer, compute_advantages
+from recipes.training.trainers.algorithms import ALGORITHMS, choose
+from recipes.training.trainers.grpo import CotmixGRPOTrainer, compute_advantages
 
 LIMIT = 5
 COMPLETIONS = [[2, 1], [3, 2, 1], [2, 2, 3, 1]]  # ids of character_tokenizer("01="); 1 ends
@@ -26,7 +26,7 @@ WEIGHTS = {
 
 
 def make_trainer(tmp_path, name, rewards, generations=3, baseline=None, micro_batches=1):
-    """A PolicyTrainer on a tiny random Llama whose reward function looks each completion up in `rewards`."""
+    """A CotmixGRPOTrainer on a tiny random Llama whose reward function looks each completion up in `rewards`."""
     torch.manual_seed(0)
     tokenizer = character_tokenizer("01=")
     fields = {"model_type": "llama", "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1}
@@ -49,7 +49,7 @@ def make_trainer(tmp_path, name, rewards, generations=3, baseline=None, micro_ba
 
     data = Dataset.from_list([{"prompt": "01"}] * 6)
     model = AutoModelForCausalLM.from_config(config)
-    return PolicyTrainer(
+    return CotmixGRPOTrainer(
         algorithm=algorithm, model=model, args=args, reward_funcs=reward, train_dataset=data, processing_class=tokenizer
     )
 

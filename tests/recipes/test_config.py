@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from data_mix.config import parse_config
 from data_mix.errors import InputError
-from data_mix.folder import build
 from data_mix.mapping import read_mapping
+from data_mix.mixture_config import parse_config
+from data_mix.mixture_folder import build
+from eval.generation.tokens import end_ids
 from recipes.training.config import check_output_dir
-from recipes.training.models import character_tokenizer, end_ids, load_tokenizer, make_config
+from recipes.training.models import character_tokenizer, load_tokenizer, make_config
 from tests.data_mix.helpers import make_unreadable
 
 SFT, GRPO, STAR = "recipes/sft.py", "recipes/grpo.py", "recipes/star.py"
@@ -175,7 +176,7 @@ def test_a_character_tokenizer_has_the_tokens_it_says_and_no_others(tmp_path):
 def test_a_model_from_scratch_takes_its_vocabulary_from_the_tokenizer(model_type):
     from transformers import AutoModelForCausalLM
 
-    from eval.generate import context_length
+    from eval.generation.tokens import context_length
 
     tokenizer = character_tokenizer("01=")
     fields = {"model_type": model_type, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}

@@ -4,8 +4,8 @@ import pytest
 import torch
 import trl
 
-from recipes.training.correction import clipped_shares, clipped_tokens
-from recipes.training.policy import PolicyTrainer
+from recipes.training.trainers.correction import clipped_shares, clipped_tokens
+from recipes.training.trainers.grpo import CotmixGRPOTrainer
 from tests.recipes.test_algorithms import COMPLETIONS, REWARDS, as_generated, make_trainer
 
 MODES = ["token_truncate", "token_mask", "sequence_truncate", "sequence_mask"]
@@ -13,7 +13,7 @@ MODES = ["token_truncate", "token_mask", "sequence_truncate", "sequence_mask"]
 
 def gradient(trainer, monkeypatch, on_policy):
     """Of one step on COMPLETIONS, sampled by an engine with other log-probs; how often the model ran, and what was logged."""
-    monkeypatch.setattr(PolicyTrainer, "_is_on_policy", on_policy)
+    monkeypatch.setattr(CotmixGRPOTrainer, "_is_on_policy", on_policy)
     sampled = [[-1.0 - 0.3 * i, *([-2.0] * (len(ids) - 2)), float("nan")] for i, ids in enumerate(COMPLETIONS)]
     prompts, ids, tools, texts, _, *rest = as_generated(list(COMPLETIONS))
     monkeypatch.setattr(trl.GRPOTrainer, "_generate", lambda self, _: (prompts, ids, tools, texts, sampled, *rest))

@@ -12,11 +12,12 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from data_mix.config import parse_config
 from data_mix.errors import InputError
-from data_mix.folder import build
-from recipes.training import memory, preflight
-from recipes.training.environment import GIB, SHARDINGS, Environment, check_processes
+from data_mix.mixture_config import parse_config
+from data_mix.mixture_folder import build
+from recipes.training.preflight import memory
+from recipes.training.preflight.__main__ import check_config
+from recipes.training.preflight.environment import GIB, SHARDINGS, Environment, check_processes
 from tests.conftest import ROOT, skip
 from tests.data_mix.helpers import make_unreadable
 
@@ -182,7 +183,7 @@ def test_it_is_found(folders, tmp_path, monkeypatch, case):
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     recipe, change, where, says = CASES[case]
-    found, _ = preflight.check_config(write(tmp_path, folders, recipe, change), LAPTOP)
+    found, _ = check_config(write(tmp_path, folders, recipe, change), LAPTOP)
     lines = {one.where: str(one) for one in found if one.level == "error"}
     assert where in lines and says in lines[where], found
     assert not (tmp_path / "run").exists()
@@ -190,7 +191,7 @@ def test_it_is_found(folders, tmp_path, monkeypatch, case):
 
 @pytest.mark.parametrize("recipe", BASE)
 def test_and_nothing_where_nothing_is_wrong(folders, tmp_path, recipe):
-    found, need = preflight.check_config(write(tmp_path, folders, recipe, {}), LAPTOP)
+    found, need = check_config(write(tmp_path, folders, recipe, {}), LAPTOP)
     assert found == []
     assert (need is None) == (recipe == "mixture")
 
@@ -216,7 +217,7 @@ def test_packages_that_do_not_go_together(folders, tmp_path, package, version, s
     other = tmp_path / "site" / f"{package}-{version}.dist-info"
     other.mkdir(parents=True)
     (other / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
-    line = [sys.executable, "-c", "from recipes.training.environment import check_versions as c; c()"]
+    line = [sys.executable, "-c", "from recipes.training.preflight.environment import check_versions as c; c()"]
     env = {**os.environ, "PYTHONPATH": str(other.parent)}
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False, env=env)
     assert says in done.stderr.splitlines()[-1] and "install with" in done.stderr
@@ -247,7 +248,7 @@ def test_a_disk_too_small_for_the_checkpoints(folders, tmp_path):
         skip("cannot mount a tmpfs, which takes root")
     try:
         large = {"model_config": {**PARITY_MODEL, "hidden_size": 64}, "output_dir": str(disk / "run")}
-        found, _ = preflight.check_config(write(tmp_path, folders, "sft", large), LAPTOP)
+        found, _ = check_config(write(tmp_path, folders, "sft", large), LAPTOP)
         assert [one.where for one in found] == ["disk"] and "smaller save_total_limit" in found[0].do
     finally:
         subprocess.run(["umount", disk], check=True)
@@ -283,7 +284,7 @@ def test_the_estimate_is_what_the_optimizer_holds():
 
 def test_a_gpu_with_too_small_a_share_for_the_engine(folders, tmp_path):
     small = replace(NODE, processes=1, sharding="none", memory=GIB // 1024)
-    found, _ = preflight.check_config(write(tmp_path, folders, "grpo", {"vllm_gpu_memory_utilization": 0.01}), small)
+    found, _ = check_config(write(tmp_path, folders, "grpo", {"vllm_gpu_memory_utilization": 0.01}), small)
     assert "vllm_gpu_memory_utilization" in [one.where for one in found]
 
 
@@ -302,5 +303,5 @@ def test_the_llama_recipes_fit_where_they_say(llama, word_problems, tmp_path):
             )
             path = tmp_path / f"{stage}.yaml"
             path.write_text(yaml.safe_dump(fields))
-            found, _ = preflight.check_config(str(path), NODE)
+            found, _ = check_config(str(path), NODE)
             assert [one for one in found if one.level == "error"] == []

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from data_mix.config import parse_config
 from data_mix.errors import InputError
-from data_mix.folder import build
-from recipes.training import checkpoints, tracking
-from recipes.training.checkpoints import find_complete
+from data_mix.mixture_config import parse_config
+from data_mix.mixture_folder import build
+from recipes.training.checkpoints import atomic
+from recipes.training.checkpoints.atomic import find_complete
+from recipes.training.tracking.log import JsonlLog
 from tests.conftest import ROOT, figures, read_log, skip
 
 SFT = [
@@ -132,9 +133,9 @@ def test_checkpoints_that_the_run_has_not_written_are_never_removed(tmp_path):
     theirs = ("checkpoint-5", "checkpoint-100-keep", "checkpoint-best")
     for name in theirs:
         checkpoint(tmp_path, name)
-    checkpoints.check(str(tmp_path), save_only_model=False)
-    checkpoints.clear(str(tmp_path), 30)
-    checkpoints.prune(str(tmp_path), 1)
+    atomic.check(str(tmp_path), save_only_model=False)
+    atomic.clear(str(tmp_path), 30)
+    atomic.prune(str(tmp_path), 1)
     assert sorted(os.listdir(tmp_path)) == sorted(["checkpoint-30", *theirs])
 
 
@@ -142,13 +143,13 @@ def test_a_run_that_might_write_into_the_users_checkpoint_does_not_start(tmp_pat
     checkpoint(tmp_path, "checkpoint-10", "complete")
     checkpoint(tmp_path, "checkpoint-20")
     with pytest.raises(InputError, match="checkpoint-20 has neither `begun` nor `complete` in it"):
-        checkpoints.check(str(tmp_path), save_only_model=False)
+        atomic.check(str(tmp_path), save_only_model=False)
 
 
 def test_a_kill_while_a_checkpoint_is_removed_leaves_no_half_of_one(tmp_path):
     checkpoint(tmp_path, "checkpoint-10", "complete")
     checkpoint(tmp_path, ".checkpoint-5.part")
-    checkpoints.clear(str(tmp_path), 10)
+    atomic.clear(str(tmp_path), 10)
     assert os.listdir(tmp_path) == ["checkpoint-10"]
 
 
@@ -267,13 +268,15 @@ def test_the_log_is_whole_when_there_is_no_room_to_cut_it_back(command, tmp_path
     (tmp_path / "log.jsonl").write_text(entries)
     cut_back = f"JsonlLog({str(tmp_path)!r}).forget_after(900)"
     limit = "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))"
-    done = command("-c", f"import resource; from recipes.training.tracking import JsonlLog; {limit}; {cut_back}", check=False)
+    done = command(
+        "-c", f"import resource; from recipes.training.tracking.log import JsonlLog; {limit}; {cut_back}", check=False
+    )
     assert "File too large" in done.stderr
     assert (tmp_path / "log.jsonl").read_text() == entries and os.listdir(tmp_path) == ["log.jsonl"]
 
 
 def test_lines_of_the_log_that_a_kill_has_cut_are_dropped(tmp_path):
-    log = tracking.JsonlLog(str(tmp_path))
+    log = JsonlLog(str(tmp_path))
     whole = '{"step": 0, "loss": 2}\n{"step": 1, "loss": 1}\n'
     log.path.write_text(whole + '{"step": 2, "lo\n\0\0{"step": 3}\n{"step": 4, "loss')
     log.forget_after(4)

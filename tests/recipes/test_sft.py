@@ -2,8 +2,8 @@
 
 import pytest
 
-from data_mix.config import parse_config
-from data_mix.folder import build
+from data_mix.mixture_config import parse_config
+from data_mix.mixture_folder import build
 from tests.conftest import read_log
 
 TINY = ["--max_steps", 2, "--per_device_train_batch_size", 2, "--gradient_accumulation_steps", 1, "--heldout_problems", 2]
@@ -39,7 +39,7 @@ def test_the_loss_is_over_the_completion_and_its_one_end_token(llama, word_probl
     from transformers import AutoModelForCausalLM
     from trl import SFTConfig, SFTTrainer
 
-    from data_mix.folder import read_rows
+    from data_mix.mixture_folder import read_rows
     from recipes.training.models import load_tokenizer
 
     for kind, end in (("base", "<|end_of_text|>"), ("instruct", "<|eot_id|>")):

@@ -32,7 +32,7 @@ def test_explain_says_what_was_found_and_how_it_was_settled(command):
 
 
 def test_audit_lists_what_strict_and_lenient_judge_differently(tmp_path, command):
-    from eval.folder import write_folder
+    from eval.scoring.eval_folder import write_folder
 
     texts = ["#### 2", "the answer is 2", "#### 3"]
     rows = [

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from rewards.pool import Pool, WorkerError, shared
+from rewards.pool import VerifierPool, WorkerError, shared
 
 SLOW = (r"\int_0^1 x^{x^{x^{x^{x}}}}\,dx", r"\int_0^2 \sin(x^{x^{x}})\,dx")  # sympy tries, and tries
 QUICK = (r"\int_0^1 x\,dx", r"\frac{1}{2}")
@@ -20,14 +20,14 @@ def outcomes_of(pool, pairs):
 
 
 def test_outcomes_come_in_order_and_the_start_of_the_workers_is_not_counted():
-    pool = Pool()
+    pool = VerifierPool()
     judged = pool.judge([QUICK, (QUICK[0], "2"), QUICK])
     assert [outcome for outcome, _ in judged] == ["correct", "wrong", "correct"] and all(0 < ms < 5000 for _, ms in judged)
     pool.close()
 
 
 def test_an_item_over_its_deadline_is_a_timeout_and_the_others_are_unharmed():
-    impatient = Pool(deadline=0.5)
+    impatient = VerifierPool(deadline=0.5)
     impatient.judge([QUICK])  # the workers start outside of the clock
     began = time.monotonic()
     outcomes = outcomes_of(impatient, [("(10^8)!", "1"), QUICK, ("9^{9^{9^{9}}}", "1"), QUICK])
@@ -61,7 +61,7 @@ def is_alive(pid: int) -> bool:
 
 @pytest.mark.parametrize("pair", [QUICK, ("(10^8)!", "1")])
 def test_no_worker_outlives_a_parent_that_is_killed_idle_or_at_work(pair):
-    code = f"import threading; from rewards.pool import Pool; pool = Pool(2.0); pool.judge([{QUICK!r}])\n"
+    code = f"import threading; from rewards.pool import VerifierPool; pool = VerifierPool(2.0); pool.judge([{QUICK!r}])\n"
     code += f"print('ready', flush=True); pool.judge([{pair!r}]); threading.Event().wait()"
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert parent.stdout.readline() == "ready\n"
@@ -96,7 +96,7 @@ def test_a_confined_worker_writes_no_file_and_reaches_no_network(tmp_path):
 
 
 def test_an_idle_worker_that_has_died_is_replaced():
-    pool = Pool()
+    pool = VerifierPool()
     assert outcomes_of(pool, [QUICK]) == ["correct"]
     for worker in filter(is_alive, children_of(os.getpid())):
         os.kill(worker, signal.SIGKILL)
@@ -105,7 +105,7 @@ def test_an_idle_worker_that_has_died_is_replaced():
 
 
 def test_a_worker_that_does_not_start_in_time_is_an_error_and_nothing_is_left_of_it(monkeypatch, caplog):
-    pool = Pool()
+    pool = VerifierPool()
     with monkeypatch.context() as slow:
         slow.setattr("rewards.pool._START", 0.01)
         assert outcomes_of(pool, [QUICK]) == ["error"]
@@ -116,7 +116,7 @@ def test_a_worker_that_does_not_start_in_time_is_an_error_and_nothing_is_left_of
 
 @pytest.mark.parametrize("says", ["ready", "", "correct wrong"])
 def test_a_worker_that_says_what_is_no_outcome_is_stopped(says):
-    pool = Pool()
+    pool = VerifierPool()
     pool.judge([QUICK])
     worker = pool.idle.get()
     while worker is None:
@@ -145,7 +145,7 @@ def test_a_process_with_more_than_1024_open_files_has_verdicts_too():
 
 def test_a_worker_gets_no_tokens_and_evaluates_no_text(monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "secret")
-    pool = Pool()
+    pool = VerifierPool()
     pool.judge([QUICK])
     [worker] = [one for one in (pool.idle.get() for _ in range(pool.idle.qsize())) if one]
     with open(f"/proc/{worker.process.pid}/environ") as environment:

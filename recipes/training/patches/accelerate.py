@@ -2,7 +2,7 @@
 
 import os
 
-from eval.machine import has_gpu
+from eval.generation.machine import has_gpu
 
 
 def shard_on_cpu() -> None:

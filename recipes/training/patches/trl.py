@@ -7,7 +7,7 @@ import socket
 import sys
 import threading
 
-from eval.machine import cache_bytes, has_gpu
+from eval.generation.machine import cache_bytes, has_gpu
 from eval.patches.vllm import sample_by_inversion
 
 

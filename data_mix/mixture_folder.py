@@ -1,0 +1,186 @@
+"""The mixture folder: train.parquet, test.parquet, manifest.json and a dataset card, written and read."""
+
+import collections
+import importlib.metadata
+import json
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from data_mix import files, locks
+from data_mix.errors import InputError
+from data_mix.hashing import sha256_of
+from data_mix.mixture_config import MixtureConfig, parse_config, raw_config
+
+PACKAGES = ("cotmix", "numpy", "pyarrow", "datasets", "reasoning_gym", "tokenizers")
+FILES = ("train.parquet", "test.parquet", "manifest.json", "README.md")
+
+
+def build(config: MixtureConfig, out: str) -> dict:
+    """Builds the mixture into the new folder `out` and returns its manifest. The folder appears whole or not at all.
+
+    A link is followed: what it leads to must be missing or empty, too.
+
+    Raises:
+        InputError: when `out` exists already or cannot be written, or the config cannot be met.
+    """
+    taken = InputError(f"{out} exists already; give another --out, or remove it first")
+    target = Path(os.path.realpath(out))
+    try:
+        if target.is_symlink() or (target.exists() and (not target.is_dir() or any(target.iterdir()))):
+            raise taken
+        if target.is_mount() or target == Path.cwd():
+            where = "the current folder" if target == Path.cwd() else "a mount point"
+            raise InputError(f"{out} is {where}, which a new folder cannot replace; give a name in it, such as {out}/mixture")
+        blocking = next(parent for parent in target.parents if parent.exists())
+        if not blocking.is_dir():
+            raise InputError(f"{out} cannot be built: {blocking} is a file")
+        with files.new_folder(target) as folder:
+            return _fill(folder, config)
+    except FileExistsError:  # another process has built it meanwhile
+        raise taken from None
+    except OSError as error:
+        raise InputError(f"{out} cannot be built ({str(error).splitlines()[0]})") from None
+
+
+def _fill(folder: Path, config: MixtureConfig) -> dict:
+    """Builds the mixture into a folder that is there; returns the manifest."""
+    from data_mix.card import write_card
+    from data_mix.lengths import Counter
+    from data_mix.mixture import Mixture
+
+    counter = Counter(config.tokenizer)
+    mixture = Mixture.from_config(config)
+    lengths = _write(mixture.train(), folder / "train.parquet", config, counter, len(mixture))
+    test = _write(mixture.test(), folder / "test.parquet", config, counter, config.n_test)
+    manifest = {
+        "config": raw_config(config),
+        "seed": config.seed,
+        "versions": {name: _version(name) for name in PACKAGES},
+        "sources": {one.name: one.report for one in mixture.sources},
+        "against": mixture.against,
+        "rows": {"train": len(mixture), "test": sum(map(sum, (c.values() for c in test.values())))},
+        "counts": [_count(*cell, histogram) for cell, histogram in sorted(lengths.items())],
+        "length_unit": counter.unit,
+        "sha256": {name: sha256_of(folder / name) for name in ("train.parquet", "test.parquet")},
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / "README.md").write_text(write_card(manifest), encoding="utf-8")
+    return manifest
+
+
+def verify(folder: str) -> None:
+    """Builds the mixture again from its manifest, in a temporary folder, and compares every file to the byte.
+
+    Raises:
+        InputError: naming the files that differ, and the package versions and source files that do.
+    """
+    manifest = read_manifest(folder)
+    with tempfile.TemporaryDirectory() as scratch:
+        again = build(parse_config(manifest["config"]), f"{scratch}/again")
+        pairs = [(Path(folder) / name, Path(scratch) / "again" / name) for name in FILES]
+        differ = [a.name for a, b in pairs if not a.is_file() or sha256_of(a) != sha256_of(b)]
+    if differ:
+        then, now = manifest["versions"], again["versions"]
+        causes = [f"{name} {then.get(name)} then, {now[name]} now" for name in now if then.get(name) != now[name]]
+        origins = {name: source.get("origin") for name, source in manifest["sources"].items()}
+        causes += [f"source {name} changed" for name in origins if origins[name] != again["sources"][name].get("origin")]
+        before = manifest.get("against", {})
+        causes += [f"{name} changed" for name, origin in again["against"].items() if before.get(name) != origin]
+        raise InputError(
+            f"{folder}: {', '.join(differ)} differ from what its manifest builds ({'; '.join(causes) or 'edited?'})"
+        )
+
+
+def is_taken(path: str) -> bool:
+    """Whether `path` holds anything already: a file, or a folder with more in it than a lock. Nothing is written over it."""
+    target = Path(path)
+    return target.exists() and (not target.is_dir() or any(entry.name != locks.NAME for entry in target.iterdir()))
+
+
+def read_rows(folder: str, split: str) -> list[dict]:
+    """The rows of one split, with `meta` parsed.
+
+    Raises:
+        InputError: when the folder is not a mixture.
+    """
+    import pyarrow.parquet as pq
+
+    check_folder(folder)
+    rows = pq.read_table(Path(folder) / f"{split}.parquet").to_pylist()
+    for row in rows:
+        row["meta"] = json.loads(row["meta"])
+    return rows
+
+
+def read_manifest(folder: str) -> dict:
+    """The manifest of a mixture folder."""
+    check_folder(folder)
+    return json.loads((Path(folder) / "manifest.json").read_text(encoding="utf-8"))
+
+
+def check_folder(folder: str) -> None:
+    """Raises InputError unless `folder` is a mixture folder."""
+    if not (Path(folder) / "manifest.json").is_file():
+        raise InputError(f"{folder}: not a mixture folder; make one with `python -m data_mix build CONFIG.yaml --out {folder}`")
+
+
+def text_of(messages: str | list[dict]) -> str:
+    """The text of a prompt or completion: a string as it is, or the last message's content."""
+    return messages if isinstance(messages, str) else messages[-1]["content"]
+
+
+def _write(batches: Iterable, path: Path, config: MixtureConfig, counter, rows: int) -> dict[tuple, collections.Counter]:
+    """Writes the batches as row groups; for each source and form, how many completions have which length."""
+    import pyarrow.parquet as pq
+    from tqdm.auto import tqdm
+
+    from data_mix.rows import completion_texts, schema
+
+    lengths = collections.defaultdict(collections.Counter)
+    repeating = ["source", "form"]  # a dictionary of texts that are all different would be built and thrown away
+    with (
+        pq.ParquetWriter(path, schema(config), use_dictionary=repeating) as writer,
+        tqdm(total=rows, desc=path.stem, unit=" rows", delay=2) as bar,
+    ):
+        for batch in batches:
+            writer.write_table(batch)
+            cells = batch.select(["source", "form"]).append_column("length", counter.column(completion_texts(batch)))
+            for cell in cells.group_by(["source", "form", "length"]).aggregate([([], "count_all")]).to_pylist():
+                lengths[cell["source"], cell["form"]][cell["length"]] += cell["count_all"]
+            bar.update(len(batch))
+    return lengths
+
+
+def _count(source: str, form: str, histogram: collections.Counter) -> dict:
+    ordered = sorted(histogram.items())
+    rows = histogram.total()
+
+    def quantile(q: float) -> int:
+        place = int(q * (rows - 1))
+        for length, count in ordered:
+            place -= count
+            if place < 0:
+                return length
+
+    bins = collections.Counter()
+    for length, count in ordered:
+        bins[1 << max(length - 1, 0).bit_length()] += count  # up to 1, 2, 4, 8, ...
+    return {
+        "source": source,
+        "form": form,
+        "rows": rows,
+        "total": sum(length * count for length, count in ordered),
+        "p50": quantile(0.5),
+        "p95": quantile(0.95),
+        "max": ordered[-1][0],
+        "histogram": {str(edge): count for edge, count in sorted(bins.items())},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,227 @@
+"""The figures of a report, drawn with matplotlib from logs and completions. A figure without data is not drawn (None)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+from eval.scoring.metrics import accuracy_by_budget
+
+# Okabe and Ito's palette: told apart by readers with any colour vision.
+COLOURS = {
+    "long": "#0072B2",
+    "short": "#E69F00",
+    "other": "#999999",
+    "correct": "#009E73",
+    "wrong": "#D55E00",
+    "unparseable": "#999999",
+    "timeout": "#CC79A7",
+    "error": "#000000",
+}
+LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
+plt.rcParams.update({"figure.dpi": 110, "axes.spines.top": False, "axes.spines.right": False})
+plt.rcParams.update({"axes.grid": True, "grid.alpha": 0.25})
+plt.rcParams["text.parse_math"] = False  # a `$` in a name is a `$`
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawn figure: its title, what it shows in a sentence, and its PNG."""
+
+    title: str
+    text: str
+    path: Path
+
+
+def short_names(groups: list[dict]) -> dict[str, str]:
+    """The axes of an ablation's groups, and what to call them: `mixture.p_cot` is p_cot if no other stage has one."""
+    axes = list(dict.fromkeys(axis for group in groups for axis in group["axes"]))
+    last = [axis.rsplit(".", 1)[-1] for axis in axes]
+    return {axis: name if last.count(name) == 1 else axis for axis, name in zip(axes, last, strict=True)}
+
+
+def draw_curves(logs: dict[str, list[dict]], path: Path) -> Figure | None:
+    """Accuracy, length and calibration on held-out problems over the steps of every stage, the stages one after another."""
+    stages = {stage: [e for e in log if "heldout/greedy/accuracy" in e] for stage, log in logs.items()}
+    stages = {stage: entries for stage, entries in stages.items() if entries}
+    if not stages:
+        return None
+    fig, axes = plt.subplots(4, len(stages), figsize=(4.2 * len(stages), 9), squeeze=False, sharey="row", sharex="col")
+    rows = [("accuracy", "accuracy"), ("length/mean", "mean length (tokens)"), ("p_long", "p_long")]
+    for column, (stage, entries) in enumerate(stages.items()):
+        steps = [e["step"] for e in entries]
+        for row, (key, label) in enumerate(rows):
+            ax = axes[row][column]
+            for kind, style in (("greedy", "-"), ("sampled", "--")):
+                values = [e[f"heldout/{kind}/{key}"] for e in entries]
+                ax.plot(steps, values, style, marker="o", ms=3, color="#0072B2" if kind == "greedy" else "#D55E00", label=kind)
+            if column == 0:
+                ax.set_ylabel(label)
+            if key != "length/mean":
+                ax.set_ylim(-0.03, 1.03)
+        for form in ("long", "short"):
+            points = [(e["step"], e[key]) for e in entries if (key := f"heldout/sampled/accuracy_{form}") in e]
+            if points:
+                axes[3][column].plot(*zip(*points, strict=True), marker="o", ms=3, color=COLOURS[form], label=form)
+        axes[3][column].set_ylim(-0.03, 1.03)
+        axes[0][column].set_title(f"{stage.upper()} steps")
+        axes[3][column].set_xlabel("step")
+    axes[3][0].set_ylabel("accuracy by form, sampled")
+    for row in (0, 3):
+        if axes[row][0].lines:
+            axes[row][0].legend(frameon=False)
+    text = "A held-out slice during training, decoded greedily and sampled at temperature 1, and how often each form is right."
+    return _save(fig, "Accuracy and length over training", text, path)
+
+
+def draw_rewards(log: list[dict], path: Path) -> Figure | None:
+    """Reward, share of long completions, length by outcome and sampler agreement at each RL step."""
+    entries = [e for e in log if "reward" in e]
+    if not entries:
+        return None
+    shares = {"reward": "reward", "p_long": "p_long", "truncated": "truncated", "frac_reward_zero_std": "zero-variance groups"}
+    panels = [
+        ("rollouts", shares),
+        ("length by outcome (tokens)", {f"length/{o}": o for o in ("correct", "wrong", "unparseable")}),
+        ("mean |sampler - trainer log-prob|", {"sampling/sampling_logp_difference/mean": "difference"}),
+    ]
+    fig, axes = plt.subplots(1, 3, figsize=(12, 3.8))
+    for ax, (title, lines) in zip(axes, panels, strict=True):
+        for key, label in lines.items():
+            points = [(e["step"], e[key]) for e in entries if e.get(key) is not None]
+            if points:
+                ax.plot(*zip(*points, strict=True), label=label, color=COLOURS.get(label))
+        ax.set_title(title, fontsize=10)
+        ax.set_xlabel("RL step")
+        if len(lines) > 1:
+            ax.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
+    text = "What rollouts earned at each step, how long they were, and whether vLLM sampled from the trained weights."
+    return _save(fig, "Rollouts of each RL step", text, path)
+
+
+def draw_lengths(completions: dict[str, list[dict]], by: str, path: Path) -> Figure | None:
+    """Histograms of completion length, stacked by form or outcome, one panel an eval."""
+    names = list(completions)
+    columns = min(2, len(names))
+    rows = -(-len(names) // columns)
+    fig, axes = plt.subplots(rows, columns, figsize=(5.2 * columns, 2.7 * rows), squeeze=False)
+    top = max(row["n_tokens"] for rows_ in completions.values() for row in rows_) + 1
+    bins = _bins(top)
+    flat: Sequence = [ax for line in axes for ax in line]
+    for ax, name in zip(flat, names, strict=False):
+        values = sorted({row[by] for row in completions[name]}, key=list(COLOURS).index)
+        lengths = [[row["n_tokens"] for row in completions[name] if row[by] == value] for value in values]
+        ax.hist(lengths, bins=bins, stacked=True, label=values, color=[COLOURS[value] for value in values])
+        ax.set_title(name, fontsize=10)
+        ax.set_xlabel("tokens")
+        ax.set_ylabel("completions")
+        ax.legend(frameon=False, fontsize=8)
+    for ax in flat[len(names) :]:
+        ax.set_visible(False)
+    return _save(fig, f"Length by {by}", f"How long completions are in each eval, by {by}.", path)
+
+
+def draw_forecast(predicted: list[float], measured: list[float], flips_at: float, path: Path) -> Figure:
+    """p_long over rounds of STaR: forecast from the SFT checkpoint's sampled eval, and measured on held-out problems."""
+    fig, ax = plt.subplots(figsize=(5.2, 3.6))
+    ax.plot(range(len(predicted)), predicted, "k:", label="forecast")
+    ax.plot(range(len(measured)), measured, marker="o", ms=3, color=LINES[0], label="measured")
+    ax.axhline(flips_at, color=LINES[1], lw=0.8, label="greedy decoding turns long")
+    ax.set(xlabel="round of STaR", ylabel="p_long, sampled", ylim=(-0.03, 1.03))
+    ax.legend(frameon=False, fontsize=8)
+    text = "p' = p a_long / (p a_long + (1 - p) a_short), from the sampled eval of the SFT checkpoint alone, and what came."
+    return _save(fig, "Forecast and measurement of STaR", text, path)
+
+
+def draw_budgets(completions: dict[str, list[dict]], path: Path) -> Figure:
+    """Accuracy against a token budget, a line an eval: what its accuracy costs a user."""
+    fig, ax = plt.subplots(figsize=(6.4, 3.8))
+    curves = {name: {int(k): v for k, v in accuracy_by_budget(rows).items()} for name, rows in completions.items()}
+    most = max(budget for curve in curves.values() for budget in curve)
+    for number, (name, curve) in enumerate(curves.items()):
+        points = (curve | {most: curve[max(curve)]}).items()  # a larger budget changes nothing more
+        ax.plot(*zip(*points, strict=True), marker="o", ms=3, label=name, color=LINES[number % len(LINES)])
+    ax.set_xscale("log", base=2)
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.set(xlabel="token budget of a completion", ylabel="accuracy", ylim=(-0.03, 1.03))
+    ax.legend(frameon=False, fontsize=8)
+    return _save(fig, "Accuracy by token budget", "A completion longer than the budget counts as wrong.", path)
+
+
+def draw_map(groups: list[dict], axis: str, path: Path) -> Figure:
+    """Accuracy against mean length, a panel for each stage and decoding, points coloured by a numeric axis of an ablation.
+
+    Args:
+        groups: of eval.report.table.over_seeds.
+        axis: what the colour is.
+    """
+    name = short_names(groups)[axis]
+    groups = [group for group in groups if axis in group["axes"]]
+    panels: dict[str, list[dict]] = {}
+    for group in groups:
+        panels.setdefault(f"{group['stage']}, {group['kind']}", []).append(group)
+    fig, axes = plt.subplots(1, len(panels), figsize=(3.6 * len(panels) + 1, 3.6), squeeze=False, sharey=True)
+    values = [group["axes"][axis] for group in groups]
+    for ax, (title, members) in zip(axes[0], panels.items(), strict=True):
+        x, y = ([member[name][0] for member in members] for name in ("length_mean", "accuracy"))
+        colour = [member["axes"][axis] for member in members]
+        dots = ax.scatter(x, y, c=colour, vmin=min(values), vmax=max(values), cmap="viridis", zorder=2)
+        ax.set(title=title, xlabel="mean length (tokens)", ylim=(-0.03, 1.03))
+    axes[0][0].set_ylabel("accuracy")
+    fig.colorbar(dots, ax=axes[0][-1], label=name)
+    return _save(fig, f"Accuracy and length by {name}", f"Each point is a cell's mean over seeds; its colour is {name}.", path)
+
+
+def draw_axis(groups: list[dict], axis: str, names: dict[str, str], path: Path) -> Figure:
+    """Figures of an ablation over one of its axes: a line for each stage, decoding and value of the other axes.
+
+    Args:
+        groups: of eval.report.table.over_seeds; bands are their half widths.
+        axis: what is on the horizontal axis; values that are no numbers stand side by side.
+        names: figure → label, a panel each.
+    """
+    short = short_names(groups)
+    groups = [group for group in groups if axis in group["axes"]]
+    values = [group["axes"][axis] for group in groups]
+    numeric = all(isinstance(value, int | float) for value in values)
+    places = {str(v): v if numeric else i for i, v in enumerate(sorted(set(values)) if numeric else dict.fromkeys(values))}
+    lines: dict[str, list[dict]] = {}
+    for group in groups:
+        others = [f"{short[name]} {value}" for name, value in group["axes"].items() if name != axis]
+        lines.setdefault(", ".join([f"{group['stage']}, {group['kind']}", *others]), []).append(group)
+    long_names = not numeric and sum(map(len, places)) > 40
+    fig, axes = plt.subplots(1, len(names), figsize=(4.3 * len(names), 4.2))
+    for ax, (figure, label) in zip(axes, names.items(), strict=True):
+        for number, (line, members) in enumerate(lines.items()):
+            points = sorted((places[str(m["axes"][axis])], *m[figure]) for m in members if m[figure] is not None)
+            if points:
+                x, mean, half = (np.array(column) for column in zip(*points, strict=True))
+                ax.plot(x, mean, marker="o", ms=3, label=line, color=LINES[number % len(LINES)])
+                ax.fill_between(x, mean - half, mean + half, alpha=0.2, color=LINES[number % len(LINES)], lw=0)
+        ax.set_title(label, fontsize=10)
+        ax.set_xlabel(short[axis])
+        if not numeric:
+            turned = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if long_names else {}
+            ax.set_xticks(list(places.values()), list(places), fontsize=8, **turned)
+    axes[len(names) // 2].legend(
+        frameon=False, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.4 if long_names else -0.16), ncols=2
+    )
+    text = "Each line's mean over seeds; the band is the mean's 95% interval (Student's t)."
+    return _save(fig, f"Over {axis}", text, path)
+
+
+def _bins(top: int) -> list[float]:
+    width = max(1, -(-top // 40))
+    return [edge - 0.5 for edge in range(0, top + 2 * width, width)]
+
+
+def _save(fig, title: str, text: str, path: Path) -> Figure:
+    fig.tight_layout()
+    fig.savefig(path)
+    plt.close(fig)
+    return Figure(title, text, path)

@@ -1,0 +1,147 @@
+"""`eval report`: one self-contained report.html of a run folder or an ablation, and its figures as PNG under figures/."""
+
+import base64
+import json
+from pathlib import Path
+
+from data_mix.errors import InputError
+from eval.report import browser, figures
+from eval.report.table import write_table
+from eval.scoring.eval_folder import read_completions, read_metrics
+from eval.scoring.forecast import forecast, read_measured
+
+TEMPLATES = Path(__file__).parent / "templates"
+STAGES = ("base", "sft", "star", "grpo")
+IN_ALL = 20_000  # completions in the page of an ablation, however many evals it has
+
+
+def find_stages(run_dir: Path) -> dict[str, dict[str, Path]]:
+    """The run's eval folders: stage to `{"greedy": path, "sampled": path}`, in the order of the pipeline.
+
+    A folder `NAME-sampled` is the sampled eval of stage NAME, any other folder the greedy one. An eval of several tasks has a
+    folder for each, `NAME/TASK`.
+    """
+    stages: dict[str, dict[str, Path]] = {}
+    for metrics in sorted([*run_dir.glob("eval/*/metrics.json"), *run_dir.glob("eval/*/*/metrics.json")]):
+        name, *task = metrics.parent.relative_to(run_dir / "eval").parts
+        stage, kind = (name.removesuffix("-sampled"), "sampled") if name.endswith("-sampled") else (name, "greedy")
+        stages.setdefault(" ".join([stage, *task]), {})[kind] = metrics.parent
+    order = {name: i for i, name in enumerate(STAGES)}
+    return dict(sorted(stages.items(), key=lambda item: (order.get(item[0].split()[0], len(order)), item[0])))
+
+
+def read_log(path: Path) -> list[dict]:
+    """The entries of a log.jsonl; none where the stage has no log."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+
+
+def pipeline_table(stages: dict[str, dict[str, Path]]) -> list[dict]:
+    """One row a stage: greedy and sampled accuracy with intervals, median length (greedy) and p_long (sampled)."""
+    table = []
+    for stage, kinds in stages.items():
+        greedy, sampled = (read_metrics(str(kinds[kind])) if kind in kinds else None for kind in ("greedy", "sampled"))
+        table.append(
+            {
+                "stage": stage,
+                "greedy": greedy["accuracy"] if greedy else None,
+                "sampled": sampled["accuracy"] if sampled else None,
+                "median_length": (greedy or sampled)["length"]["p50"],
+                "p_long_greedy": greedy["p_long"] if greedy else None,
+                "p_long": sampled["p_long"] if sampled else None,
+                "accuracy_long": sampled["accuracy_long"] if sampled else None,
+                "accuracy_short": sampled["accuracy_short"] if sampled else None,
+                "truncated": (greedy or sampled)["truncated"],
+            }
+        )
+    return table
+
+
+def format_table(table: list[dict]) -> str:
+    """The pipeline's table for the terminal."""
+    lines = [f"{'stage':<8}{'greedy accuracy':>24}{'sampled accuracy':>24}{'median length':>15}{'p_long':>8}"]
+    for row in table:
+        cells = [_with_interval(row["greedy"]), _with_interval(row["sampled"])]
+        p_long = "-" if row["p_long"] is None else f"{row['p_long']:.3f}"
+        lines.append(f"{row['stage']:<8}{cells[0]:>24}{cells[1]:>24}{row['median_length']:>15g}{p_long:>8}")
+    return "\n".join(lines)
+
+
+def write_report(folder: str) -> str:
+    """Writes FOLDER/report.html and FOLDER/figures/*.png; returns the table and the report's path as text.
+
+    Raises:
+        InputError: when the run or ablation has no eval yet.
+    """
+    run = Path(folder)
+    text = _write_ablation(run) if (run / "evals.json").is_file() else _write_run(run)
+    return f"{text}\nreport: {run / 'report.html'}"
+
+
+def _write_run(run: Path) -> str:
+    stages = find_stages(run)
+    if not stages:
+        raise InputError(f"{run}: no eval/*/metrics.json in it; `python -m eval run ... --out {run}/eval/sft` makes one")
+    folder = run / "figures"
+    folder.mkdir(exist_ok=True)
+    evals = {f"{stage}, {kind}": str(path) for stage, kinds in stages.items() for kind, path in kinds.items()}
+    completions = {name: read_completions(path)[0] for name, path in evals.items()}
+    logs = {stage: read_log(run / stage / "log.jsonl") for stage in ("sft", "star", "grpo")}
+    drawn = [
+        figures.draw_curves(logs, folder / "curves.png"),
+        figures.draw_rewards(logs["grpo"], folder / "rewards.png"),
+        _draw_forecast(run, stages, folder / "forecast.png"),
+        figures.draw_budgets(completions, folder / "budgets.png"),
+        figures.draw_lengths(completions, "form", folder / "length_by_form.png"),
+        figures.draw_lengths(completions, "outcome", folder / "length_by_outcome.png"),
+    ]
+    table = pipeline_table(stages)
+    config, p_cot = _describe(run)
+    _render("report.html", run, drawn, browser.pack(completions), table=table, config=config, p_cot=p_cot)
+    return format_table(table)
+
+
+def _write_ablation(run: Path) -> str:
+    table = write_table(str(run))
+    completions = {name: read_completions(path)[0] for name, path in table.folders.items()}
+    packed = browser.pack(completions, min(browser.PER_EVAL, IN_ALL // len(completions)))
+    _render("ablation.html", run, table.figures, packed, table=table, done=table.done)
+    return table.markdown()
+
+
+def _render(template: str, run: Path, drawn: list[figures.Figure | None], packed: dict, **rest) -> None:
+    import jinja2
+
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True)
+    environment.filters["interval"] = _with_interval
+    pictures = [{"title": f.title, "text": f.text, "data": base64.b64encode(f.path.read_bytes()).decode()} for f in drawn if f]
+    completions = browser.as_script(packed)
+    page = environment.get_template(template).render(run=run.resolve().name, figures=pictures, completions=completions, **rest)
+    (run / "report.html").write_text(page, encoding="utf-8")
+
+
+def _with_interval(accuracy: dict | None) -> str:
+    if accuracy is None:
+        return "-"
+    low, high = accuracy["ci95"]
+    return f"{accuracy['value']:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _draw_forecast(run: Path, stages: dict[str, dict[str, Path]], path: Path) -> figures.Figure | None:
+    if "sampled" not in stages.get("sft", {}) or not (run / "star" / "log.jsonl").is_file():
+        return None
+    measured = read_measured(str(run / "star"))
+    predicted = forecast(str(stages["sft"]["sampled"]), len(measured) - 1)
+    return figures.draw_forecast(predicted["p_long"], measured, predicted["flips_at"], path)
+
+
+def _describe(run: Path) -> tuple[str | None, float | None]:
+    """The run's mixture in a sentence, and its p_cot."""
+    path = run / "mixture" / "manifest.json"
+    if not path.is_file():
+        return None, None
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    shares = manifest["config"]["forms"]
+    forms = ", ".join(f"{form} {share:g}" for form, share in shares.items())
+    sources = ", ".join(source["task"] for source in manifest["config"]["sources"])
+    text = f"{sources}; forms: {forms}; {manifest['rows']['train']} train rows, seed {manifest['seed']}"
+    return text, shares.get("long", 0.0)

@@ -1,0 +1,90 @@
+"""The eval folder: completions.parquet and metrics.json. Scoring reads the parquet alone, so no model is needed for it."""
+
+import contextlib
+import json
+from pathlib import Path
+
+from data_mix import files
+from data_mix.errors import InputError
+from eval.scoring.metrics import compute_metrics
+from rewards.scorer import Item, score
+
+COMPLETIONS, METRICS = "completions.parquet", "metrics.json"
+INFO = b"cotmix.eval"  # key of the parquet's own metadata that holds the eval's settings
+
+
+def score_rows(rows: list[dict]) -> list[dict]:
+    """The rows with form, extracted, outcome and strict_outcome from the verifier."""
+    verdicts = score([Item(row["completion"], row["answer"], json.loads(row["meta"]), row["truncated"]) for row in rows])
+    names = ("form", "extracted", "outcome", "strict_outcome")
+    return [{**row, **{name: getattr(v, name) for name in names}} for row, v in zip(rows, verdicts, strict=True)]
+
+
+def write_folder(folder: str, rows: list[dict], info: dict) -> dict:
+    """Scores `rows`, writes the folder and returns its metrics. A new folder appears whole, in another each file does.
+
+    Args:
+        folder: where; its files are replaced.
+        rows: problem_id, source, sample, prompt, completion, answer, meta (JSON), n_tokens, truncated.
+        info: the eval's settings: model, temperature, seed, max_tokens, and what else decides the completions.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = score_rows(rows)
+    metrics = compute_metrics(rows, info)
+    table = pa.Table.from_pylist(rows)
+    # an extracted column of nothing but None would have no type
+    table = table.set_column(table.schema.get_field_index("extracted"), "extracted", table["extracted"].cast(pa.string()))
+    target = Path(folder).resolve()  # not a link to it, which nothing can be renamed to
+    is_new = not target.exists() or not any(target.iterdir())
+    with files.new_folder(target) if is_new else contextlib.nullcontext(target) as into:
+        with files.new_file(into / COMPLETIONS) as path:
+            pq.write_table(table.replace_schema_metadata({INFO: json.dumps(info)}), path)
+        files.write_text(into / METRICS, json.dumps(metrics, indent=2) + "\n")
+    return metrics
+
+
+def read_completions(folder: str) -> tuple[list[dict], dict]:
+    """The rows of completions.parquet and the info it was written with.
+
+    Raises:
+        InputError: when the folder holds none.
+    """
+    import pyarrow.parquet as pq
+
+    info = read_settings(folder)
+    return pq.read_table(Path(folder) / COMPLETIONS).to_pylist(), info
+
+
+def read_settings(folder: str) -> dict:
+    """The info that completions.parquet was written with, without the completions.
+
+    Raises:
+        InputError: when the folder holds none.
+    """
+    import pyarrow.parquet as pq
+
+    path = Path(folder) / COMPLETIONS
+    if not path.is_file():
+        made_by = f"`python -m eval run ... --out {folder}`"
+        raise InputError(f"{folder}: not an eval folder (no completions.parquet); make one with {made_by}")
+    return json.loads(pq.read_schema(path).metadata[INFO])
+
+
+def read_metrics(folder: str) -> dict:
+    """The content of metrics.json."""
+    path = Path(folder) / METRICS
+    if not path.is_file():
+        raise InputError(f"{folder}: no metrics.json; `python -m eval score {folder}` makes it from the completions")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def format_metrics(metrics: dict) -> str:
+    """The headline figures as one line of text."""
+    low, high = metrics["accuracy"]["ci95"]
+    return (
+        f"accuracy {metrics['accuracy']['value']:.3f} [{low:.3f}, {high:.3f}]  median length {metrics['length']['p50']:g}  "
+        f"p_long {metrics['p_long']:.3f}  truncated {metrics['truncated']:.3f}  "
+        f"({metrics['n_problems']} problems x {metrics['n_samples']}, temperature {metrics['temperature']:g})"
+    )

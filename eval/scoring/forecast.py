@@ -1,0 +1,149 @@
+"""`eval forecast`: what STaR will make of an SFT checkpoint, from its sampled eval alone.
+
+A round keeps what is right, so that the share of long completions among the kept is
+
+    p' = p a_long / (p a_long + (1 - p) a_short)
+
+(p: p_long; a: accuracy given the form), and a model that fits the kept is long as often (arXiv 2510.11495; with a_long = 1
+and a_short = 1/2 this is 2p / (1 + p)). The forecast holds both accuracies fixed, so it shows what selection does alone.
+"""
+
+import json
+from collections import defaultdict
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+
+from data_mix.errors import InputError
+from eval.scoring.eval_folder import read_completions
+
+DRAWN_AGAIN = 0.05  # share of short completions that begin as the long ones do, from which the forms are told apart later
+
+
+def next_p_long(p: float, a_long: float, a_short: float) -> float:
+    """p_long after a round of STaR; `p` where nothing is right, so nothing kept."""
+    kept = p * a_long + (1 - p) * a_short
+    return p * a_long / kept if kept else p
+
+
+def forecast(folder: str, rounds: int) -> dict:
+    """The forecast from a sampled eval.
+
+    Returns:
+        p_long and accuracy (lists over rounds, the first the measured one), a_long, a_short, `gain` (a_long - a_short over
+        problems that show both forms: value, ci95), `flips_at` (the p_long from which greedy decoding is long), `flips_in`
+        (rounds until then, None if not within `rounds`), and `spread` (share of problems with right and wrong completions).
+
+    Raises:
+        InputError: for a greedy eval, or one in which a form does not occur.
+    """
+    rows, info = read_completions(folder)
+    if info["temperature"] == 0:
+        raise InputError(f"{folder}: a greedy eval shows one form alone; give one with `--samples 8 --temperature 1.0`")
+    by_form = {form: [row for row in rows if row["form"] == form] for form in ("long", "short")}
+    for form, of in by_form.items():
+        if not of:
+            raise InputError(f"{folder}: no completion is {form}, so there is nothing to forecast from")
+    a_long, a_short = (float(np.mean([row["outcome"] == "correct" for row in by_form[form]])) for form in ("long", "short"))
+    path = [len(by_form["long"]) / (len(by_form["long"]) + len(by_form["short"]))]
+    for _ in range(rounds):
+        path.append(next_p_long(path[-1], a_long, a_short))
+    flips_at = find_flip(by_form["long"], by_form["short"])
+    return {
+        "p_long": path,
+        "accuracy": [p * a_long + (1 - p) * a_short for p in path],
+        "a_long": a_long,
+        "a_short": a_short,
+        "gain": _gain(rows),
+        "flips_at": flips_at,
+        "flips_in": next((number for number, p in enumerate(path) if p > flips_at), None),
+        "spread": _spread(rows),
+    }
+
+
+def find_flip(long: list[dict], short: list[dict]) -> float:
+    """The p_long at which greedy decoding turns long.
+
+    Where short completions can begin as the long one of their problem does (s: how often), the forms part after that, and
+    long weighs p against (1 - p) s: for parity, s = 1/2, that is 1/3. Where they never do, they part at the first word, and the
+    most frequent first word of the long ones (m: how often two of a problem share theirs) weighs p m against 1 - p.
+    """
+    first = {form: defaultdict(list) for form in ("long", "short")}
+    for form, rows in (("long", long), ("short", short)):
+        for row in rows:
+            first[form][row["problem_id"]].append(_first_piece(row))
+    shared = [a == b for problem, pieces in first["short"].items() for a, b in product(pieces, first["long"].get(problem, []))]
+    s = float(np.mean(shared)) if shared else 0.0
+    if s > DRAWN_AGAIN:
+        return s / (1 + s)
+    twice = [a == b for pieces in first["long"].values() for i, a in enumerate(pieces) for b in pieces[:i]]
+    m = float(np.mean(twice)) if twice else 1.0
+    return 1 / (1 + m)
+
+
+def read_measured(star_dir: str) -> list[float]:
+    """Sampled p_long on held-out problems after each round of a STaR run, the first before it.
+
+    Raises:
+        InputError: when the folder has no log.
+    """
+    path = Path(star_dir) / "log.jsonl"
+    if not path.is_file():
+        raise InputError(f"{star_dir}: no log.jsonl; give the output_dir of recipes/star.py")
+    return [json.loads(line)["heldout/sampled/p_long"] for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def mean_error(predicted: list[float], measured: list[float]) -> float:
+    """Mean absolute error of p_long over the rounds that both have, the starting point left out."""
+    n = min(len(predicted), len(measured))
+    return float(np.mean(np.abs(np.subtract(predicted[1:n], measured[1:n]))))
+
+
+def format_forecast(result: dict, measured: list[float] | None) -> str:
+    """The forecast for the terminal."""
+    low, high = result["gain"]["ci95"]
+    lines = [f"{'round':>5}{'p_long':>10}{'accuracy':>10}" + ("" if measured is None else f"{'measured':>10}")]
+    for number, (p, accuracy) in enumerate(zip(result["p_long"], result["accuracy"], strict=True)):
+        seen = f"{measured[number]:>10.3f}" if measured and number < len(measured) else ""
+        lines.append(f"{number:>5}{p:>10.3f}{accuracy:>10.3f}{seen}")
+    flips = "not within these rounds" if result["flips_in"] is None else f"after {result['flips_in']} rounds"
+    lines.append(f"greedy decoding turns long {flips} (from p_long {result['flips_at']:.3f})")
+    worth = "yes" if low > 0 else "no" if high < 0 else "not shown"
+    better = f"long minus short accuracy {result['gain']['value']:+.3f} [{low:+.3f}, {high:+.3f}]"
+    lines.append(
+        f"RL is worth starting: {worth}: {better}; {result['spread']:.0%} of the problems have right and wrong samples"
+    )
+    if measured is not None:
+        lines.append(f"mean absolute error of p_long over rounds: {mean_error(result['p_long'], measured):.3f}")
+    return "\n".join(lines)
+
+
+def _first_piece(row: dict) -> str:
+    text = row["completion"].strip()
+    return text.split(maxsplit=1)[0] if " " in text or text.startswith("####") else text[:1]
+
+
+def _gain(rows: list[dict]) -> dict:
+    """a_long - a_short with its interval: problems are drawn again whole, each with its long and short completions."""
+    counts = defaultdict(lambda: np.zeros(4))
+    for row in rows:
+        if row["form"] in ("long", "short"):
+            at = 0 if row["form"] == "long" else 2
+            counts[row["problem_id"]][at : at + 2] += (row["outcome"] == "correct", 1)
+    table = np.array(list(counts.values()))
+
+    def gain(chosen: np.ndarray) -> np.ndarray:
+        right_long, n_long, right_short, n_short = np.moveaxis(chosen.sum(axis=-2), -1, 0)
+        return right_long / np.maximum(n_long, 1) - right_short / np.maximum(n_short, 1)
+
+    rng = np.random.default_rng(0)
+    drawn = gain(table[rng.integers(0, len(table), (1000, len(table)))])
+    return {"value": float(gain(table)), "ci95": [float(v) for v in np.quantile(drawn, (0.025, 0.975))]}
+
+
+def _spread(rows: list[dict]) -> float:
+    outcomes = defaultdict(set)
+    for row in rows:
+        outcomes[row["problem_id"]].add(row["outcome"] == "correct")
+    return float(np.mean([len(seen) == 2 for seen in outcomes.values()]))

@@ -1,0 +1,33 @@
+"""The model that a finished run leaves in its folder: one plain checkpoint, without adapter or shards."""
+
+from pathlib import Path
+
+from data_mix import files
+
+
+def save_plain(trainer, folder: Path) -> None:
+    """Writes model and tokenizer as one plain checkpoint, an adapter merged into the weights; called in every process."""
+    from trl.distributed import DistributedBackend
+
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    backend = DistributedBackend(trainer.accelerator)
+    if not hasattr(model, "merge_and_unload"):
+        trainer.save_model(str(folder))
+    elif backend.is_fsdp:
+        trainer.model = model.merge_and_unload()
+        trainer.save_model(str(folder))
+    else:  # DeepSpeed's engine keeps the names of the model with an adapter, and under ZeRO-3 a process has no whole weights
+        with backend.gather_params(list(model.parameters())):
+            merged = model.merge_and_unload()
+            if trainer.accelerator.is_main_process:
+                merged.save_pretrained(folder)
+                trainer.processing_class.save_pretrained(folder)
+        trainer.accelerator.wait_for_everyone()
+
+
+def publish(source: Path, folder: Path) -> None:
+    """Moves a model's files to where every recipe leaves its model: each once it is on disk, and the weights last."""
+    for path in sorted(source.iterdir(), key=lambda path: path.suffix == ".safetensors"):
+        path.chmod(0o666 & ~files.umask())  # safetensors writes for the owner alone
+        files.replace(path, folder / path.name)
+    source.rmdir()

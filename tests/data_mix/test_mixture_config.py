@@ -1,0 +1,98 @@
+"""Wrong configs: each one line that says what is wrong, where, and what it must be; exit code 2, nothing written."""
+
+import pytest
+
+from data_mix.errors import InputError
+from data_mix.mixture_config import load_config, parse_config, raw_config
+
+GOOD = {"p_cot": 0.25, "n_train": 10, "n_test": 2, "sources": [{"task": "parity", "d": 8}]}
+TWO = [{"task": "parity", "d": 8, "share": 0.5}, {"task": "gsm_symbolic", "share": 0.4}]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"p_cto": 0.3}, "unknown field 'p_cto'; did you mean 'p_cot'?"),
+        ({"p_cot": 1.2}, "p_cot is 1.2; it must be a number from 0 to 1"),
+        ({"p_cot": "half"}, "p_cot is 'half'"),
+        ({"p_cot": True}, "p_cot is True"),
+        ({"n_train": 0}, "n_train is 0; it must be a whole number of at least 1"),
+        ({"n_test": 1.5}, "n_test is 1.5"),
+        ({"seed": -1}, "seed is -1"),
+        ({"sources": TWO}, "shares of sources sum to 0.9 (0.5 + 0.4); they must sum to 1"),
+        ({"sources": []}, "sources must be a list"),
+        (
+            {"sources": [{"task": "gsm9k"}]},
+            "gsm_symbolic, gsm8k, math, svamp, records; did you mean 'gsm8k'?",
+        ),
+        ({"sources": [{"task": "parity", "depth": 8}]}, "unknown field 'depth'"),
+        ({"forms": {"long": 1}}, "give either p_cot"),
+        ({"p_cot": None}, "give either p_cot"),
+        ({"prompt_format": "xml"}, "prompt_format is 'xml'; it must be one of plain, chat"),
+        ({"prompt_template": "Question:"}, "must contain {prompt} once"),
+        ({"prompt_template": "{prompt} {prompt}"}, "must contain {prompt} once"),
+        ({"sources": [{"task": "parity"}]}, "sources[0] (parity): field 'd' is missing"),
+        ({"sources": [{"task": "math", "path": 3}]}, "sources[0].path is 3; it must be text"),
+        (
+            {"sources": [{"task": "records", "path": "m.jsonl", "name": "m", "solution": "s", "question": ["q"]}]},
+            "sources[0].question is ['q']; it must be text",
+        ),
+        ({"sources": [{"task": "parity", "d": 8, "share": 0.5}] * 2}, "sources[1]: 'parity' is there already"),
+        ({"unit": "words"}, "unit is 'words'; it must be one of rows, tokens"),
+        ({"unit": "tokens"}, "tokenizer must be given"),
+        ({"max_tokens": 100}, "tokenizer must be given"),
+        ({"max_repeats": 0}, "max_repeats is 0"),
+        ({"on_error": "ignore"}, "on_error is 'ignore'; it must be one of refuse, drop"),
+        ({"against": [{"task": "parity", "d": 3}]}, "parity is generated; an evaluation set has records"),
+        ({"against": {"task": "math"}}, "against must be a list"),
+    ],
+)
+def test_a_wrong_field_is_one_line(change, said):
+    with pytest.raises(InputError) as error:
+        parse_config({**GOOD, **change})
+    assert said in str(error.value) and "\n" not in str(error.value)
+
+
+def test_shares_of_forms_must_sum_to_one():
+    raw = {key: value for key, value in GOOD.items() if key != "p_cot"}
+    with pytest.raises(InputError, match="shares of forms sum to 0.8"):
+        parse_config({**raw, "forms": {"long": 0.3, "short": 0.5}})
+
+
+def test_a_config_survives_the_manifest():
+    raw = {**GOOD, "against": [{"task": "math", "path": "m"}], "system": "Be brief.", "ngram": 9}
+    assert parse_config(raw_config(parse_config(raw))) == parse_config(raw)
+
+
+def test_overrides_reach_inside_and_p_cot_replaces_forms(tmp_path):
+    path = tmp_path / "m.yaml"
+    path.write_text("{forms: {long: 1}, n_train: 10, n_test: 2, sources: [{task: parity, d: 8}]}")
+    config = load_config(str(path), ["p_cot=0.5", "sources.0.d=9", "seed=4"])
+    assert config.forms == {"long": 0.5, "short": 0.5}
+    assert config.sources[0].options == {"d": 9} and config.seed == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "args", "said"),
+    [
+        ("{p_cot: 2, n_train: 5, n_test: 5, sources: [{task: parity, d: 9}]}", [], "p_cot is 2"),
+        ("{p_cot: [", [], "not YAML"),
+        ("- a list", [], "must be a YAML mapping"),
+        (None, [], "no such file"),
+        ("{p_cot: 0.5, n_train: 5, n_test: 5, sources: [{task: gsm8k, path: ./nowhere}]}", [], "no such file or folder"),
+        ("{p_cot: 0.5, n_train: 5, n_test: 5, sources: [{task: parity, d: 9}]}", ["--set", "sources.3.d=1"], "no such field"),
+    ],
+)
+def test_the_command_says_it_on_one_line_and_exits_with_2(tmp_path, command, text, args, said):
+    path = tmp_path / "m.yaml"
+    if text is not None:
+        path.write_text(text)
+    done = command("-m", "data_mix", "build", path, "--out", tmp_path / "out", *args, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ") and said in done.stderr and done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_null_takes_the_place_of_what_a_config_has():
+    raw = {"p_cot": 0.25, "n_train": 10, "n_test": 2, "sources": [{"task": "parity", "d": 8}]}
+    assert parse_config({**raw, "p_cot": None, "forms": {"long": 1.0}}).forms == {"long": 1.0}

@@ -1,0 +1,45 @@
+"""Accuracy and length over training: one engine, the weights of each checkpoint."""
+
+import shutil
+
+from eval.model_folder import find_checkpoints
+from eval.scoring.eval_folder import read_completions
+
+
+def test_each_checkpoint_is_evaluated_with_its_own_weights(command, parity_run, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    run, out = tmp_path / "sft", tmp_path / "evals"
+    for step in (5, 10):
+        shutil.copytree(parity_run / "sft", run / f"checkpoint-{step}")
+    path = run / "checkpoint-10" / "model.safetensors"
+    weights = load_file(path)
+    save_file({name: value * 1.5 if "mlp" in name else value for name, value in weights.items()}, path, {"format": "pt"})
+    args = ["--mixture", parity_run / "mixture", "--samples", 2, "--temperature", 1.0]
+    said = command("-m", "eval", "run", "--checkpoints", "--model", run, "--out", out, *args).stdout
+    assert [line.split()[0] for line in said.splitlines()[-3:-1]] == ["5", "10"] and (out / "checkpoints.png").is_file()
+    command("-m", "eval", "run", "--model", run / "checkpoint-10", "--out", tmp_path / "alone", *args)
+    first, second, alone = (
+        [row["completion"] for row in read_completions(str(folder))[0]]
+        for folder in (out / "checkpoint-5", out / "checkpoint-10", tmp_path / "alone")
+    )
+    assert second == alone != first
+    shutil.rmtree(out / "checkpoint-5")
+    shutil.rmtree(run / "checkpoint-10")
+    command("-m", "eval", "run", "--checkpoints", "--model", run, "--out", out, *args)
+    assert [row["completion"] for row in read_completions(str(out / "checkpoint-5"))[0]] == first
+
+
+def test_only_checkpoint_and_a_number_is_a_checkpoint(tmp_path):
+    for name in ("checkpoint-100", "checkpoint-20", "checkpoint-100-keep", "checkpoint-best", "checkpoint-020", "checkpoint-"):
+        (tmp_path / name).mkdir()
+    assert {step: path.name for step, path in find_checkpoints(str(tmp_path)).items()} == {
+        20: "checkpoint-20",
+        100: "checkpoint-100",
+    }
+
+
+def test_a_run_without_checkpoints_says_how_to_have_them(command, parity_run, tmp_path):
+    where = ["--model", parity_run / "sft", "--mixture", parity_run / "mixture", "--out", tmp_path / "e"]
+    done = command("-m", "eval", "run", "--checkpoints", *where, check=False)
+    assert done.returncode == 2 and "save_strategy: steps" in done.stderr

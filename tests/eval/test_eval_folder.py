@@ -1,0 +1,75 @@
+import json
+
+import pytest
+
+from data_mix.errors import InputError
+from eval.scoring.compare import compare, format_comparison
+from eval.scoring.eval_folder import read_completions, read_metrics, write_folder
+
+INFO = {"model": "runs/x/sft", "temperature": 0.0, "seed": 5, "max_tokens": 8}
+
+
+def rows(*completions):
+    meta = json.dumps({"style": "parity", "long": "1001"})
+    return [
+        {
+            "problem_id": f"parity/{i}",
+            "source": "parity",
+            "sample": 0,
+            "prompt": "1101=",
+            "completion": text,
+            "answer": "1",
+            "meta": meta,
+            "n_tokens": len(text),
+            "truncated": False,
+        }
+        for i, text in enumerate(completions)
+    ]
+
+
+def test_a_folder_holds_the_columns_and_rescoring_changes_nothing(tmp_path, command):
+    folder = str(tmp_path / "eval")
+    metrics = write_folder(folder, rows("1001", "1", "0", ""), INFO)
+    read, info = read_completions(folder)
+    assert list(read[0]) == (
+        [
+            "problem_id",
+            "source",
+            "sample",
+            "prompt",
+            "completion",
+            "answer",
+            "meta",
+            "n_tokens",
+            "truncated",
+            "form",
+            "extracted",
+            "outcome",
+            "strict_outcome",
+        ]
+    )
+    assert [r["outcome"] for r in read] == ["correct", "correct", "wrong", "unparseable"] and info == INFO
+    (tmp_path / "eval" / "metrics.json").unlink()
+    command("-m", "eval", "score", folder)
+    assert read_metrics(folder) == metrics
+    assert sorted(p.name for p in (tmp_path / "eval").iterdir()) == ["completions.parquet", "metrics.json"]
+
+
+def test_comparison_is_paired_by_problem(tmp_path):
+    write_folder(str(tmp_path / "a"), rows("1", "0", "0", "0"), INFO)
+    write_folder(str(tmp_path / "b"), rows("1001", "1001", "0"), INFO)
+    result = compare(str(tmp_path / "a"), str(tmp_path / "b"))
+    assert result["n_problems"] == 3 and result["only_a"] == 1
+    assert result["accuracy"]["difference"]["value"] == pytest.approx(1 / 3)
+    assert result["length"]["difference"]["value"] == pytest.approx(2.0)
+    assert result["flips"] == {"only_a_right": [], "only_b_right": ["parity/1"], "mcnemar_p": 1.0}
+    said = format_comparison(result)
+    assert "3 shared problems" in said and "right in one alone: a 0, b 1; McNemar's exact p = 1\n  only b: parity/1" in said
+
+
+def test_folders_that_are_none_are_named(tmp_path, command):
+    with pytest.raises(InputError, match=r"no completions\.parquet"):
+        read_completions(str(tmp_path))
+    for args in (["score", tmp_path], ["compare", tmp_path, tmp_path], ["report", tmp_path]):
+        done = command("-m", "eval", *args, check=False)
+        assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1

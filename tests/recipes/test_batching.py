@@ -1,0 +1,70 @@
+"""Grouping a step's rows by length changes what is computed together, and nothing else."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recipes.training.trainers.batching import by_length
+from tests.conftest import read_log
+
+sizes = st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=4), min_size=1, max_size=4)
+
+
+def collated(lengths: list[int], first: int):
+    """One micro-batch as TRL's collator makes it: filled up on the right to its own widest row."""
+    shape = len(lengths), max(lengths)
+    mask = torch.tensor([[int(column < length) for column in range(shape[1])] for length in lengths])
+    ids = (torch.arange(first, first + mask.numel()).view(shape)) * mask
+    return {"input_ids": ids, "attention_mask": mask, "labels": ids.masked_fill(mask == 0, -100), "ends": ids.sum(dim=1)}
+
+
+def rows_of(batches):
+    """Each row without its padding, with its label and its value."""
+    return sorted(
+        (ids[mask.bool()].tolist(), labels[labels != -100].tolist(), end.item())
+        for batch in batches
+        for ids, mask, labels, end in zip(*(batch[k] for k in ("input_ids", "attention_mask", "labels", "ends")), strict=True)
+    )
+
+
+@given(sizes)
+def test_rows_stay_whole_and_are_trimmed(lengths):
+    batches = [collated(one, 1 + 100 * i) for i, one in enumerate(lengths)]
+    found = by_length(batches, {"attention_mask": ("input_ids", "labels")})
+    assert rows_of(found) == rows_of(batches)
+    assert [len(batch["ends"]) for batch in found] == [len(batch["ends"]) for batch in batches]
+    widths = [batch["attention_mask"].sum(dim=1) for batch in found]
+    assert torch.cat(widths).tolist() == sorted((n for one in lengths for n in one), reverse=True)
+    assert all(
+        batch["input_ids"].shape == batch["labels"].shape == (len(w), w.max()) for batch, w in zip(found, widths, strict=True)
+    )
+
+
+def test_prompts_are_filled_up_on_the_left_and_completions_on_the_right():
+    batch = {
+        "prompt_ids": torch.tensor([[0, 5, 6], [0, 0, 7]]),
+        "prompt_mask": torch.tensor([[0, 1, 1], [0, 0, 1]]),
+        "completion_ids": torch.tensor([[8, 0, 0], [9, 9, 0]]),
+        "completion_mask": torch.tensor([[1, 0, 0], [1, 1, 0]]),
+        "advantages": torch.tensor([1.0, 2.0]),
+        "num_items_in_batch": torch.tensor(3),
+        "ref_per_token_logps": None,
+    }
+    masks = {"prompt_mask": ("prompt_ids",), "completion_mask": ("completion_ids", "ref_per_token_logps")}
+    (found,) = by_length([batch], masks)
+    assert found["prompt_ids"].tolist() == [[5, 6], [0, 7]]
+    assert found["completion_ids"].tolist() == [[8, 0], [9, 9]]
+    assert found["advantages"].tolist() == [1.0, 2.0] and found["num_items_in_batch"] == 3
+    assert found["ref_per_token_logps"] is None
+
+
+def test_sft_in_micro_batches_has_the_losses_of_whole_ones(command, parity_run, tmp_path):
+    """Short and long rows are computed apart, and weigh what they weigh together."""
+    run = ["recipes/sft.py", "--mixture", parity_run / "mixture", "--max_steps", 8, "--heldout_problems", 1]
+    losses = []
+    for rows, batches in ((24, 1), (4, 6)):
+        size = ["--per_device_train_batch_size", rows, "--gradient_accumulation_steps", batches, "--logging_steps", 1]
+        command(*run, *size, "--report_to", "none", "--output_dir", tmp_path / str(rows))
+        losses.append([entry["loss"] for entry in read_log(tmp_path / str(rows)) if "loss" in entry])
+    assert len(losses[0]) == 8 and losses[0] == pytest.approx(losses[1], abs=1e-5)
