@@ -126,11 +126,6 @@ def check_folder(folder: str) -> None:
         raise InputError(f"{folder}: not a mixture folder; make one with `python -m data_mix build CONFIG.yaml --out {folder}`")
 
 
-def text_of(messages: str | list[dict]) -> str:
-    """The text of a prompt or completion: a string as it is, or the last message's content."""
-    return messages if isinstance(messages, str) else messages[-1]["content"]
-
-
 def _write(batches: Iterable, path: Path, config: MixtureConfig, counter, rows: int) -> dict[tuple, collections.Counter]:
     """Writes the batches as row groups; for each source and form, how many completions have which length."""
     import pyarrow.parquet as pq

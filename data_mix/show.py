@@ -3,7 +3,8 @@
 import collections
 from pathlib import Path
 
-from data_mix.mixture_folder import read_manifest, text_of
+from data_mix.mixture_folder import read_manifest
+from rewards.functions import text_of
 
 _BARS = " ▁▂▃▄▅▆▇█"
 

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_mix.errors import InputError
-from data_mix.mixture_folder import check_folder, is_taken, text_of
+from data_mix.mixture_folder import check_folder, is_taken
 from eval import benchmarks
 from eval.generation.engines import Engine, Sampling
 from eval.generation.spool import Spool
 from eval.generation.tokens import context_length, decode, encode_prompts
 from eval.model_folder import check_model_path, choose_dtype
 from eval.scoring.eval_folder import COMPLETIONS, METRICS, read_completions, read_metrics, read_settings, write_folder
+from rewards.functions import text_of
 
 WARN_TRUNCATED = 0.01  # share of cut completions above which accuracy is not what the model can do
 

@@ -3,7 +3,9 @@
 import contextlib
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from data_mix.errors import InputError
 from data_mix.hub import is_hub_id, missing_part
@@ -37,6 +39,11 @@ def find_checkpoints(run: str) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
+def compute_dtype(fields: Mapping[str, Any]) -> str | None:
+    """The 16-bit type that a recipe's fields `bf16` and `fp16` have it compute in; None where neither is set."""
+    return "float16" if fields.get("fp16") else "bfloat16" if fields.get("bf16") else None
+
+
 def choose_dtype(model: str) -> str:
     """The precision the checkpoint was trained to compute in (a recipe's recipe.json), else the one it is stored in."""
     folder = Path(model)
@@ -44,7 +51,7 @@ def choose_dtype(model: str) -> str:
     if recipe.is_file():
         with contextlib.suppress(ValueError):  # a crash can have left it empty
             fields = json.loads(recipe.read_text(encoding="utf-8"))
-            return "bfloat16" if fields.get("bf16") else "float16" if fields.get("fp16") else "float32"
+            return compute_dtype(fields) or "float32"
     from transformers import AutoConfig
 
     # not vLLM's auto, which computes in 16 bits what is stored in 32

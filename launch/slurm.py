@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from data_mix.errors import InputError, nearest
+from eval.model_folder import compute_dtype
 
 ROOT = Path(__file__).parents[1]
 # Where jobs run and relative paths start: the checkout, or the current folder if cotmix is installed from a wheel.
@@ -233,8 +234,8 @@ def serve_command(fields: dict, cluster: Cluster) -> list[str]:
             raise InputError(f"--vllm-nodes: the server needs {name}; set it in the config")
     model, length = fields["model_name_or_path"], fields["vllm_max_model_length"]
     check_text("model_name_or_path", model)
-    # TRL's bf16 is on where neither is set
-    half = "float16" if fields["fp16"] else "bfloat16" if fields["bf16"] in (None, True) else fields["dtype"]
+    # TRL's bf16 is on unless it is switched off
+    half = compute_dtype({**fields, "bf16": fields["bf16"] is not False}) or fields["dtype"]
     command = ["serve", str(model), "--max-model-len", str(length), "--dtype", half]
     command += ["--tensor-parallel-size", str(cluster.gpus_per_node), "--gpu-memory-utilization", "0.9"]
     command += [

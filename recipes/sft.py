@@ -20,7 +20,6 @@ config.hurry_help()
 import trl
 
 from data_mix.errors import InputError
-from data_mix.mixture_folder import text_of
 from eval.generation.tokens import context_length, encode_prompts
 from recipes.training import models
 from recipes.training.loop import train_and_save
@@ -30,6 +29,7 @@ from recipes.training.preflight.findings import Findings
 from recipes.training.preflight.inspection import Environment, Inputs
 from recipes.training.rollouts import ModelGenerator
 from recipes.training.tracking.log import JsonlLog
+from rewards.functions import text_of
 
 
 @dataclass

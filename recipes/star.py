@@ -140,10 +140,9 @@ def main(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -
 
     trl_patches.score_labels_only()
     trl_patches.prepare_engine(args.seed, models.compute_dtype(args, model_args))
-    precision = "bf16" if args.bf16 else "fp16" if args.fp16 else "no"
     model = models.load_model(path, tokenizer, model_args)
     # The trainers of the rounds share its state, so it must have their precision already.
-    accelerator = Accelerator(mixed_precision=precision, log_with=args.report_to, project_dir=args.output_dir)
+    accelerator = Accelerator(mixed_precision=args.mixed_precision, log_with=args.report_to, project_dir=args.output_dir)
     accelerator.init_trackers("star")
     generation = VLLMGeneration(
         model=model,

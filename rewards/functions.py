@@ -28,9 +28,9 @@ VERIFIED = {
 NAMES = (*VERIFIED, "cosine", "overlong", "repetition")
 
 
-def text_of(completion: str | list[dict]) -> str:
-    """The text of a completion: a string, or the last message's content."""
-    return completion if isinstance(completion, str) else completion[-1]["content"]
+def text_of(messages: str | list[dict]) -> str:
+    """The text of a prompt or completion: a string as it is, or the last message's content."""
+    return messages if isinstance(messages, str) else messages[-1]["content"]
 
 
 def dump_meta(row: dict) -> str:

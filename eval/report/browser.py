@@ -3,7 +3,7 @@
 import json
 import os
 
-from data_mix.mixture_folder import text_of
+from rewards.functions import text_of
 
 PER_EVAL = 1000  # completions of an eval that a page holds; all of them are in the eval's completions.parquet
 COLUMNS = ("outcome", "form", "source", "n_tokens", "truncated", "answer", "extracted", "completion")

@@ -3,6 +3,7 @@
 from typing import Any
 
 from data_mix.errors import InputError
+from eval import model_folder
 from eval.generation.machine import stored_dtype
 from eval.generation.tokens import end_ids
 
@@ -72,7 +73,7 @@ def weight_dtype(config, model_args) -> str:
 
 def compute_dtype(args, model_args) -> str:
     """What the trainer computes in: its autocast's precision, else the model's own."""
-    return "bfloat16" if args.bf16 else "float16" if args.fp16 else model_args.dtype
+    return model_folder.compute_dtype(vars(args)) or model_args.dtype
 
 
 def set_end_tokens(model, tokenizer) -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from data_mix.errors import InputError
-from data_mix.mixture_folder import text_of
 from data_mix.tasks import gsm_symbolic, multiplication, parity
 from data_mix.tasks.math import last_boxed, split_steps
+from rewards.functions import text_of
 from rewards.scorer import Item, score
 from tests.data_mix.helpers import rows_of
 

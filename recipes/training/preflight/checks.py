@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_mix.errors import InputError, nearest
-from data_mix.mixture_folder import text_of
 from eval.generation.tokens import encode_prompts, end_ids
 from recipes.training.preflight.environment import Environment
 from rewards import functions
 from rewards.equality import readable
+from rewards.functions import text_of
 
 
 def check_rewards(rewards: Sequence[str]) -> None:
