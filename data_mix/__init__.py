@@ -1,5 +1,13 @@
-"""Problems, the forms they are written out in, and mixtures of the two at exact shares.
+"""Builds mixtures of short and long chain-of-thought solutions at exact shares.
 
-`python -m data_mix build CONFIG.yaml --out DIR` writes a mixture folder (train.parquet, test.parquet, manifest.json);
-`python -m data_mix show DIR` prints it. Nothing here imports torch, and nothing here imports the other packages.
+mixture_config.py   YAML -> a validated MixtureConfig
+tasks/              one module per task; generated problems, or records read by reading.py
+problem.py          Problem and ProblemPool; forms.py writes a problem as a completion
+sources.py          loads each source, checks its gold answers (golds.py), decontaminates it (decontamination.py)
+plan.py             number of rows of each source and form
+mixture.py          the rows, in an order computed by permutation.py, with the columns of rows.py
+mixture_folder.py   builds, reads and verifies a mixture folder; show.py prints it, card.py writes its dataset card
+
+Other packages also use files.py (atomic writes), locks.py, errors.py, mapping.py (YAML) and hub.py. Nothing here imports torch.
+Of the other packages only rewards is imported: its verifier (golds.py), `\\boxed` reader (tasks/math.py), `text_of` (show.py).
 """

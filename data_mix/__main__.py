@@ -1,4 +1,4 @@
-"""The commands of data_mix: `build` makes a mixture folder from a YAML config; `show`, `diff` and `verify` look at them."""
+"""Command line of data_mix: `build` a mixture folder from a YAML config; `show`, `diff` and `verify` existing ones."""
 
 import argparse
 import sys
@@ -7,17 +7,17 @@ from data_mix.errors import exit_code
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one command; returns the exit code, 2 for wrong input."""
+    """Runs one command and returns its exit code; 2 means wrong input."""
     parser = argparse.ArgumentParser(prog="python -m data_mix", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    build = commands.add_parser("build", help="build a mixture folder from a config")
+    build = commands.add_parser("build", help="build a mixture folder from a YAML config")
     build.add_argument("config", metavar="CONFIG.yaml")
-    build.add_argument("--out", required=True, metavar="DIR", help="a folder that does not exist yet")
+    build.add_argument("--out", required=True, metavar="DIR", help="output folder; must be missing or empty")
     build.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="override fields, e.g. seed=1 sources.0.d=25")
     for name, folders, help in (
-        ("show", ["folder"], "print a mixture: counts, lengths, what was removed, three rows of each form"),
-        ("diff", ["a", "b"], "say what differs between two mixtures"),
-        ("verify", ["folder"], "build a mixture again from its manifest and compare to the byte"),
+        ("show", ["folder"], "print a mixture: counts, lengths, removed problems, three rows of each form"),
+        ("diff", ["a", "b"], "list the differences between two mixtures"),
+        ("verify", ["folder"], "rebuild a mixture from its manifest and compare byte for byte"),
     ):
         command = commands.add_parser(name, help=help)
         for folder in folders:
@@ -28,19 +28,18 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(args: argparse.Namespace) -> None:
     """Runs the parsed command."""
-    from data_mix import mixture_config, show
-    from data_mix import mixture_folder as folder
+    from data_mix import mixture_config, mixture_folder, show
 
     if args.command == "build":
-        folder.build(mixture_config.load_config(args.config, args.set), args.out)
+        mixture_folder.build(mixture_config.load_config(args.config, args.set), args.out)
         print(f"{args.out}: built; `python -m data_mix show {args.out}` prints it")
     elif args.command == "show":
         print(show.show(args.folder))
     elif args.command == "diff":
         print(show.diff(args.a, args.b))
     else:
-        folder.verify(args.folder)
-        print(f"{args.folder}: what its manifest builds, to the byte")
+        mixture_folder.verify(args.folder)
+        print(f"{args.folder}: identical to a rebuild from its manifest, byte for byte")
 
 
 if __name__ == "__main__":

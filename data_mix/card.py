@@ -1,8 +1,8 @@
-"""The dataset card beside the parquet: with it `load_dataset(DIR)` finds the splits, and `push_to_hub` a description."""
+"""Writes the dataset card: `load_dataset(DIR)` reads the splits from it, and the hub shows it as the description."""
 
 
 def write_card(manifest: dict) -> str:
-    """README.md in the hub's format."""
+    """The text of the dataset card (README.md with YAML front matter)."""
     config = manifest["config"]
     forms = ", ".join(f"{form} {share:g}" for form, share in config["forms"].items())
     lines = [

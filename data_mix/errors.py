@@ -1,4 +1,4 @@
-"""The one exception a user is meant to read: a line that says what is wrong, where, and what to do."""
+"""InputError, raised for wrong user input, and how commands report it."""
 
 import difflib
 import sys
@@ -6,11 +6,15 @@ from collections.abc import Callable, Iterable
 
 
 class InputError(ValueError):
-    """Wrong input. Commands print the message as one line and exit with code 2."""
+    """Wrong user input. Commands print the message as one line, `problem; fix`, and exit with code 2."""
+
+    def __init__(self, problem: str, fix: str = "") -> None:
+        super().__init__(f"{problem}; {fix}" if fix else problem)
+        self.problem, self.fix = problem, fix
 
 
 def exit_code(command: Callable[[], object]) -> int:
-    """Runs `command`; 0, or 2 after an InputError, whose message is printed as one line."""
+    """Runs `command` and returns 0; on InputError, prints its message as one line and returns 2."""
     try:
         command()
     except InputError as error:
@@ -20,6 +24,6 @@ def exit_code(command: Callable[[], object]) -> int:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the known name closest to `name`, or an empty string."""
+    """`; did you mean 'x'?` for the closest of `known`, or an empty string."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"; did you mean '{close[0]}'?" if close else ""

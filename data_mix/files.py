@@ -1,12 +1,13 @@
-"""Atomic writes: a file or folder appears whole or not at all, and survives a crash of the machine.
+"""Atomic writes: a file or folder is either complete or absent, even after a crash of the machine.
 
-Everything is written under a temporary name beside its place, flushed to disk, and renamed.
+Everything is written under a temporary name in the same folder, flushed to disk, and renamed.
 """
 
 import contextlib
 import errno
 import fcntl
 import glob
+import hashlib
 import os
 import shutil
 import tempfile
@@ -14,13 +15,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
+def sha256_of(file: Path) -> str:
+    """The hex digest of a file."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def temporary_path(path: Path) -> Path:
-    """The hidden name beside `path` under which this process writes it."""
+    """The hidden name next to `path` under which this process writes it."""
     return path.with_name(f".{path.name}.{os.getpid()}.part")
 
 
 def sync(path: Path) -> None:
-    """Flushes a file, or the entries of a folder, to disk; without it a crash can leave a renamed file empty."""
+    """Flushes a file, or the entries of a folder, to disk; otherwise a crash can leave a renamed file empty."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -29,7 +36,7 @@ def sync(path: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Flushes everything in a folder to disk."""
+    """Flushes a folder and everything in it to disk."""
     for path in sorted(folder.rglob("*")):
         if not path.is_symlink():
             sync(path)
@@ -37,7 +44,7 @@ def sync_tree(folder: Path) -> None:
 
 
 def replace(temporary: Path, path: Path) -> None:
-    """Renames a written file to `path`, for good."""
+    """Renames a written file to `path`, durably."""
     sync(temporary)
     os.replace(temporary, path)
     sync(path.parent)
@@ -45,9 +52,9 @@ def replace(temporary: Path, path: Path) -> None:
 
 @contextlib.contextmanager
 def new_file(path: Path) -> Iterator[Path]:
-    """A temporary name to write to; at the end of the block it becomes `path`.
+    """Yields a temporary name to write to, which is renamed to `path` at the end of the block.
 
-    The file that was there stays whole when the disk is full or the process is killed.
+    An existing file stays intact if the disk is full or the process is killed.
     """
     temporary = temporary_path(path)
     try:
@@ -58,31 +65,32 @@ def new_file(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file, UTF-8, as `new_file` does."""
+    """Writes a UTF-8 text file atomically."""
     with new_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 @contextlib.contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
-    """A temporary folder to fill; at the end of the block it becomes `target`. What killed processes left is removed.
+    """Yields a temporary folder to fill, which is renamed to `target` at the end of the block.
 
-    After an exception nothing is left, not even the folders above `target` that were missing.
+    Temporary folders of killed processes are removed first. After an exception nothing remains, including parent folders
+    that were created here.
 
     Raises:
-        FileExistsError: when `target` has something in it by then, from another process.
+        FileExistsError: when another process has filled `target` in the meantime.
     """
     parent = target.parent
     missing = [folder for folder in (parent, *parent.parents) if not folder.exists()]
     parent.mkdir(parents=True, exist_ok=True)
-    for left in parent.glob(f".{glob.escape(target.name)}.*.part"):
-        _remove_unused(left)
+    for stale in parent.glob(f".{glob.escape(target.name)}.*.part"):
+        _remove_unused(stale)
     temporary, handle = _locked_folder(parent, target.name)
     try:
         yield temporary
         sync_tree(temporary)
         try:
-            temporary.rename(target)  # over an empty folder, but not over a full one
+            temporary.rename(target)  # replaces an empty folder, fails on a non-empty one
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise
@@ -91,17 +99,17 @@ def new_folder(target: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         os.close(handle)
-        with contextlib.suppress(OSError):  # one with something in it stays
+        with contextlib.suppress(OSError):  # not empty
             for folder in missing:
                 folder.rmdir()
 
 
 def _locked_folder(parent: Path, name: str) -> tuple[Path, int]:
-    """A new temporary folder, and the handle that holds its lock: so that nobody takes it for a killed process's."""
+    """A new temporary folder and a handle that holds a lock on it, so that other processes do not remove it as stale."""
     while True:
         temporary = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".part", dir=parent))
         with contextlib.suppress(FileNotFoundError):
-            temporary.chmod(0o777 & ~umask())  # mkdtemp's 0700 would keep the user's group out
+            temporary.chmod(0o777 & ~umask())  # mkdtemp's 0700 would exclude the user's group
             handle = os.open(temporary, os.O_RDONLY)
             with contextlib.suppress(OSError):  # a file system without locks
                 fcntl.flock(handle, fcntl.LOCK_EX)
@@ -111,7 +119,7 @@ def _locked_folder(parent: Path, name: str) -> tuple[Path, int]:
 
 
 def _remove_unused(folder: Path) -> None:
-    """Removes a temporary folder unless a living process has it locked."""
+    """Removes a temporary folder unless a running process holds its lock."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -122,7 +130,7 @@ def _remove_unused(folder: Path) -> None:
 
 
 def umask() -> int:
-    """The permissions that new files and folders of this process do not get."""
+    """The process's umask, which the standard library can only read by setting it."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

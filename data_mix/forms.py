@@ -1,14 +1,14 @@
-"""How a problem is written out as a completion.
+"""Writes a problem as a completion, in a form and an answer style.
 
-Forms: `short` is the answer alone; `long` is all steps, then the answer; `partial-k` is every k-th step, the last step
-always, then the answer (the leap-k of arXiv 2510.11495).
+Forms: `short` is the answer only; `long` is all steps, then the answer; `partial-k` is every k-th step and always the last
+one, then the answer (leap-k in arXiv 2510.11495).
 
-Styles say how steps and answer are written, and the verifier reads the same style back:
-    parity          steps are single symbols, run together; the last step is the answer and is not written twice: `0110`
-    multiplication  steps joined by `;`; the number that the last one ends in is the answer, digits reversed: `840;0630=8040`
-    gsm8k           a step a line, then `#### 42`
-    boxed           a step a line, then `The final answer is $\\boxed{42}$.`
-The last two are for problems in words, and a mixture may choose between them.
+The answer style determines how steps and answer are written. The verifier parses the same style:
+    parity          steps are single digits, concatenated; the last step is the answer and is not repeated: `0110`
+    multiplication  steps joined by `;`; the answer is the number at the end of the last step, digits reversed: `840;0630=8040`
+    gsm8k           one step per line, then `#### 42`
+    boxed           one step per line, then `The final answer is $\\boxed{42}$.`
+Word problems use gsm8k or boxed; a mixture may choose between the two.
 """
 
 import re
@@ -22,11 +22,11 @@ _PARTIAL = re.compile(r"partial-([1-9]\d*)")
 def check_form(form: str) -> None:
     """Raises InputError unless `form` is short, long or partial-k with k >= 1."""
     if form not in ("short", "long") and not _PARTIAL.fullmatch(form):
-        raise InputError(f"form '{form}' is unknown; there are short, long and partial-k (k = 1, 2, 3, ...)")
+        raise InputError(f"forms: '{form}' is unknown; use short, long or partial-k (k = 1, 2, 3, ...)")
 
 
 def choose_steps(steps: tuple[str, ...], form: str) -> tuple[str, ...]:
-    """The steps that `form` writes out, in order."""
+    """The steps included in `form`, in order."""
     if form == "short":
         return ()
     if form == "long":
@@ -37,7 +37,7 @@ def choose_steps(steps: tuple[str, ...], form: str) -> tuple[str, ...]:
 
 
 def write_completion(steps: tuple[str, ...], answer: str, style: str, form: str) -> str:
-    """The completion's text: the steps that `form` writes out, and the answer, in `style`."""
+    """The completion: the steps included in `form`, then the answer, in answer style `style`."""
     chosen = choose_steps(steps, form)
     if style == "parity":
         return "".join(chosen) or answer

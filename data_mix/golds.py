@@ -1,4 +1,4 @@
-"""Gold answers, by the verifier that will judge the model: the one place where data_mix uses `rewards`, loaded when needed."""
+"""Checks gold completions with the verifier that later scores the model."""
 
 import json
 from collections.abc import Iterable
@@ -9,38 +9,38 @@ from data_mix.problem import ProblemPool
 
 
 def differ(a: str, b: str) -> bool:
-    """Whether two answers are different for the verifier; not where only a computer algebra system could say."""
-    from rewards.equality import settle
+    """Whether the verifier finds two answers different; False where only a computer algebra system could decide."""
+    from rewards.equality import compare
 
-    return a.strip() != b.strip() and settle(a, b) not in ("correct", None)
-
-
-def choose(n: int, most: int, sample: int) -> range | list[int]:
-    """The numbers of the problems to judge: all of `n` up to `most`, else `sample` of them, evenly spread."""
-    return range(n) if n <= most else [i * n // sample for i in range(sample)]
+    return a.strip() != b.strip() and compare(a, b) not in ("correct", None)
 
 
-def judge(pool: ProblemPool, numbers: Iterable[int], forms: Iterable[str], style: str | None) -> dict[int, str]:
-    """The numbers of the problems whose gold completion is not judged correct in some form, each with what was seen.
+def choose(n: int, limit: int, sample: int) -> range | list[int]:
+    """The indices of the problems to check: all `n` of them up to `limit`, otherwise `sample` of them, evenly spaced."""
+    return range(n) if n <= limit else [i * n // sample for i in range(sample)]
 
-    A long form must also pass as a chain where the task has one that is checked to the letter.
+
+def find_wrong(pool: ProblemPool, indices: Iterable[int], forms: Iterable[str], style: str | None) -> dict[int, str]:
+    """Scores gold completions in every form; returns the indices of those not judged correct, with a description.
+
+    For tasks whose chain is checked exactly, the long form must also pass as a chain.
     """
     from rewards.scorer import Item, score
 
-    numbers = list(numbers)
+    indices = list(indices)
     wrong: dict[int, str] = {}
     for form in tqdm(forms, desc="checking gold completions", unit=" forms", delay=2):
-        columns = {name: list(map(str, values)) for name, values in pool.columns(numbers, form, style).items()}
+        columns = {name: list(map(str, values)) for name, values in pool.columns(indices, form, style).items()}
         rows = zip(columns["completion"], columns["answer"], map(json.loads, columns["meta"]), strict=True)
         items = [Item(*row) for row in rows]
-        for number, item, verdict in zip(numbers, items, score(items), strict=True):
+        for index, item, verdict in zip(indices, items, score(items), strict=True):
             chain = verdict.chain or form != "long" or "long" not in item.meta
             if verdict.outcome != "correct" or not chain:
-                seen = f"extracted {_shown(verdict.extracted)}, gold {_shown(item.answer)}"
-                wrong.setdefault(number, f"{form}, {verdict.outcome if chain else 'wrong chain'}: {seen}")
-    return {number: wrong[number] for number in sorted(wrong)}
+                answers = f"extracted {_shorten(verdict.extracted)}, gold {_shorten(item.answer)}"
+                wrong.setdefault(index, f"{form}, {verdict.outcome if chain else 'wrong chain'}: {answers}")
+    return dict(sorted(wrong.items()))
 
 
-def _shown(text: str | None) -> str:
-    shown = repr(text)
-    return shown if len(shown) <= 60 else f"{shown[:60]}..."
+def _shorten(text: str | None) -> str:
+    quoted = repr(text)
+    return quoted if len(quoted) <= 60 else f"{quoted[:60]}..."

@@ -1,4 +1,4 @@
-"""Lengths in tokens, by the tokenizer that the config names; in characters where it names none."""
+"""Measures lengths in tokens, or in characters when the config names no tokenizer."""
 
 import os
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-class Counter:
-    """Counts the lengths of texts; `unit` says in what.
+class LengthCounter:
+    """Measures lengths of texts; `unit` is `tokens` or `characters`.
 
-    `tokenizer` is a folder or a hub id: owner/name, or a name without a slash such as `gpt2`, which only the hub gives out.
+    `tokenizer` is a folder or a hub id: owner/name, or one without a slash such as `gpt2`, which only the hub can assign.
 
     Raises:
-        InputError: when the tokenizer cannot be loaded; the hub is not asked for what looks like a local path.
+        InputError: when the tokenizer cannot be loaded. What looks like a local path is not looked up on the hub.
     """
 
     def __init__(self, tokenizer: str | None) -> None:
@@ -35,13 +35,13 @@ class Counter:
                 raise InputError(f"tokenizer '{tokenizer}': cannot be loaded ({str(error).splitlines()[0]})") from None
 
     def completions(self, texts: Sequence[str]) -> list[int]:
-        """The length of each text, no special token counted."""
+        """The length of each text, without special tokens."""
         if self.tokenizer is None:
             return [len(text) for text in texts]
         return [len(ids) for ids in self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
 
     def column(self, texts) -> "pa.Array":
-        """The length of each text of an arrow column, int64."""
+        """The length of each text of an Arrow column, int64."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -50,12 +50,12 @@ class Counter:
         return pa.array(self.completions(texts.to_pylist()), pa.int64())
 
     def rows(self, prompts: Sequence[str | list[dict]], completions: Sequence[str | list[dict]]) -> list[int]:
-        """Tokens of each whole row as SFT sees it: prompt, completion, the chat template's tokens or the end token."""
+        """Tokens of each row as SFT sees it: prompt and completion with the chat template's tokens or the end token."""
+        rows = [prompt + completion for prompt, completion in zip(prompts, completions, strict=True)]
         if isinstance(prompts[0], str):
-            whole = [prompt + completion for prompt, completion in zip(prompts, completions, strict=True)]
-            return [len(ids) + 1 for ids in self.tokenizer(whole)["input_ids"]]
+            return [len(ids) + 1 for ids in self.tokenizer(rows)["input_ids"]]
         if self.tokenizer.chat_template is None:
-            raise InputError(f"tokenizer '{self.tokenizer.name_or_path}': no chat template, and the prompts are chats")
-        chats = [prompt + completion for prompt, completion in zip(prompts, completions, strict=True)]
-        texts = self.tokenizer.apply_chat_template(chats, tokenize=False)
+            name = self.tokenizer.name_or_path
+            raise InputError(f"tokenizer '{name}' has no chat template; set `prompt_format: plain`, or use an instruct model's")
+        texts = self.tokenizer.apply_chat_template(rows, tokenize=False)
         return [len(ids) for ids in self.tokenizer(texts, add_special_tokens=False)["input_ids"]]

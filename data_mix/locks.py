@@ -1,8 +1,8 @@
-"""A lock on a folder, held by the processes that write into it.
+"""Locks a folder against concurrent writers.
 
-It is an flock(2) on the file `.lock` in the folder: the kernel releases it when the last of its processes ends, however that
-ends, so a stale lock is taken over by itself. The file names the holder for whoever comes second. SECURITY.md says how far
-locks hold on network file systems; on those without locks a note is printed and nothing is locked.
+The lock is an flock(2) on the file `.lock` in the folder. The kernel releases it when the last process holding it exits or
+crashes, so there are no stale locks. The file names the holder for error messages. SECURITY.md says how reliable locks are on
+network file systems; where a file system has none, a note is printed and nothing is locked.
 """
 
 import errno
@@ -22,19 +22,19 @@ _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
 def lock(folder: Path, shared: bool = False) -> TextIO:
-    """Locks a folder, which is made if it is missing, until the returned file is closed or this process ends.
+    """Locks a folder until the returned file is closed or this process exits; creates the folder if it is missing.
 
     Args:
-        folder: what to lock.
-        shared: together with other processes that take it shared; else alone.
+        folder: the folder to lock.
+        shared: take a shared lock, which other processes may share, instead of an exclusive one.
 
     Raises:
-        InputError: naming host, process and start time of the holder.
+        InputError: when it is locked, naming host, process and start time of the holder.
     """
     file = try_lock(folder / NAME, shared)
     if file is None:
         raise InputError(f"{folder} is in use by {_holder(folder)}; wait for it, stop it, or give another folder")
-    if os.fstat(file.fileno()).st_nlink == 0:  # the holder has removed the folder since it was opened here
+    if os.fstat(file.fileno()).st_nlink == 0:  # the holder removed the folder after it was opened here
         file.close()
         return lock(folder, shared)
     file.truncate(0)
@@ -45,10 +45,10 @@ def lock(folder: Path, shared: bool = False) -> TextIO:
 
 
 def try_lock(path: Path, shared: bool = False) -> TextIO | None:
-    """The file, opened and locked until it is closed; None while another process holds it.
+    """Opens and locks a file until it is closed; returns None when another process holds the lock.
 
     Raises:
-        InputError: when it cannot be written to.
+        InputError: when the file cannot be written to.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def try_lock(path: Path, shared: bool = False) -> TextIO | None:
 
 
 def share(file: TextIO) -> None:
-    """Downgrades an exclusive lock, so that other processes of the same run can take it shared."""
+    """Downgrades an exclusive lock to a shared one, for the other processes of the same run."""
     _flock(file, fcntl.LOCK_SH)
 
 
@@ -74,12 +74,12 @@ def _flock(file: TextIO, operation: int) -> None:
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
-        print(f"note: {file.name}: this file system has no locks; make sure no other run writes there", file=sys.stderr)
+        print(f"note: {file.name}: this file system has no locks; make sure that no other run writes there", file=sys.stderr)
 
 
 def _holder(folder: Path) -> str:
     try:
-        fields = json.loads((folder / NAME).read_text(encoding="utf-8").splitlines()[-1])  # the last one, if several share it
+        fields = json.loads((folder / NAME).read_text(encoding="utf-8").splitlines()[-1])  # the latest of several holders
         return f"process {fields['process']} on {fields['host']}, started {fields['started']}"
     except (OSError, ValueError, LookupError, TypeError):
         return "another process"

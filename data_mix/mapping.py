@@ -1,4 +1,8 @@
-"""Reading a YAML file of fields, as every config here is one."""
+"""Reading a YAML config, with inheritance: `base: ../sft.yaml` starts from another file's fields.
+
+A key of our own instead of OmegaConf: this is the only feature we need, and a new dependency would bring an interpolation
+language with it.
+"""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -7,23 +11,48 @@ from typing import Any
 from data_mix.errors import InputError, nearest
 
 
-def read_mapping(path: str | Path, known: Collection[str] = ()) -> dict[str, Any]:
-    """The YAML mapping in `path`; where `known` fields are given, it has no others.
+def read_mapping(path: str | Path, known: Collection[str] = (), derived: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The fields in `path`, merged over those of its `base` (a path relative to the file), which may have a base as well.
+
+    Mappings are merged key by key; lists and scalars replace the base's value.
+
+    Args:
+        path: a YAML file.
+        known: the allowed fields besides `base`; empty allows any.
+        derived: the files whose base this one is, to detect a cycle.
 
     Raises:
-        InputError: for a missing file, text that is not a mapping, or an unknown field (the nearest name is offered).
+        InputError: for a missing file, text that is not a mapping, an unknown field (with the nearest known name), or a base
+            that is missing or leads back to the file.
     """
     import yaml
 
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file")
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file" + (f" (base of {derived[-1]})" if derived else ""))
     try:
-        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise InputError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(raw, dict):
+    if not isinstance(fields, dict):
         raise InputError(f"{path}: must be a YAML mapping of fields")
-    for key in raw:
-        if known and key not in known:
+    for key in fields:
+        if known and key not in (*known, "base"):
             raise InputError(f"{path}: unknown field '{key}'{nearest(str(key), known)}")
-    return raw
+    base = fields.pop("base", None)
+    if base is None:
+        return fields
+    if not isinstance(base, str):
+        raise InputError(f"{path}: base is {base!r}", "give the path of a YAML file, relative to this one")
+    derived = (*derived, path)
+    if (path.parent / base).resolve() in [file.resolve() for file in derived]:
+        raise InputError(f"{path}: base {base} leads back to a file that is derived from it", "remove one of the two")
+    return _merge(read_mapping(path.parent / base, known, derived), fields)
+
+
+def _merge(base: dict, fields: dict) -> dict:
+    merged = dict(base)
+    for key, value in fields.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict)
+        merged[key] = _merge(base[key], value) if both else value
+    return merged

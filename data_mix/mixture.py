@@ -1,7 +1,6 @@
-"""The rows of a mixture: a plan over its sources, given out in the seed's order, a batch at a time.
+"""Generates the rows of a mixture in the seed's order, batch by batch.
 
-Which row stands at which place is computed, not shuffled, so a mixture of generated problems needs no more memory than a
-batch, whatever its size.
+The order is computed, not stored, so a mixture of generated problems needs memory for one batch, whatever its size.
 """
 
 from collections.abc import Iterator
@@ -10,42 +9,42 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from data_mix.lengths import Counter
+from data_mix.lengths import LengthCounter
 from data_mix.mixture_config import MixtureConfig
 from data_mix.permutation import Permutation
 from data_mix.plan import apportion, count_for_tokens, count_rows
 from data_mix.problem import ProblemPool
 from data_mix.rows import BATCH, COLUMNS, as_prompts, schema
-from data_mix.sources import Opened, open_sources
+from data_mix.sources import LoadedSource, load_sources
 
 
 @dataclass
 class Mixture:
-    """A mixture, planned: `plan[s][f]` rows of source s in form f; `against` is the origin of each further evaluation set."""
+    """A planned mixture: `plan[s][f]` rows of source s in form f; `against` is the origin of each further evaluation set."""
 
     config: MixtureConfig
-    sources: list[Opened]
+    sources: list[LoadedSource]
     against: dict[str, dict]
     plan: list[list[int]]
 
     @classmethod
     def from_config(cls, config: MixtureConfig) -> "Mixture":
-        """Opens the sources and plans the rows."""
+        """Loads the sources and plans the rows."""
         shares = [source.share for source in config.sources]
         forms = list(config.forms.values())
         n_test = apportion(config.n_test, shares)
         if config.unit == "tokens":
-            most = [config.n_train if source.generated else None for source in config.sources]
-            sources, against = open_sources(config, most, n_test)
+            limits = [config.n_train if source.generated else None for source in config.sources]
+            sources, against = load_sources(config, limits, n_test)
             joint = [[share * form for form in forms] for share in shares]
             return cls(config, sources, against, count_for_tokens(config.n_train, joint, _form_lengths(config, sources)))
         n_train = [None] if config.n_train is None else apportion(config.n_train, shares)
-        sources, against = open_sources(config, n_train, n_test)
+        sources, against = load_sources(config, n_train, n_test)
         sizes = [len(sources[0].train)] if config.n_train is None else n_train
         return cls(config, sources, against, count_rows(sizes, forms))
 
     def __len__(self) -> int:
-        """Train rows."""
+        """The number of train rows."""
         return sum(map(sum, self.plan))
 
     def train(self) -> Iterator[pa.Table]:
@@ -58,35 +57,35 @@ class Mixture:
         for start in range(0, len(self), BATCH):
             rows = order(np.arange(start, min(start + BATCH, len(self)))).astype(np.int64)
             cell_of_row = np.searchsorted(ends, rows, side="right")
-            tables, places = [], []
+            tables, positions = [], []
             for cell in np.unique(cell_of_row):
                 source, form = cells[cell]
-                place = np.flatnonzero(cell_of_row == cell)
+                position = np.flatnonzero(cell_of_row == cell)
                 pool = self.sources[source].train
-                numbers = (rows[place] - first_of_source[source]) % len(pool)  # whole epochs first, then the order's beginning
-                tables.append(self._table(pool, numbers, form))
-                places.append(place)
-            yield pa.concat_tables(tables).take(pa.array(np.argsort(np.concatenate(places))))
+                indices = (rows[position] - first_of_source[source]) % len(pool)  # repeats come in epochs
+                tables.append(self._table(pool, indices, form))
+                positions.append(position)
+            yield pa.concat_tables(tables).take(pa.array(np.argsort(np.concatenate(positions))))
 
     def test(self) -> Iterator[pa.Table]:
-        """The test rows, source after source, in long form: the reference solution."""
+        """The test rows in batches, source by source, in long form (the reference solution)."""
         for source in self.sources:
             for start in range(0, len(source.test), BATCH):
                 yield self._table(source.test, np.arange(start, min(start + BATCH, len(source.test))), "long")
 
-    def _table(self, pool: ProblemPool, numbers: np.ndarray, form: str) -> pa.Table:
-        columns = as_prompts(pool.columns(numbers, form, self.config.answer_style), self.config)
-        columns["form"] = pa.repeat(form, len(numbers))
+    def _table(self, pool: ProblemPool, indices: np.ndarray, form: str) -> pa.Table:
+        columns = as_prompts(pool.columns(indices, form, self.config.answer_style), self.config)
+        columns["form"] = pa.repeat(form, len(indices))
         return pa.table({name: columns[name] for name in COLUMNS}, schema=schema(self.config))
 
 
-def _form_lengths(config: MixtureConfig, sources: list[Opened]) -> list[np.ndarray]:
-    """For each source (forms, rows it can give): the completion's length, epoch after epoch up to `max_repeats`."""
-    counter = Counter(config.tokenizer)
+def _form_lengths(config: MixtureConfig, sources: list[LoadedSource]) -> list[np.ndarray]:
+    """For each source, completion lengths of shape (forms, available rows), repeated `max_repeats` times."""
+    counter = LengthCounter(config.tokenizer)
     tables = []
-    for one in sources:
-        numbers = np.arange(len(one.train))
-        texts = [one.train.columns(numbers, form, config.answer_style)["completion"] for form in config.forms]
-        once = np.array([counter.completions(pa.array(column).to_pylist()) for column in texts])
-        tables.append(np.tile(once, config.max_repeats))
+    for source in sources:
+        indices = np.arange(len(source.train))
+        texts = [source.train.columns(indices, form, config.answer_style)["completion"] for form in config.forms]
+        one_epoch = np.array([counter.completions(pa.array(column).to_pylist()) for column in texts])
+        tables.append(np.tile(one_epoch, config.max_repeats))
     return tables

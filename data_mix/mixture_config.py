@@ -1,4 +1,4 @@
-"""A mixture's config: YAML to a checked `MixtureConfig`. Nothing is loaded or written before it has passed."""
+"""Parses a mixture's YAML into a validated `MixtureConfig`, before any data is loaded or written."""
 
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -8,7 +8,7 @@ from data_mix.forms import ANSWER_STYLES, check_form
 from data_mix.mapping import read_mapping
 from data_mix.tasks import find_task, is_generated, options_of
 
-TEXTS = ("path", "revision", "name", "config", "question", "solution", "steps", "answer")  # options of a source
+TEXT_OPTIONS = ("path", "revision", "name", "config", "question", "solution", "steps", "answer")  # options of a source
 CHOICES = {
     "prompt_format": (None, "plain", "chat"),
     "answer_style": (None, *ANSWER_STYLES),
@@ -20,7 +20,7 @@ CHOICES = {
 
 @dataclass(frozen=True)
 class Source:
-    """One source: a task, its share of the rows, and the task's own options."""
+    """One source: a task, its share of the rows, and the task's options."""
 
     task: str
     share: float
@@ -28,40 +28,40 @@ class Source:
 
     @property
     def name(self) -> str:
-        """What rows and manifest call it: the task, or a user's own name for his records."""
+        """The name in rows and manifest: the option `name` of records, otherwise the task."""
         return self.options.get("name", self.task)
 
     @property
     def generated(self) -> bool:
-        """Whether its problems are generated rather than records."""
+        """Whether the problems are generated rather than read from records."""
         return is_generated(find_task(self.task))
 
     @property
-    def in_words(self) -> bool:
-        """Whether its problems are text, which can overlap, rather than symbols."""
+    def is_text(self) -> bool:
+        """Whether the problems are natural language, which can overlap, rather than symbols."""
         return find_task(self.task).PROMPT_FORMAT == "chat"
 
 
 @dataclass(frozen=True)
 class MixtureConfig:
-    """What a mixture is made of.
+    """A validated mixture config.
 
     Attributes:
-        sources: at shares that sum to 1.
-        forms: form to share, in the order in which problems are given to forms; shares sum to 1.
-        n_train, n_test: rows; None for n_train is every problem of a single source.
-        seed: chooses problems, their order and their forms.
-        unit: what the shares count: `rows`, exactly, or `tokens` of completions, to 0.5 points (then a tokenizer is needed).
-        max_repeats: how many rows one problem may have; all problems are used before any is used again.
-        prompt_format: `plain` (strings) or `chat` (message lists); None is the first source's own.
-        system: system message of chat prompts; None for none.
-        prompt_template: text with `{prompt}` in it, around the problem.
-        answer_style: gsm8k (`#### 42`) or boxed, which the verifier reads too; None is each task's own.
-        tokenizer: counts lengths in the manifest; None counts characters.
-        max_tokens, over_limit: problems whose row in long form has more tokens are refused or dropped; None is no limit.
-        on_error: broken records are refused or dropped.
-        against: evaluation sets (sources without a share) that train must not overlap, beside the sources' own test sets.
-        ngram: how many words in a row are an overlap.
+        sources: the sources; their shares sum to 1.
+        forms: form -> share, in the order in which problems are assigned to forms; shares sum to 1.
+        n_train, n_test: numbers of rows. n_train None: every problem of a single source.
+        seed: determines the problems, their order and their forms.
+        unit: what shares refer to: `rows` (exact), or `tokens` of completions (to 0.5 points; needs a tokenizer).
+        max_repeats: maximum number of rows per problem; every problem is used once before any is repeated.
+        prompt_format: `plain` (strings) or `chat` (message lists); None: the default of the first source's task.
+        system: system message of chat prompts.
+        prompt_template: text around the problem, containing `{prompt}`.
+        answer_style: gsm8k (`#### 42`) or boxed, read back by the verifier; None: each task's default.
+        tokenizer: measures the lengths in the manifest; None: lengths are in characters.
+        max_tokens, over_limit: problems whose long-form row exceeds `max_tokens` raise an error or are dropped.
+        on_error: broken records raise an error or are dropped.
+        against: evaluation sets (sources without a share) to decontaminate train against, besides the sources' own test sets.
+        ngram: length in words of a shared sequence that counts as overlap.
     """
 
     sources: tuple[Source, ...]
@@ -88,16 +88,16 @@ class MixtureConfig:
         return (self.prompt_format or find_task(self.sources[0].task).PROMPT_FORMAT) == "chat"
 
 
-def _number(value: Any, what: str, low: float, high: float = float("inf"), whole: bool = False) -> Any:
-    kind = "a whole number" if whole else "a number"
-    good = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-    if not good or not low <= value <= high:
+def _number(value: Any, what: str, low: float, high: float = float("inf"), integer: bool = False) -> Any:
+    kind = "an integer" if integer else "a number"
+    valid = isinstance(value, int if integer else (int, float)) and not isinstance(value, bool)
+    if not valid or not low <= value <= high:
         limits = f"from {low} to {high}" if high < float("inf") else f"of at least {low}"
         raise InputError(f"{what} is {value!r}; it must be {kind} {limits}")
     return value
 
 
-def _shares(shares: list[float], what: str) -> None:
+def _check_shares(shares: list[float], what: str) -> None:
     if abs(sum(shares) - 1) > 1e-9:
         terms = " + ".join(f"{share:g}" for share in shares)
         raise InputError(f"shares of {what} sum to {sum(shares):g} ({terms}); they must sum to 1")
@@ -105,19 +105,19 @@ def _shares(shares: list[float], what: str) -> None:
 
 def _source(raw: Any, where: str) -> Source:
     if not isinstance(raw, dict) or "task" not in raw:
-        raise InputError(f"{where} needs at least `task: NAME`")
+        raise InputError(f"{where}: field 'task' is missing; write `task: NAME`")
     known = options_of(find_task(raw["task"]))
     options = {key: value for key, value in raw.items() if key not in ("task", "share")}
     for key in options:
         if key not in known:
             raise InputError(f"{where} ({raw['task']}): unknown field '{key}'{nearest(key, [*known, 'share'])}")
-    for key, needed in known.items():
-        if needed and key not in options:
-            raise InputError(f"{where} ({raw['task']}): field '{key}' is missing")
+    for key, required in known.items():
+        if required and key not in options:
+            raise InputError(f"{where} ({raw['task']}): field '{key}' is missing; add it")
     for key, value in options.items():
-        needed = known[key] or key == "path"
-        if key in TEXTS and not isinstance(value, str) and (needed or value is not None):
-            raise InputError(f"{where}.{key} is {value!r}; it must be text")
+        required = known[key] or key == "path"
+        if key in TEXT_OPTIONS and not isinstance(value, str) and (required or value is not None):
+            raise InputError(f"{where}.{key} is {value!r}; it must be a string")
     return Source(raw["task"], _number(raw.get("share", 1), f"{where}.share", 0, 1), options)
 
 
@@ -125,30 +125,30 @@ def _sources(raw: Any) -> tuple[Source, ...]:
     if not isinstance(raw, list) or not raw:
         raise InputError("sources must be a list with at least one `- task: NAME`")
     sources = tuple(_source(s, f"sources[{i}]") for i, s in enumerate(raw))
-    _shares([s.share for s in sources], "sources")
+    _check_shares([s.share for s in sources], "sources")
     for i, source in enumerate(sources):
-        # Problems in symbols of another size are other problems; two sources in words might give the same ones.
-        same = [s for s in sources[:i] if s.name == source.name and (s.in_words or s.options == source.options)]
+        # Symbolic problems of different sizes are different problems; two text sources could contain the same ones.
+        same = [s for s in sources[:i] if s.name == source.name and (s.is_text or s.options == source.options)]
         if same:
-            raise InputError(f"sources[{i}]: '{source.name}' is there already; name each source once")
+            raise InputError(f"sources[{i}]: duplicate source '{source.name}'; list each source once")
     return sources
 
 
 def _against(raw: Any) -> tuple[Source, ...]:
     if not isinstance(raw, (list, tuple)):
-        raise InputError("against must be a list of evaluation sets, each `- {task: NAME, path: ...}`")
+        raise InputError("against must be a list of evaluation sets, e.g. `- {task: math, path: ...}`")
     sources = tuple(_source(s, f"against[{i}]") for i, s in enumerate(raw))
     for i, source in enumerate(sources):
         if source.generated:
-            raise InputError(f"against[{i}]: {source.task} is generated; an evaluation set has records")
+            raise InputError(f"against[{i}]: {source.task} is generated; an evaluation set must consist of records")
     return sources
 
 
 def parse_config(raw: dict[str, Any]) -> MixtureConfig:
-    """A checked config from YAML's mapping. `p_cot: 0.25` stands for `forms: {long: 0.25, short: 0.75}`.
+    """Validates the mapping read from YAML. `p_cot: 0.25` is short for `forms: {long: 0.25, short: 0.75}`.
 
     Raises:
-        InputError: with the field, its value and what it must be.
+        InputError: with the field, its value and what is allowed.
     """
     known = {f.name for f in fields(MixtureConfig)} | {"p_cot"}
     for key in raw:
@@ -156,7 +156,7 @@ def parse_config(raw: dict[str, Any]) -> MixtureConfig:
             raise InputError(f"unknown field '{key}'{nearest(key, known)}")
     for key in ("sources", "n_train", "n_test"):
         if key not in raw:
-            raise InputError(f"field '{key}' is missing")
+            raise InputError(f"field '{key}' is missing; add it")
     if (raw.get("p_cot") is None) == (raw.get("forms") is None):
         raise InputError("give either p_cot (share of long rows) or forms (form: share)")
     if raw.get("forms") is None:
@@ -168,29 +168,28 @@ def parse_config(raw: dict[str, Any]) -> MixtureConfig:
         forms = {form: _number(share, f"forms.{form}", 0, 1) for form, share in raw["forms"].items()}
     for form in forms:
         check_form(form)
-    _shares(list(forms.values()), "forms")
+    _check_shares(list(forms.values()), "forms")
     sources = _sources(raw["sources"])
     if raw["n_train"] is None and (len(sources) > 1 or raw.get("unit") == "tokens"):
-        raise InputError("n_train must be a number when there is more than one source, or when the unit is tokens")
-    if raw["n_train"] is not None:
-        _number(raw["n_train"], "n_train", 1, whole=True)
-    for key, least in (("n_test", 1), ("seed", 0), ("max_repeats", 1), ("ngram", 2)):
-        _number(raw.get(key, least), key, least, whole=True)
-    if raw.get("max_tokens") is not None:
-        _number(raw["max_tokens"], "max_tokens", 1, whole=True)
+        raise InputError("n_train is null; with more than one source, or with `unit: tokens`, it must be a number")
+    for key in ("n_train", "max_tokens"):
+        if raw.get(key) is not None:
+            _number(raw[key], key, 1, integer=True)
+    for key, low in (("n_test", 1), ("seed", 0), ("max_repeats", 1), ("ngram", 2)):
+        _number(raw.get(key, low), key, low, integer=True)
     for key, allowed in CHOICES.items():
         if key in raw and raw[key] not in allowed:
             raise InputError(f"{key} is '{raw[key]}'; it must be one of {', '.join(filter(None, allowed))}")
     if raw.get("tokenizer") is None and (raw.get("unit") == "tokens" or raw.get("max_tokens") is not None):
-        raise InputError("tokenizer must be given: `unit: tokens` and `max_tokens` count with it")
+        raise InputError("tokenizer must be given; `unit: tokens` and `max_tokens` need it to count tokens")
     if (raw.get("prompt_template") or "{prompt}").count("{prompt}") != 1:
-        raise InputError(f"prompt_template {raw['prompt_template']!r} must contain {{prompt}} once")
+        raise InputError(f"prompt_template is {raw['prompt_template']!r}; it must contain {{prompt}} once")
     rest = {key: value for key, value in raw.items() if key not in ("p_cot", "forms", "sources", "against")}
     return MixtureConfig(sources=sources, forms=forms, against=_against(raw.get("against", [])), **rest)
 
 
 def raw_config(config: MixtureConfig) -> dict[str, Any]:
-    """The mapping that `parse_config` reads back to the same config; the manifest holds it."""
+    """The inverse of `parse_config`: the mapping stored in the manifest."""
 
     def flat(source: Source) -> dict:
         return {"task": source.task, **source.options}
@@ -202,7 +201,7 @@ def raw_config(config: MixtureConfig) -> dict[str, Any]:
 
 
 def load_config(path: str, overrides: list[str] = ()) -> MixtureConfig:
-    """Reads a YAML config; each override is `key=value`, the value read as YAML, and `sources.0.d=25` reaches inside."""
+    """Reads a YAML config. Each override is `key=value` with a YAML value; keys may be nested: `sources.0.d=25`."""
     import yaml
 
     raw = read_mapping(path)
@@ -210,7 +209,7 @@ def load_config(path: str, overrides: list[str] = ()) -> MixtureConfig:
         for override in overrides:
             key, equals, value = override.partition("=")
             if not equals:
-                raise InputError(f"--set {override}: must be key=value")
+                raise InputError(f"--set {override}: no value; write key=value")
             _override(raw, key.split("."), yaml.safe_load(value))
         return parse_config(raw)
     except yaml.YAMLError as error:
@@ -220,15 +219,12 @@ def load_config(path: str, overrides: list[str] = ()) -> MixtureConfig:
 
 
 def _override(raw: dict, keys: list[str], value: Any) -> None:
-    place: Any = raw
+    parent: Any = raw
     try:
         for key in keys[:-1]:
-            place = place[int(key)] if isinstance(place, list) else place[key]
-        if isinstance(place, list):
-            place[int(keys[-1])] = value
-        else:
-            place[keys[-1]] = value
+            parent = parent[int(key) if isinstance(parent, list) else key]
+        parent[int(keys[-1]) if isinstance(parent, list) else keys[-1]] = value
     except (KeyError, IndexError, ValueError, TypeError):
-        raise InputError(f"--set {'.'.join(keys)}: there is no such field to set") from None
+        raise InputError(f"--set {'.'.join(keys)}: no such field; give an existing one, e.g. sources.0.d=25") from None
     if keys == ["p_cot"]:
         raw.pop("forms", None)

@@ -1,4 +1,4 @@
-"""The mixture folder: train.parquet, test.parquet, manifest.json and a dataset card, written and read."""
+"""Builds, reads and verifies mixture folders: train.parquet, test.parquet, manifest.json and a dataset card."""
 
 import collections
 import importlib.metadata
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from data_mix import files, locks
 from data_mix.errors import InputError
-from data_mix.hashing import sha256_of
+from data_mix.files import sha256_of
 from data_mix.mixture_config import MixtureConfig, parse_config, raw_config
 
 PACKAGES = ("cotmix", "numpy", "pyarrow", "datasets", "reasoning_gym", "tokenizers")
@@ -18,12 +18,12 @@ FILES = ("train.parquet", "test.parquet", "manifest.json", "README.md")
 
 
 def build(config: MixtureConfig, out: str) -> dict:
-    """Builds the mixture into the new folder `out` and returns its manifest. The folder appears whole or not at all.
+    """Builds the mixture into the folder `out`, atomically, and returns its manifest.
 
-    A link is followed: what it leads to must be missing or empty, too.
+    `out` must be missing or empty. If it is a symbolic link, the same holds for its target.
 
     Raises:
-        InputError: when `out` exists already or cannot be written, or the config cannot be met.
+        InputError: when `out` is not empty or cannot be written, or the sources cannot satisfy the config.
     """
     taken = InputError(f"{out} exists already; give another --out, or remove it first")
     target = Path(os.path.realpath(out))
@@ -31,26 +31,26 @@ def build(config: MixtureConfig, out: str) -> dict:
         if target.is_symlink() or (target.exists() and (not target.is_dir() or any(target.iterdir()))):
             raise taken
         if target.is_mount() or target == Path.cwd():
-            where = "the current folder" if target == Path.cwd() else "a mount point"
-            raise InputError(f"{out} is {where}, which a new folder cannot replace; give a name in it, such as {out}/mixture")
+            kind = "the current folder" if target == Path.cwd() else "a mount point"
+            raise InputError(f"{out} is {kind}, which cannot be replaced; give a folder inside it, e.g. {out}/mixture")
         blocking = next(parent for parent in target.parents if parent.exists())
         if not blocking.is_dir():
-            raise InputError(f"{out} cannot be built: {blocking} is a file")
+            raise InputError(f"{out} cannot be built: {blocking} is a file; give another --out")
         with files.new_folder(target) as folder:
             return _fill(folder, config)
-    except FileExistsError:  # another process has built it meanwhile
+    except FileExistsError:  # another process has built it in the meantime
         raise taken from None
     except OSError as error:
-        raise InputError(f"{out} cannot be built ({str(error).splitlines()[0]})") from None
+        raise InputError(f"{out} cannot be built ({str(error).splitlines()[0]}); give another --out") from None
 
 
 def _fill(folder: Path, config: MixtureConfig) -> dict:
-    """Builds the mixture into a folder that is there; returns the manifest."""
+    """Writes the files of the mixture into an existing folder; returns the manifest."""
     from data_mix.card import write_card
-    from data_mix.lengths import Counter
+    from data_mix.lengths import LengthCounter
     from data_mix.mixture import Mixture
 
-    counter = Counter(config.tokenizer)
+    counter = LengthCounter(config.tokenizer)
     mixture = Mixture.from_config(config)
     lengths = _write(mixture.train(), folder / "train.parquet", config, counter, len(mixture))
     test = _write(mixture.test(), folder / "test.parquet", config, counter, config.n_test)
@@ -58,7 +58,7 @@ def _fill(folder: Path, config: MixtureConfig) -> dict:
         "config": raw_config(config),
         "seed": config.seed,
         "versions": {name: _version(name) for name in PACKAGES},
-        "sources": {one.name: one.report for one in mixture.sources},
+        "sources": {source.name: source.report for source in mixture.sources},
         "against": mixture.against,
         "rows": {"train": len(mixture), "test": sum(map(sum, (c.values() for c in test.values())))},
         "counts": [_count(*cell, histogram) for cell, histogram in sorted(lengths.items())],
@@ -71,10 +71,10 @@ def _fill(folder: Path, config: MixtureConfig) -> dict:
 
 
 def verify(folder: str) -> None:
-    """Builds the mixture again from its manifest, in a temporary folder, and compares every file to the byte.
+    """Rebuilds the mixture from its manifest in a temporary folder and compares all files byte for byte.
 
     Raises:
-        InputError: naming the files that differ, and the package versions and source files that do.
+        InputError: naming the files that differ, and the package versions and source files that changed.
     """
     manifest = read_manifest(folder)
     with tempfile.TemporaryDirectory() as scratch:
@@ -88,13 +88,12 @@ def verify(folder: str) -> None:
         causes += [f"source {name} changed" for name in origins if origins[name] != again["sources"][name].get("origin")]
         before = manifest.get("against", {})
         causes += [f"{name} changed" for name, origin in again["against"].items() if before.get(name) != origin]
-        raise InputError(
-            f"{folder}: {', '.join(differ)} differ from what its manifest builds ({'; '.join(causes) or 'edited?'})"
-        )
+        cause = "; ".join(causes) or "edited?"
+        raise InputError(f"{folder}: {', '.join(differ)} differ from a rebuild from the manifest ({cause}); build it again")
 
 
 def is_taken(path: str) -> bool:
-    """Whether `path` holds anything already: a file, or a folder with more in it than a lock. Nothing is written over it."""
+    """Whether `path` is a file, or a folder that contains anything besides a lock, and so must not be overwritten."""
     target = Path(path)
     return target.exists() and (not target.is_dir() or any(entry.name != locks.NAME for entry in target.iterdir()))
 
@@ -103,7 +102,7 @@ def read_rows(folder: str, split: str) -> list[dict]:
     """The rows of one split, with `meta` parsed.
 
     Raises:
-        InputError: when the folder is not a mixture.
+        InputError: when `folder` is not a mixture folder.
     """
     import pyarrow.parquet as pq
 
@@ -123,18 +122,19 @@ def read_manifest(folder: str) -> dict:
 def check_folder(folder: str) -> None:
     """Raises InputError unless `folder` is a mixture folder."""
     if not (Path(folder) / "manifest.json").is_file():
-        raise InputError(f"{folder}: not a mixture folder; make one with `python -m data_mix build CONFIG.yaml --out {folder}`")
+        fix = f"build one with `python -m data_mix build CONFIG.yaml --out {folder}`"
+        raise InputError(f"{folder}: not a mixture folder", fix)
 
 
 def _write(batches: Iterable, path: Path, config: MixtureConfig, counter, rows: int) -> dict[tuple, collections.Counter]:
-    """Writes the batches as row groups; for each source and form, how many completions have which length."""
+    """Writes the batches as row groups; returns a histogram of completion lengths for each source and form."""
     import pyarrow.parquet as pq
     from tqdm.auto import tqdm
 
     from data_mix.rows import completion_texts, schema
 
     lengths = collections.defaultdict(collections.Counter)
-    repeating = ["source", "form"]  # a dictionary of texts that are all different would be built and thrown away
+    repeating = ["source", "form"]  # for columns of distinct texts, dictionaries would be built only to be discarded
     with (
         pq.ParquetWriter(path, schema(config), use_dictionary=repeating) as writer,
         tqdm(total=rows, desc=path.stem, unit=" rows", delay=2) as bar,
@@ -149,19 +149,20 @@ def _write(batches: Iterable, path: Path, config: MixtureConfig, counter, rows: 
 
 
 def _count(source: str, form: str, histogram: collections.Counter) -> dict:
+    """The manifest's entry for one source and form."""
     ordered = sorted(histogram.items())
     rows = histogram.total()
 
     def quantile(q: float) -> int:
-        place = int(q * (rows - 1))
+        rank = int(q * (rows - 1))
         for length, count in ordered:
-            place -= count
-            if place < 0:
+            rank -= count
+            if rank < 0:
                 return length
 
     bins = collections.Counter()
     for length, count in ordered:
-        bins[1 << max(length - 1, 0).bit_length()] += count  # up to 1, 2, 4, 8, ...
+        bins[1 << max(length - 1, 0).bit_length()] += count  # bins by upper edge: 1, 2, 4, 8, ...
     return {
         "source": source,
         "form": form,

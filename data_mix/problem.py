@@ -1,4 +1,4 @@
-"""A problem: a question, the steps of its solution in order, and its final answer. And pools of them."""
+"""A problem (question, solution steps, final answer), and pools of problems."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -11,15 +11,15 @@ from data_mix.forms import write_completion
 
 @dataclass(frozen=True)
 class Problem:
-    """One problem, before any form is chosen.
+    """A problem, independent of its form.
 
     Attributes:
-        id: unique within its source, stable across seeds and mixture sizes where the source has records of its own.
-        source: the name of the task it comes from.
+        id: unique within its source; for records, stable across seeds and mixture sizes.
+        source: the name of its source.
         prompt: the question as text.
-        steps: the solution's steps in order, each one line or sentence.
+        steps: the solution's steps in order, each a line or a sentence.
         answer: the final answer as text.
-        meta: what the verifier needs beside the answer, e.g. `{"style": "gsm8k"}`; JSON-serialisable.
+        meta: what the verifier needs besides the answer, e.g. `{"style": "gsm8k"}`; JSON-serialisable.
     """
 
     id: str
@@ -31,34 +31,34 @@ class Problem:
 
 
 class ProblemPool:
-    """Problems by number, 0 to len - 1, in the seed's order: those of a list, or made when they are asked for."""
+    """A sequence of `n` problems in the seed's order; `problem(i)` looks the i-th up in a list, or generates it."""
 
     def __init__(self, n: int, problem: Callable[[int], Problem]) -> None:
         self.n, self.problem = n, problem
 
     def __len__(self) -> int:
-        """How many problems."""
+        """The number of problems."""
         return self.n
 
     def __iter__(self) -> Iterator[Problem]:
-        """The problems in order."""
+        """Iterates over all problems in order."""
         return map(self.problem, range(self.n))
 
-    def problems(self, numbers: Sequence[int]) -> Iterator[Problem]:
-        """The problems of these numbers."""
-        return map(self.problem, map(int, numbers))
+    def problems(self, indices: Sequence[int]) -> Iterator[Problem]:
+        """The problems at `indices`."""
+        return map(self.problem, map(int, indices))
 
-    def take(self, numbers: Sequence[int]) -> "ProblemPool":
-        """The pool of these problems, in this order."""
-        return PoolSlice(self, np.asarray(numbers, dtype=np.int64))
+    def take(self, indices: Sequence[int]) -> "ProblemPool":
+        """A pool of the problems at `indices`, in that order."""
+        return PoolSlice(self, np.asarray(indices, dtype=np.int64))
 
-    def columns(self, numbers, form: str, style: str | None) -> dict[str, list]:
-        """The rows of these problems in `form`, by column, prompt and completion as text.
+    def columns(self, indices: Sequence[int], form: str, style: str | None) -> dict[str, list]:
+        """The rows of the problems at `indices` in `form`, by column; prompts and completions as text.
 
-        `style` replaces the answer style of problems that are written in words.
+        `style` overrides the answer style of word problems.
         """
         columns: dict[str, list] = {name: [] for name in ("problem_id", "source", "prompt", "completion", "answer", "meta")}
-        for problem in self.problems(numbers):
+        for problem in self.problems(indices):
             if style and problem.meta["style"] in ("gsm8k", "boxed"):
                 problem = replace(problem, meta={**problem.meta, "style": style})
             columns["problem_id"].append(problem.id)
@@ -71,12 +71,12 @@ class ProblemPool:
 
 
 class PoolSlice(ProblemPool):
-    """Some of a pool's problems, in an order of their own."""
+    """The problems of `pool` at `indices`, in that order."""
 
-    def __init__(self, whole: ProblemPool, numbers: np.ndarray) -> None:
-        super().__init__(len(numbers), lambda number: whole.problem(int(numbers[number])))
-        self.whole, self.numbers = whole, numbers
+    def __init__(self, pool: ProblemPool, indices: np.ndarray) -> None:
+        super().__init__(len(indices), lambda i: pool.problem(int(indices[i])))
+        self.pool, self.indices = pool, indices
 
-    def columns(self, numbers, form: str, style: str | None) -> dict[str, list]:
-        """As `ProblemPool.columns`, the whole pool's own way."""
-        return self.whole.columns(self.numbers[np.asarray(numbers)], form, style)
+    def columns(self, indices: Sequence[int], form: str, style: str | None) -> dict[str, list]:
+        """Delegates to the pool, which may have a faster implementation."""
+        return self.pool.columns(self.indices[np.asarray(indices)], form, style)

@@ -1,22 +1,25 @@
-"""Reading records that somebody wrote: jsonl, parquet or the hub; every broken one is found, counted and named."""
+"""Reads records from jsonl, parquet or the hub, and reports all broken ones."""
 
 import contextlib
 import json
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from data_mix.errors import InputError
+from data_mix.files import sha256_of
 from data_mix.hub import is_hub_id, missing_part
 from data_mix.problem import Problem
 
-LONGEST = 100_000  # characters of one field; nothing that is a problem or a solution comes near
-# Limits of a parquet file's expanded size, in bytes and in file sizes, whichever is larger: text compresses 20 times at most.
-EXPANDED, RATIO = 2**27, 200
-_PIECE = 2**24  # bytes of records expanded at a time
+MAX_FIELD = 100_000  # characters; far more than any real problem or solution has
+# A parquet file may expand to MAX_EXPANDED bytes or MAX_RATIO times its size, whichever is larger; text compresses at most 20x.
+MAX_EXPANDED, MAX_RATIO = 2**27, 200
+_CHUNK = 2**24  # bytes of records decoded at a time
 SUFFIXES = (".jsonl", ".parquet")
-NAN = ("nan", "NaN")  # as Python and JSON write it; Nan is a name
+NAN = ("nan", "NaN")  # as written by Python and JSON; Nan is a name
+GROUPING_COMMA = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")  # of 1,234
 
 
 @dataclass(frozen=True)
@@ -24,9 +27,9 @@ class Records:
     """All problems of a source.
 
     Attributes:
-        train, test: the problems of each split; None for a split that the source does not have. A single file is `train`.
-        origin: where they came from, for the manifest: path with each file's sha256, or hub id and revision.
-        broken: how many records of each split were dropped.
+        train, test: the problems of each split; None if the source does not have it. A single file is `train`.
+        origin: for the manifest, the path with each file's sha256, or the hub id and revision.
+        broken: number of records dropped from each split.
     """
 
     train: list[Problem] | None
@@ -43,13 +46,13 @@ def read_records(
     revision: str | None = None,
     config: str | None = None,
 ) -> Records:
-    """Reads `path`: a folder with train and test as jsonl or parquet, one such file, or a hub id.
+    """Reads the problems at `path`: a folder with train and test as jsonl or parquet, a single such file, or a hub id.
 
-    `make_problem` takes a record and an id, and raises InputError with the reason why a record is broken. Such records are
-    dropped where `on_error` is `drop`; those that a data set is known to have, for which it gives None, always.
+    `make_problem` takes a record and a default id. It raises InputError with the reason if the record is broken, and returns
+    None for a known defect of the data set. Known defects are always dropped, broken records only if `on_error` is `drop`.
 
     Raises:
-        InputError: where there is nothing at `path`; and, unless they are dropped, for the broken records of all splits.
+        InputError: when there is nothing at `path`, or, unless they are dropped, for all broken records together.
     """
     splits, origin = _find_splits(path, revision, config)
     problems: dict[str, list[Problem]] = {}
@@ -66,7 +69,7 @@ def read_records(
                 if problem is None:
                     continue
                 if problem.id in ids:
-                    raise InputError(f"its id {problem.id!r} is there already")
+                    raise InputError(f"duplicate id {problem.id!r}")
                 ids.add(problem.id)
                 problems[split].append(problem)
             except InputError as error:
@@ -75,16 +78,15 @@ def read_records(
     if broken and on_error == "refuse":
         total = len(broken) + sum(map(len, problems.values()))
         first = "; ".join(broken[:3]) + ("; ..." if len(broken) > 3 else "")
-        raise InputError(f"{name}: {len(broken)} of {total} records are broken: {first}. Mend them, or set `on_error: drop`")
+        raise InputError(f"{name}: {len(broken)} of {total} records are broken: {first}; fix them, or set `on_error: drop`")
     return Records(problems.get("train"), problems.get("test"), origin, dropped)
 
 
 def text_field(record: dict, key: str, number: bool = False) -> str:
-    """The text at `key`; with `number` a number is taken too, and written without `.0`.
+    """The text at `key`, stripped. With `number`, numbers are accepted too, and formatted without `.0`.
 
     Raises:
-        InputError: when it is missing, empty, of another type, not a finite number, longer than LONGEST, or not text that
-            can be stored.
+        InputError: when the value is missing, empty, of another type, not finite, longer than MAX_FIELD, or not valid text.
     """
     if key not in record:
         raise InputError(f"no `{key}`")
@@ -97,19 +99,17 @@ def text_field(record: dict, key: str, number: bool = False) -> str:
         return str(int(value)) if abs(value) < 2**53 and value == int(value) else str(value)
     if not isinstance(value, str):
         raise InputError(f"`{key}` is {type(value).__name__}, not text")
-    if not value.strip() or (number and value.strip() in NAN):  # what a table's empty cell becomes as text
+    if not value.strip() or (number and value.strip() in NAN):  # an empty table cell converted to text
         raise InputError(f"`{key}` is {value.strip() or 'empty'}")
-    if len(value) > LONGEST:
-        raise InputError(f"`{key}` is {len(value)} characters long, more than {LONGEST}")
+    if len(value) > MAX_FIELD:
+        raise InputError(f"`{key}` is {len(value)} characters long, more than {MAX_FIELD}")
     if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
-        raise InputError(f"`{key}` holds a NUL or half a surrogate pair")
+        raise InputError(f"`{key}` contains a NUL or an unpaired surrogate")
     return value.strip()
 
 
 def _find_splits(path: str, revision: str | None, config: str | None) -> tuple[dict[str, tuple], dict]:
-    """For each split a place to name in errors and a function that yields its records; and the origin."""
-    from data_mix.hashing import sha256_of
-
+    """For each split its location, for error messages, and a function that yields its records; and the origin."""
     local = Path(path).expanduser()
     if local.is_file():
         files = {"train": local}
@@ -117,7 +117,7 @@ def _find_splits(path: str, revision: str | None, config: str | None) -> tuple[d
         found = {split: [local / f"{split}{suffix}" for suffix in SUFFIXES] for split in ("train", "test")}
         files = {split: file for split, candidates in found.items() for file in candidates[::-1] if file.is_file()}
         if not files:
-            raise InputError(f"{path}: neither train nor test there, as .jsonl or .parquet")
+            raise InputError(f"{path}: no train or test file; add train.jsonl, train.parquet, test.jsonl or test.parquet")
     elif is_hub_id(path):
         return _find_on_hub(path, revision, config)
     else:
@@ -139,48 +139,48 @@ def _jsonl(file: Path) -> Iterator[dict | InputError]:
             if not line.strip():
                 blank += 1
                 continue
-            yield from [InputError("not JSON (a blank line)")] * blank  # those at the end are no records
+            yield from [InputError("not JSON (a blank line)")] * blank  # blank lines at the end of the file are ignored
             blank = 0
             try:
                 record = json.loads(line.decode("utf-8-sig" if i == 0 else "utf-8"))
-            except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
+            except (ValueError, RecursionError) as error:  # ValueError covers UnicodeDecodeError and JSONDecodeError
                 yield InputError(f"not JSON ({str(error)[:80]})")
                 continue
             yield record if isinstance(record, dict) else InputError("not a JSON object")
 
 
 def _parquet(file: Path) -> Iterator[dict | InputError]:
-    """The records, in bounded memory: a few KB can be compressed from GiBs, or repeat one text without end.
+    """Yields the records in bounded memory: a few KB can decompress to GiBs, or repeat one long text many times.
 
-    Repeated texts are read as dictionaries, and expanded a few at a time, when their length is known.
+    Text columns are read dictionary-encoded and decoded in chunks, once their decoded size is known.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        most = max(EXPANDED, RATIO * file.stat().st_size)
-        bomb = InputError(f"{file}: expands to more than {most >> 20} MiB, {RATIO} times its size and more; no real text does")
+        limit = max(MAX_EXPANDED, MAX_RATIO * file.stat().st_size)
+        bomb = InputError(f"{file}: expands to more than {limit >> 20} MiB and {MAX_RATIO} times its size; check the file")
         plain = pq.ParquetFile(file)
         columns = [plain.schema.column(i) for i in range(len(plain.schema))]
-        if _declared(plain.metadata, columns) > most:
+        if _declared_size(plain.metadata, columns) > limit:
             raise bomb
         encodings = _encodings(plain.metadata, columns)
         if any("DELTA_BYTE_ARRAY" in used for used in encodings.values()):
-            raise InputError(f"{file}: DELTA_BYTE_ARRAY does not declare how far it expands; write the file without it")
-        repeating = [path for path, used in encodings.items() if not any("DELTA" in encoding for encoding in used)]
+            raise InputError(f"{file}: DELTA_BYTE_ARRAY does not declare its decoded size; rewrite the file without it")
+        dictionaries = [path for path, used in encodings.items() if not any("DELTA" in encoding for encoding in used)]
         size = 0
-        for batch in pq.ParquetFile(file, read_dictionary=repeating).iter_batches(batch_size=4096):
-            expanded = sum(map(_expanded, batch.columns))
-            size += expanded
-            if size > most:
+        for batch in pq.ParquetFile(file, read_dictionary=dictionaries).iter_batches(batch_size=4096):
+            batch_size = sum(map(_decoded_size, batch.columns))
+            size += batch_size
+            if size > limit:
                 raise bomb
-            yield from _expand(batch, expanded, plain.schema_arrow)
+            yield from _decode(batch, batch_size, plain.schema_arrow)
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{file}: cannot be read as parquet ({str(error).splitlines()[0]})") from None
+        raise InputError(f"{file}: cannot be read as parquet ({str(error).splitlines()[0]}); check the file") from None
 
 
 def _encodings(metadata, columns: list) -> dict[str, set[str]]:
-    """The encodings of each column of texts, by its path."""
+    """The encodings of each text column, by column path."""
     groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
     return {
         column.path: {encoding for group in groups for encoding in group.column(i).encodings}
@@ -189,8 +189,8 @@ def _encodings(metadata, columns: list) -> dict[str, set[str]]:
     }
 
 
-def _declared(metadata, columns: list) -> int:
-    """Bytes that all records take by the file's own account, each row and value with the least that Python needs for it."""
+def _declared_size(metadata, columns: list) -> int:
+    """Size in bytes of all records as declared in the file's metadata, plus Python's minimum overhead per row and value."""
     size = 500 * metadata.num_rows
     for group in map(metadata.row_group, range(metadata.num_row_groups)):
         for i, column in enumerate(columns):
@@ -199,8 +199,8 @@ def _declared(metadata, columns: list) -> int:
     return size
 
 
-def _expanded(array) -> int:
-    """Bytes of an arrow array when every value stands for itself, those of dictionaries too."""
+def _decoded_size(array) -> int:
+    """Size in bytes of an Arrow array after decoding its dictionaries."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -208,18 +208,18 @@ def _expanded(array) -> int:
         return pc.sum(pc.binary_length(array.dictionary).take(array.indices)).as_py() or 0
     if isinstance(array, pa.MapArray):
         start, end = array.offsets[0].as_py(), array.offsets[-1].as_py()
-        return sum(_expanded(part.slice(start, end - start)) for part in (array.keys, array.items))
+        return sum(_decoded_size(part.slice(start, end - start)) for part in (array.keys, array.items))
     if isinstance(array, pa.StructArray):
-        return sum(map(_expanded, array.flatten()))
-    return _expanded(array.flatten()) if pa.types.is_nested(array.type) else array.nbytes
+        return sum(map(_decoded_size, array.flatten()))
+    return _decoded_size(array.flatten()) if pa.types.is_nested(array.type) else array.nbytes
 
 
-def _expand(batch, size: int, schema) -> Iterator[dict | InputError]:
-    """The records of a batch of `size` bytes, its dictionaries expanded to `schema`, half by half where they are large."""
+def _decode(batch, size: int, schema) -> Iterator[dict | InputError]:
+    """The records of a batch of `size` bytes with dictionaries decoded to `schema`; large batches are bisected first."""
     import pyarrow as pa
 
-    if size <= _PIECE:
-        with contextlib.suppress(pa.ArrowNotImplementedError):  # a type such as string_view: slower as it is, but the same
+    if size <= _CHUNK:
+        with contextlib.suppress(pa.ArrowNotImplementedError):  # e.g. string_view: same result, slower
             batch = batch.cast(schema)
         yield from batch.to_pylist()
     elif len(batch) == 1:
@@ -227,7 +227,7 @@ def _expand(batch, size: int, schema) -> Iterator[dict | InputError]:
     else:
         middle = len(batch) // 2
         for half in (batch.slice(0, middle), batch.slice(middle)):
-            yield from _expand(half, sum(map(_expanded, half.columns)), schema)
+            yield from _decode(half, sum(map(_decoded_size, half.columns)), schema)
 
 
 def _find_on_hub(path: str, revision: str | None, config: str | None) -> tuple[dict[str, tuple], dict]:
@@ -237,9 +237,9 @@ def _find_on_hub(path: str, revision: str | None, config: str | None) -> tuple[d
         data = load_dataset(path, name=config, revision=revision)
     except (OSError, ValueError) as error:  # not found, no network, no such config or revision
         reason = str(error).splitlines()[0]
-        raise InputError(f"hub data set '{path}' cannot be loaded ({reason}); a local copy can be named by `path`") from None
+        raise InputError(f"hub data set '{path}' cannot be loaded ({reason}); set `path` to a local copy") from None
     splits = {split: (f"{path} {split}", data[split].__iter__) for split in ("train", "test") if split in data}
-    # The revision that was really loaded stands in the fingerprinted download, whatever name it was asked for by.
+    # `revision` may be a branch or tag; the commit that was loaded is in the download URLs.
     urls = {url for split in data.values() for url in (split.info.download_checksums or {})}
     loaded = sorted({url.split("@", 1)[1].split("/", 1)[0] for url in urls if "@" in url})
     return splits, {"hub": path, "revision": revision, "loaded": loaded}

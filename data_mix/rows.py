@@ -1,4 +1,4 @@
-"""The columns of a mixture's parquet, and the wording of prompts: plain text, or messages for chat models."""
+"""The columns of a mixture's parquet files, with prompts as plain text or as chat messages."""
 
 import numpy as np
 import pyarrow as pa
@@ -7,17 +7,17 @@ import pyarrow.compute as pc
 from data_mix.mixture_config import MixtureConfig
 
 COLUMNS = ("problem_id", "source", "form", "prompt", "completion", "answer", "meta")
-BATCH = 65_536  # rows made, measured and written at a time
+BATCH = 65_536  # rows generated, measured and written at a time
 
 
 def schema(config: MixtureConfig) -> pa.Schema:
-    """The columns of the parquet."""
+    """The Arrow schema of the parquet files."""
     text = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])) if config.chat else pa.string()
     return pa.schema([(name, text if name in ("prompt", "completion") else pa.string()) for name in COLUMNS])
 
 
 def as_prompts(columns: dict, config: MixtureConfig) -> dict[str, pa.Array]:
-    """The columns as arrow, prompts through the template, prompt and completion as messages of chat mixtures."""
+    """The columns as Arrow arrays, with the prompt template applied, and as chat messages if the mixture uses them."""
     columns = {name: pa.array(values, pa.string()) for name, values in columns.items()}
     if config.prompt_template:
         before, after = config.prompt_template.split("{prompt}", 1)
@@ -30,7 +30,7 @@ def as_prompts(columns: dict, config: MixtureConfig) -> dict[str, pa.Array]:
 
 
 def _messages(parts: list[tuple[str, pa.Array | str]]) -> pa.Array:
-    """A list of messages a row, one of each role; a content is a column, or one text for all rows."""
+    """One list of messages per row, one message per (role, content); a content is a column, or one text for all rows."""
     n = len(parts[-1][1])
     contents = [pa.repeat(pa.scalar(c), n) if isinstance(c, str) else c for _, c in parts]
     by_row = pa.array(np.arange(n * len(parts)).reshape(len(parts), n).T.ravel())
@@ -41,6 +41,6 @@ def _messages(parts: list[tuple[str, pa.Array | str]]) -> pa.Array:
 
 
 def completion_texts(table: pa.Table) -> pa.ChunkedArray:
-    """The completions as text: plain strings, or the content of their one message."""
+    """The completions as text: plain strings, or the content of their only message."""
     column = table["completion"]
     return column if pa.types.is_string(column.type) else pc.struct_field(pc.list_flatten(column), "content")

@@ -1,4 +1,4 @@
-"""A mixture as text: its manifest as a table with a length histogram and a few rows, and what tells two mixtures apart."""
+"""Prints a mixture: its manifest as a table with length histograms and a few rows; and the differences of two mixtures."""
 
 import collections
 from pathlib import Path
@@ -10,7 +10,7 @@ _BARS = " ▁▂▃▄▅▆▇█"
 
 
 def show(folder: str) -> str:
-    """The manifest as a table and three rows of each form, as text."""
+    """The manifest as a table, and three rows of each form, as text."""
     manifest = read_manifest(folder)
     unit, total = manifest["length_unit"], sum(c["total"] for c in manifest["counts"])
     n_train, n_test = manifest["rows"]["train"], manifest["rows"]["test"]
@@ -35,7 +35,7 @@ def show(folder: str) -> str:
 
 
 def diff(a: str, b: str) -> str:
-    """What differs between two mixture folders: settings, sources, counts, and which problems are in which form."""
+    """The differences of two mixture folders, as text: config, versions, sources, counts, and the form of each problem."""
     one, two = read_manifest(a), read_manifest(b)
     lines = [f"a: {a}", f"b: {b}"]
     for part in ("config", "versions"):
@@ -53,7 +53,7 @@ def diff(a: str, b: str) -> str:
             lines.append(f"rows {' '.join(cell)}: {x} -> {y}")
     for split in ("train", "test"):
         if one["sha256"][f"{split}.parquet"] == two["sha256"][f"{split}.parquet"]:
-            lines.append(f"{split}: the same to the byte")
+            lines.append(f"{split}: identical, byte for byte")
             continue
         x, y = (_forms_by_problem(folder, split) for folder in (a, b))
         both = x.keys() & y.keys()
@@ -82,12 +82,12 @@ def _first_rows(folder: str) -> list[dict]:
 
 
 def _histogram(bins: dict[str, int], edges: list[int]) -> str:
-    most = max(bins.values())
-    return "".join(_BARS[-(-8 * bins.get(str(edge), 0) // most)] for edge in edges)
+    highest = max(bins.values())
+    return "".join(_BARS[-(-8 * bins.get(str(edge), 0) // highest)] for edge in edges)
 
 
 def _history(name: str, source: dict) -> list[str]:
-    """Where a source's problems came from and what became of them, and the first of those removed."""
+    """The origin of a source's problems, the number kept and removed at each stage, and the first of those removed."""
     if "drawn" in source:
         lines = [f"{name}: {source['drawn']} drawn"]
     else:
@@ -96,24 +96,24 @@ def _history(name: str, source: dict) -> list[str]:
         lines[0] += f", {source['broken']} broken" if source["broken"] else ""
     gold = source.get("gold")
     if gold:
-        wrong = f"{len(gold['wrong'])} judged wrong and dropped: {_few(gold['wrong'])}" if gold["wrong"] else "all correct"
+        wrong = f"{len(gold['wrong'])} judged wrong and dropped: {_first(gold['wrong'])}" if gold["wrong"] else "all correct"
         lines.append(f"  {gold['checked']} gold completions checked, {wrong}")
-    alike = source.get("same_text_other_answer", [])
-    if alike:
-        pairs = [f"{overlap['id']} and {overlap['other']} of {overlap['where']}" for overlap in alike]
-        lines.append(f"  {len(alike)} kept, with the same text but another answer: {_few(pairs)}")
+    conflicts = source.get("same_text_other_answer", [])
+    if conflicts:
+        pairs = [f"{overlap['id']} and {overlap['other']} of {overlap['where']}" for overlap in conflicts]
+        lines.append(f"  {len(conflicts)} kept that have the text of another problem but a different answer: {_first(pairs)}")
     removed = source.get("removed", [])
     if removed:
         counts = collections.Counter((overlap["where"], overlap["reason"]) for overlap in removed)
         lines[0] += f", {len(removed)} removed for overlap"
         lines += [f"  {count} in {where} by {reason}" for (where, reason), count in sorted(counts.items())]
-        strict = [overlap for overlap in removed if overlap["reason"] == "text"]
-        lines += [f"  {overlap['id']} is {overlap['other']} of {overlap['where']}" for overlap in strict[:10]]
+        same = [overlap for overlap in removed if overlap["reason"] == "text"]
+        lines += [f"  {overlap['id']} is {overlap['other']} of {overlap['where']}" for overlap in same[:10]]
     if source.get("over_limit"):
         lines[0] += f", {source['over_limit']} over the token limit"
     lines[0] += f"; {source['left']} left"
     return lines
 
 
-def _few(ids: list[str]) -> str:
+def _first(ids: list[str]) -> str:
     return ", ".join(ids[:10]) + (", ..." if len(ids) > 10 else "")

@@ -1,4 +1,4 @@
-"""The sources of a mixture, opened: read, cleaned, kept to the token limit, and in the seed's order."""
+"""Loads the sources of a mixture: reads or generates problems, checks golds, shuffles, decontaminates, drops long ones."""
 
 import hashlib
 from collections.abc import Iterable
@@ -7,28 +7,28 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 
 from data_mix import golds
-from data_mix.clean import clean
+from data_mix.decontamination import decontaminate
 from data_mix.errors import InputError
-from data_mix.lengths import Counter
+from data_mix.lengths import LengthCounter
 from data_mix.mixture_config import MixtureConfig, Source
 from data_mix.problem import Problem, ProblemPool
 from data_mix.reading import Records
 from data_mix.rows import BATCH, as_prompts
 from data_mix.tasks import find_task
 
-# Splits of up to JUDGED records are judged completely; larger ones, and generated problems, by a sample.
-JUDGED, SAMPLE = 20_000, 1_000
+# The golds of splits with up to CHECK_ALL records are all checked; of larger splits and generated problems, a sample.
+CHECK_ALL, SAMPLE = 20_000, 1_000
 
 
 @dataclass
-class Opened:
-    """A source with the problems it can give, and how it came to them.
+class LoadedSource:
+    """The problems of a source, and a report of how they were selected.
 
     Attributes:
-        name: the source's own, or with a number where another has the same.
-        train: in the seed's order, at least as many as were asked for.
-        test: the test problems chosen.
-        report: for the manifest: origin, problems in, broken, golds judged, removed, over the limit, left.
+        name: the source's name, numbered if another source has the same one.
+        train: all train problems available, in the seed's order.
+        test: the test problems selected.
+        report: for the manifest: origin, number of problems, broken, golds checked, removed, over the limit, left.
     """
 
     name: str
@@ -37,54 +37,54 @@ class Opened:
     report: dict = field(default_factory=dict)
 
 
-def open_sources(config: MixtureConfig, n_train: list[int | None], n_test: list[int]) -> tuple[list[Opened], dict[str, dict]]:
-    """Every source, opened, and the origin of each set of `against`.
+def load_sources(config: MixtureConfig, n_train: list[int | None], n_test: list[int]) -> tuple[list[LoadedSource], dict]:
+    """Loads every source; also returns the origin of each set in `against`, by name.
 
-    `n_train` and `n_test` are the rows asked of each source, None for all that there are.
+    `n_train` and `n_test` are the rows needed from each source; None means all available.
 
     Raises:
-        InputError: for broken records, gold completions that are not judged correct, rows over the limit where they are not
-            dropped, an evaluation set without problems, or too few problems.
+        InputError: for broken records, gold completions not judged correct, rows over the token limit (each unless they are to
+            be dropped), an evaluation set without problems, or too few problems.
     """
-    names = distinct(source.name for source in config.sources)
-    opened, evaluation, generated, origins = [], [], {}, []
+    names = unique_names(source.name for source in config.sources)
+    sources, evaluation, generated, origins = [], [], {}, []
     for name, source, n, m in zip(names, config.sources, n_train, n_test, strict=True):
         task = find_task(source.task)
         if source.generated:
             if n is None:
-                raise InputError(f"{name}: n_train must be given, problems are generated")
-            one = Opened(name, *task.draw(config.seed, n, m, **source.options), {"drawn": n})
-            _, one.report["gold"] = _judge(name, [one.train, one.test], SAMPLE, config, "A fault of the task; please report it")
-            if source.in_words:
-                generated[f"{name} test"] = one.test
+                raise InputError(f"n_train is null, but {name} problems are generated; give a number")
+            loaded = LoadedSource(name, *task.draw(config.seed, n, m, **source.options), {"drawn": n})
+            _, loaded.report["gold"] = _check_golds(name, [loaded.train, loaded.test], SAMPLE, config, "please report this bug")
+            if source.is_text:
+                generated[f"{name} test"] = loaded.test
         else:
             records = task.read(config.on_error, **source.options)
-            right, gold = _drop_wrong(name, records, config)
-            one = _split(name, source, right, m, config.seed)
-            one.report["gold"] = gold
-            evaluation.append((f"{name} test", records.test or one.test))  # with those dropped: they must not leak either
-        opened.append(one)
+            correct, gold = _drop_wrong_golds(name, records, config)
+            loaded = _split(name, source, correct, m, config.seed)
+            loaded.report["gold"] = gold
+            evaluation.append((f"{name} test", records.test or loaded.test))  # with dropped golds: these must not leak either
+        sources.append(loaded)
     for source in config.against:
         records = find_task(source.task).read(config.on_error, **source.options)
         name = source.options.get("path", source.name)
         if not (records.test or records.train):
-            raise InputError(f"against: {name} has no problems")
+            raise InputError(f"against: {name} has no problems; check the path")
         evaluation.append((f"{name} test", records.test or records.train))
         origins.append(records.origin)
-    sets = distinct(name for name, _ in evaluation)
-    _clean(config, opened, dict(zip(sets, (problems for _, problems in evaluation), strict=True)), generated)
+    sets = unique_names(name for name, _ in evaluation)
+    _decontaminate(config, sources, dict(zip(sets, (problems for _, problems in evaluation), strict=True)), generated)
     if config.max_tokens is not None:
-        _drop_long(config, opened)
-    for one, n in zip(opened, n_train, strict=True):
-        one.report["left"] = len(one.train)
-        least = 1 if n is None else n
-        if least > len(one.train) * config.max_repeats:
-            raise InputError(_too_few(one.name, least, one.report, config.max_repeats))
-    return opened, dict(zip(sets[len(sets) - len(origins) :], origins, strict=True))
+        _drop_long(config, sources)
+    for source, n in zip(sources, n_train, strict=True):
+        source.report["left"] = len(source.train)
+        need = 1 if n is None else n
+        if need > len(source.train) * config.max_repeats:
+            raise InputError(_too_few(source.name, need, source.report, config.max_repeats))
+    return sources, dict(zip(sets[len(sets) - len(origins) :], origins, strict=True))
 
 
-def distinct(names: Iterable[str]) -> list[str]:
-    """The names, no two alike: the second `parity` is `parity (2)`."""
+def unique_names(names: Iterable[str]) -> list[str]:
+    """The names with duplicates numbered: the second `parity` becomes `parity (2)`."""
     given: list[str] = []
     for name in names:
         unique, number = name, 1
@@ -95,100 +95,99 @@ def distinct(names: Iterable[str]) -> list[str]:
     return given
 
 
-def in_order(problems: list[Problem], seed: int) -> ProblemPool:
-    """The problems in the seed's order; it does not change for the rest when some are taken out."""
+def shuffle(problems: list[Problem], seed: int) -> ProblemPool:
+    """The problems in the seed's order. Removing some does not change the order of the rest."""
     order = sorted(problems, key=lambda p: hashlib.blake2b(f"{seed}/{p.id}".encode()).digest())
     return ProblemPool(len(order), order.__getitem__)
 
 
-def _drop_wrong(name: str, records: Records, config: MixtureConfig) -> tuple[Records, dict]:
-    """The records without those whose gold completion is not judged correct, if they may be dropped; and the report."""
+def _drop_wrong_golds(name: str, records: Records, config: MixtureConfig) -> tuple[Records, dict]:
+    """The records without those whose gold completion is judged wrong, and the report; an error unless `on_error: drop`."""
     splits = {split: problems for split in ("train", "test") if (problems := getattr(records, split)) is not None}
     pools = [ProblemPool(len(problems), problems.__getitem__) for problems in splits.values()]
-    fix = None if config.on_error == "drop" else "Mend them, or set `on_error: drop`"
-    wrong, report = _judge(name, pools, JUDGED, config, fix)
+    fix = None if config.on_error == "drop" else "fix them, or set `on_error: drop`"
+    wrong, report = _check_golds(name, pools, CHECK_ALL, config, fix)
     broken = dict(records.broken)
-    for (split, problems), numbers in zip(splits.items(), wrong, strict=True):
-        splits[split] = [problem for number, problem in enumerate(problems) if number not in numbers]
-        broken[split] += len(numbers)
+    for (split, problems), indices in zip(splits.items(), wrong, strict=True):
+        splits[split] = [problem for i, problem in enumerate(problems) if i not in indices]
+        broken[split] += len(indices)
     return replace(records, broken=broken, **splits), report
 
 
-def _judge(
-    name: str, pools: list[ProblemPool], most: int, config: MixtureConfig, fix: str | None
-) -> tuple[list[dict[int, str]], dict]:
-    """For each pool the problems whose gold completion is wrong in some form; and the report.
+def _check_golds(name: str, pools: list[ProblemPool], limit: int, config: MixtureConfig, fix: str | None) -> tuple[list, dict]:
+    """For each pool the indices of the problems with a wrong gold completion in some form, with the reason; and the report.
 
-    `fix` says what to do about them; None where they are dropped. The long form is judged in any case: test rows have it.
+    `fix` ends the error message; None means that wrong golds are dropped. The long form is always checked: test rows use it.
     """
     forms = dict.fromkeys(("long", *config.forms))
-    numbers = [golds.choose(len(pool), most, SAMPLE) for pool in pools]
-    wrong = [golds.judge(pool, some, forms, config.answer_style) for pool, some in zip(pools, numbers, strict=True)]
-    seen = {pool.problem(number).id: what for pool, found in zip(pools, wrong, strict=True) for number, what in found.items()}
-    checked = sum(map(len, numbers))
-    if seen and fix:
-        first = "; ".join(f"{id} ({what})" for id, what in list(seen.items())[:3]) + ("; ..." if len(seen) > 3 else "")
-        raise InputError(f"{name}: {len(seen)} of {checked} gold completions are not judged correct: {first}. {fix}")
-    return wrong, {"checked": checked, "wrong": list(seen)}
+    checked = [golds.choose(len(pool), limit, SAMPLE) for pool in pools]
+    wrong = [golds.find_wrong(pool, indices, forms, config.answer_style) for pool, indices in zip(pools, checked, strict=True)]
+    reasons = {pool.problem(i).id: reason for pool, found in zip(pools, wrong, strict=True) for i, reason in found.items()}
+    total = sum(map(len, checked))
+    if reasons and fix:
+        first = "; ".join(f"{id} ({why})" for id, why in list(reasons.items())[:3]) + ("; ..." if len(reasons) > 3 else "")
+        raise InputError(f"{name}: {len(reasons)} of {total} gold completions are not judged correct: {first}; {fix}")
+    return wrong, {"checked": total, "wrong": list(reasons)}
 
 
-def _split(name: str, source: Source, records: Records, n_test: int, seed: int) -> Opened:
-    """Train and test of a source of records."""
+def _split(name: str, source: Source, records: Records, n_test: int, seed: int) -> LoadedSource:
+    """Splits the records of a source into train and test."""
     if records.train is None:
         fix = "to draw train and test from one file, give that file as the path"
         raise InputError(f"{name}: {source.options['path']} has no train split; {fix}")
-    train = in_order(records.train, seed)
+    train = shuffle(records.train, seed)
     if records.test is None:
         if n_test >= len(train):
-            raise InputError(f"{name}: {n_test} test rows asked for, there are {len(train)} problems for train and test")
+            raise InputError(f"{name}: n_test is {n_test}, but train and test have only {len(train)} problems; reduce n_test")
         test = train.take(range(n_test))
         train = train.take(range(n_test, len(train)))
     else:
         if n_test > len(records.test):
-            raise InputError(f"{name} test: {n_test} rows asked for, the source has {len(records.test)}")
-        test = in_order(records.test, seed).take(range(n_test))
+            raise InputError(f"{name}: n_test is {n_test}, but its test split has only {len(records.test)}; reduce n_test")
+        test = shuffle(records.test, seed).take(range(n_test))
     report = {"origin": records.origin, "problems": len(train), "broken": sum(records.broken.values())}
-    return Opened(name, train, test, report)
+    return LoadedSource(name, train, test, report)
 
 
-def _clean(config: MixtureConfig, opened: list[Opened], evaluation: dict, generated: dict) -> None:
-    """Removes repetitions and what is in an evaluation set; generated problems among themselves need none of it.
+def _decontaminate(config: MixtureConfig, sources: list[LoadedSource], evaluation: dict, generated: dict) -> None:
+    """Removes duplicates and overlaps with evaluation sets; not needed if all problems are generated.
 
-    `evaluation` and `generated` are problems by the name of the set.
+    `evaluation` and `generated` map the name of a set to its problems.
     """
     if not evaluation:
         return
-    words = {one.name: one for source, one in zip(config.sources, opened, strict=True) if source.in_words}
-    kept, removed, other_answer = clean({name: one.train for name, one in words.items()}, evaluation, config.ngram, generated)
-    for name, one in words.items():
-        one.train = one.train.take(kept[name])
-        one.report["removed"] = [asdict(overlap) for overlap in removed[name]]
-        one.report["same_text_other_answer"] = [asdict(overlap) for overlap in other_answer[name]]
+    texts = {loaded.name: loaded for source, loaded in zip(config.sources, sources, strict=True) if source.is_text}
+    train = {name: loaded.train for name, loaded in texts.items()}
+    kept, removed, other_answer = decontaminate(train, evaluation, config.ngram, generated)
+    for name, loaded in texts.items():
+        loaded.train = loaded.train.take(kept[name])
+        loaded.report["removed"] = [asdict(overlap) for overlap in removed[name]]
+        loaded.report["same_text_other_answer"] = [asdict(overlap) for overlap in other_answer[name]]
 
 
-def _drop_long(config: MixtureConfig, opened: list[Opened]) -> None:
-    """Keeps the problems whose long form is within `max_tokens`: which problems stay does not depend on the forms' shares."""
-    counter = Counter(config.tokenizer)
-    for one in opened:
+def _drop_long(config: MixtureConfig, sources: list[LoadedSource]) -> None:
+    """Keeps problems whose long form is within `max_tokens`, so that the selection does not depend on the shares of forms."""
+    counter = LengthCounter(config.tokenizer)
+    for source in sources:
         within = []
-        for start in range(0, len(one.train), BATCH):
-            numbers = np.arange(start, min(start + BATCH, len(one.train)))
-            columns = as_prompts(one.train.columns(numbers, "long", config.answer_style), config)
+        for start in range(0, len(source.train), BATCH):
+            indices = np.arange(start, min(start + BATCH, len(source.train)))
+            columns = as_prompts(source.train.columns(indices, "long", config.answer_style), config)
             lengths = counter.rows(columns["prompt"].to_pylist(), columns["completion"].to_pylist())
-            within.extend(numbers[np.array(lengths) <= config.max_tokens].tolist())
-        over = len(one.train) - len(within)
-        one.report["over_limit"] = over
+            within.extend(indices[np.array(lengths) <= config.max_tokens].tolist())
+        n = len(source.train)
+        over = source.report["over_limit"] = n - len(within)
         if over and config.over_limit == "refuse":
             fix = "raise max_tokens, or set `over_limit: drop`"
-            raise InputError(f"{one.name}: {over} of {len(one.train)} problems are over {config.max_tokens} tokens; {fix}")
+            raise InputError(f"{source.name}: {over} of {n} problems are over {config.max_tokens} tokens; {fix}")
         if over:
-            one.train = one.train.take(within)
+            source.train = source.train.take(within)
 
 
-def _too_few(name: str, n: int, report: dict, repeats: int) -> str:
+def _too_few(name: str, need: int, report: dict, repeats: int) -> str:
     left, removed = report["left"], len(report.get("removed", []))
-    gone = {"broken": report.get("broken"), "removed": removed, "over the limit": report.get("over_limit")}
-    why = ", ".join(f"{count} {what}" for what, count in gone.items() if count)
-    allowed = f", each at most {repeats} times" if repeats > 1 else ""
-    fix = f"ask for at most {left * repeats}, or allow repetition with `max_repeats: {-(-n // max(left, 1))}`"
-    return f"{name}: {n} rows asked for, the source has {left}{f' ({why})' if why else ''}{allowed}; {fix}"
+    dropped = {"broken": report.get("broken"), "removed": removed, "over the limit": report.get("over_limit")}
+    why = ", ".join(f"{count} {reason}" for reason, count in dropped.items() if count)
+    limit = f", each at most {repeats} times" if repeats > 1 else ""
+    fix = f"reduce n_train to at most {left * repeats} rows of it, or set `max_repeats: {-(-need // max(left, 1))}`"
+    return f"{name}: {need} rows needed, the source has {left}{f' ({why})' if why else ''}{limit}; {fix}"

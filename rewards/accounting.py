@@ -1,4 +1,4 @@
-"""Length accounting: accuracy and length of many scored completions, by form and by outcome."""
+"""Length accounting: accuracy and length of scored completions, by form and by outcome."""
 
 import statistics
 from collections import Counter
@@ -8,23 +8,23 @@ from rewards.scorer import Verdict
 
 
 def account(verdicts: Sequence[Verdict], lengths: Sequence[int], truncated: Sequence[bool]) -> dict[str, float]:
-    """Figures over completions; what has no completions to average over is left out.
+    """Metrics over completions; those without any completions are omitted.
 
     Args:
-        verdicts: one a completion.
-        lengths: tokens of the completion, end token not counted.
-        truncated: whether the token limit ended it.
+        verdicts: one per completion.
+        lengths: completion tokens, without the end token.
+        truncated: whether each completion hit the token limit.
 
     Returns:
         accuracy, p_long, truncated, length/mean, length/median and, where they occur, accuracy_long, accuracy_short,
         length/{outcome}, length/{form} and outcome/{outcome} (share of completions).
     """
     n = len(verdicts)
-    by = {}
+    lengths_by = {}
     for verdict, length in zip(verdicts, lengths, strict=True):
-        by.setdefault(verdict.outcome, []).append(length)
-        by.setdefault(verdict.form, []).append(length)
-    figures = {
+        lengths_by.setdefault(verdict.outcome, []).append(length)
+        lengths_by.setdefault(verdict.form, []).append(length)
+    metrics = {
         "accuracy": sum(v.outcome == "correct" for v in verdicts) / n,
         "p_long": sum(v.form == "long" for v in verdicts) / n,
         "truncated": sum(truncated) / n,
@@ -32,9 +32,9 @@ def account(verdicts: Sequence[Verdict], lengths: Sequence[int], truncated: Sequ
         "length/median": statistics.median(lengths),
     }
     for form in ("long", "short"):
-        of_form = [v.outcome == "correct" for v in verdicts if v.form == form]
-        if of_form:
-            figures[f"accuracy_{form}"] = sum(of_form) / len(of_form)
-    figures |= {f"length/{name}": statistics.fmean(values) for name, values in by.items()}
-    figures |= {f"outcome/{o}": count / n for o, count in Counter(v.outcome for v in verdicts).items()}
-    return figures
+        correct = [v.outcome == "correct" for v in verdicts if v.form == form]
+        if correct:
+            metrics[f"accuracy_{form}"] = sum(correct) / len(correct)
+    metrics |= {f"length/{name}": statistics.fmean(values) for name, values in lengths_by.items()}
+    metrics |= {f"outcome/{name}": count / n for name, count in Counter(v.outcome for v in verdicts).items()}
+    return metrics

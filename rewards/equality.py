@@ -1,60 +1,60 @@
-"""Whether two final answers are equal, by the conventions of answers.py.
+"""Compares two final answers.
 
-Nearly all are settled here, by structure and exact arithmetic, in well under a millisecond and within fixed bounds. What is
-left (an integral, an operator that our parser does not know) goes to math-verify in a worker process (pool.py).
+Nearly all comparisons are decided here, by structure and exact arithmetic, in well under a millisecond and within fixed
+bounds. The rest (an integral, an operator that our parser does not know) needs math-verify in a worker process (pool.py).
 """
 
 import functools
 
-from rewards.answers import LONGEST, Answer, clean, is_words, read, same
-from rewards.expression import TooLargeError, UnknownError
+import mpmath
 
-_read = functools.lru_cache(maxsize=2048)(read)  # the gold answer of a group is read once
+from rewards import arithmetic
+from rewards.answers import MAX_LENGTH, Answer, clean, parse_answer
+from rewards.arithmetic import TooLargeError
+from rewards.parsing import UnsupportedError, parse
+
+_parse_answer = functools.lru_cache(maxsize=2048)(parse_answer)  # completions of a group share their gold answer
 
 
 def readable(gold: str) -> bool:
     """Whether a gold answer can be compared to anything."""
     try:
-        _read(gold)
-    except (UnknownError, TooLargeError):
+        _parse_answer(gold)
+    except (UnsupportedError, TooLargeError):
         return False
     return True
 
 
-def settle(predicted: str, gold: str) -> str | None:
-    """The outcome of comparing two answers: correct, wrong, timeout (beyond the bounds of exact arithmetic).
+def compare(predicted: str, gold: str) -> str | None:
+    """The outcome: `correct`, `wrong` or `timeout` (beyond the bounds of exact arithmetic).
 
-    None where only a computer algebra system could say: neither side is an expression that we know, and they are not alike.
+    None if only a computer algebra system can decide: neither side parses as an expression, and their structures differ.
     """
-    if len(predicted) > LONGEST or len(gold) > LONGEST:
+    if len(predicted) > MAX_LENGTH or len(gold) > MAX_LENGTH:
         return "wrong"
     if predicted.strip() == gold.strip():
         return "correct" if readable(gold) else "wrong"
     try:
-        ours, theirs = _read(predicted), _read(gold)
-    except UnknownError:
+        a, b = _parse_answer(predicted), _parse_answer(gold)
+    except UnsupportedError:
         return "wrong"
     except TooLargeError:
         return "timeout"
     try:
-        if same(ours, theirs):
+        if _equal(a, b):
             return "correct"
-    except UnknownError:
+    except UnsupportedError:
         return None
     except TooLargeError:
         return "timeout"
-    return None if _is_odd(ours, predicted) and _is_odd(theirs, gold) else "wrong"
-
-
-def _is_odd(answer: Answer, text: str) -> bool:
-    """Whether words were seen where there is mathematics: a LaTeX command that only a larger parser knows."""
-    return is_words(answer) and "\\" in clean(text)
+    return None if _has_unknown_latex(a, predicted) and _has_unknown_latex(b, gold) else "wrong"
 
 
 def ask_math_verify(predicted: str, gold: str) -> bool:
-    """math-verify's verdict, asked both ways because it is not symmetric; without time limit, so in a worker only.
+    """math-verify's verdict. Call it only in a worker: it has no time limit.
 
-    Only its LaTeX parser is used: the one for plain expressions evaluates Python.
+    Both directions must agree, because math-verify is not symmetric. Only its LaTeX parser is used: its parser for plain
+    expressions evaluates Python.
     """
     from math_verify import LatexExtractionConfig, parse, verify
 
@@ -65,3 +65,70 @@ def ask_math_verify(predicted: str, gold: str) -> bool:
     )
     both = ((a, b), (b, a))
     return bool(a and b) and all(verify(*pair, timeout_seconds=None, raise_on_error=True) for pair in both)
+
+
+def _has_unknown_latex(answer: Answer, text: str) -> bool:
+    """Whether an answer was read as words although it contains a LaTeX command."""
+    return answer.kind == "words" and "\\" in clean(text)
+
+
+def _equal(a: Answer, b: Answer) -> bool:
+    """Whether two answers are equal.
+
+    Raises:
+        UnsupportedError, TooLargeError: when a value in them cannot be evaluated.
+    """
+    kinds = {a.kind, b.kind}
+    if kinds == {"assignment"} and a.extra != b.extra:
+        return False
+    if kinds == {"assignment", "equation"}:
+        return _proportional(*(side if side.kind == "equation" else _as_equation(side) for side in (a, b)))
+    if "assignment" in kinds:
+        return _equal(*(side.parts[0] if side.kind == "assignment" else side for side in (a, b)))
+    if kinds <= {"list", "set"} or kinds == {"union"}:
+        return _equal_unordered(a.parts, b.parts)
+    if a.kind != b.kind:
+        return False
+    if a.kind == "value":
+        return arithmetic.equal_trees(a.parts[0], b.parts[0])
+    if a.kind == "words":
+        return a.parts == b.parts
+    if a.kind in ("tuple", "matrix"):
+        same_shape = a.extra == b.extra and len(a.parts) == len(b.parts)
+        return same_shape and all(_equal(x, y) for x, y in zip(a.parts, b.parts, strict=True))
+    return a.extra == b.extra and _proportional(a, b)
+
+
+def _equal_unordered(a: tuple[Answer, ...], b: tuple[Answer, ...]) -> bool:
+    """Whether two collections hold equal answers with equal multiplicity, in any order."""
+    if len(a) != len(b) or len(a) > 40:
+        return False
+    unmatched = list(b)
+    for item in a:
+        match = next((i for i, other in enumerate(unmatched) if _equal(item, other)), None)
+        if match is None:
+            return False
+        del unmatched[match]
+    return True
+
+
+def _as_equation(assignment: Answer) -> Answer:
+    variable = parse(assignment.extra)
+    if assignment.parts[0].kind != "value":
+        raise UnsupportedError("an assignment of several values")
+    return Answer("equation", (("-", variable, assignment.parts[0].parts[0]),))
+
+
+def _proportional(a: Answer, b: Answer) -> bool:
+    """Whether `left - right` of a is a nonzero constant (for inequalities a positive one) times that of b."""
+    ratios = []
+
+    def ratio(point: int) -> arithmetic.Number:
+        first, second = (arithmetic.value(answer.parts[0], point) for answer in (a, b))
+        if type(first) is not type(second):
+            first, second = arithmetic.inexact(first), arithmetic.inexact(second)
+        ratios.append(first / second)
+        return ratios[-1]
+
+    constant = arithmetic.equal_at_points(ratio, lambda _: ratios[0], 4)
+    return constant and ratios[0] != 0 and (not a.extra or mpmath.re(ratios[0]) > 0)

@@ -1,4 +1,4 @@
-"""The scorer: what the verifier says of one completion. Training rewards and evaluation both come from here."""
+"""Scores completions against gold answers, for training rewards and evaluation alike."""
 
 import itertools
 import logging
@@ -7,27 +7,28 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from rewards import pool
-from rewards.equality import settle
-from rewards.extraction import extract, has_box
+from rewards.boxed import has_box
+from rewards.equality import compare
+from rewards.extraction import extract
 from rewards.steps import true_steps
 
 OUTCOMES = ("correct", "wrong", "unparseable", "timeout", "error")
-LOGGED = 20  # errors of a process that are logged; all of them are counted
+MAX_LOGGED = 20  # errors logged per process; further ones are only counted
 _log, _errors = logging.getLogger(__name__), itertools.count()
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the scorer saw.
+    """The result for one completion.
 
     Attributes:
         outcome: one of OUTCOMES.
-        strict_outcome: the same where only the style's own mark counts; `unparseable` where it is missing.
-        extracted: the final answer found, None if there is none.
-        form: `short` (the answer alone), `long` (steps before it) or `other` (neither; only where the task tells them apart).
-        chain: whether the text is the whole long form, letter for letter, or, in GSM8K's style, calculates and is right all the
-            way to a right answer; None where the task has no chain that can be checked.
-        ms: milliseconds that the verdict took, waiting for a worker not counted.
+        strict_outcome: the outcome if only the style's own marker counts; `unparseable` without it.
+        extracted: the final answer, or None.
+        form: `short` (answer only), `long` (steps before it) or `other` (neither; only for tasks with a known long form).
+        chain: whether the text equals the long form exactly; in GSM8K's style, whether the answer is correct and the text has
+            at least one calculation and no false one. None if the task has no chain to check.
+        ms: time taken in milliseconds, without waiting for a free worker.
     """
 
     outcome: str
@@ -40,7 +41,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Item:
-    """A completion to judge: its text, the gold answer, the row's meta, and whether the token limit ended it."""
+    """A completion to score: its text, the gold answer, the row's meta, and whether it hit the token limit."""
 
     text: str
     answer: str
@@ -49,57 +50,57 @@ class Item:
 
 
 def score(items: Sequence[Item], verifiers: pool.VerifierPool | None = None) -> list[Verdict]:
-    """Judges completions, in order. Those that need a computer algebra system go to the pool together.
+    """Scores completions, in order. Those that need a computer algebra system go to the pool in one batch.
 
-    An answer at the very end of a truncated text may be cut itself (`#### 4` of `#### 42`), so it does not count. An
-    exception while judging a completion is logged, and is the outcome `error` of that completion alone.
+    An answer at the very end of a truncated text does not count, because it may be cut, too (`#### 4` of `#### 42`). An
+    exception is logged and gives that completion the outcome `error`; the others are unaffected.
     """
     verdicts = [_guarded(_judge, item) for item in items]
-    open_places = [place for place, verdict in enumerate(verdicts) if verdict.outcome is None]
-    if open_places:
-        pairs = [(verdicts[place].extracted, items[place].answer) for place in open_places]
+    undecided = [i for i, verdict in enumerate(verdicts) if verdict.outcome is None]
+    if undecided:
+        pairs = [(verdicts[i].extracted, items[i].answer) for i in undecided]
         judged = (verifiers or pool.shared()).judge(pairs)
-        for place, (outcome, ms) in zip(open_places, judged, strict=True):
-            verdict = verdicts[place]
+        for i, (outcome, ms) in zip(undecided, judged, strict=True):
+            verdict = verdicts[i]
             strict = outcome if verdict.strict_outcome is None else verdict.strict_outcome
-            settled = replace(verdict, outcome=outcome, strict_outcome=strict, ms=verdict.ms + ms)
-            verdicts[place] = _guarded(_with_chain, items[place], settled)
+            decided = replace(verdict, outcome=outcome, strict_outcome=strict, ms=verdict.ms + ms)
+            verdicts[i] = _guarded(_with_chain, items[i], decided)
     return verdicts
 
 
 def _guarded(judge: Callable[..., Verdict], item: Item, *rest) -> Verdict:
-    """What `judge` says of the item; the outcome `error`, logged, where it raises: no text may end a run."""
+    """The verdict of `judge`; if it raises, a logged `error`, because no completion may stop a run."""
     try:
         return judge(item, *rest)
     except Exception as error:
-        if next(_errors) < LOGGED:
-            _log.warning("cannot judge a completion (%s: %s): %.200r", type(error).__name__, error, item.text)
+        if next(_errors) < MAX_LOGGED:
+            _log.warning("cannot score a completion (%s: %s): %.200r", type(error).__name__, error, item.text)
         return Verdict("error", "error", None, "other", None, 0.0)
 
 
 def _judge(item: Item) -> Verdict:
-    """The verdict as far as it goes without the pool; its outcome is None where that must be asked."""
-    began = time.perf_counter()
-    extracted, own_mark = extract(item.text, item.meta["style"])
+    """The verdict without the pool; its outcome is None if the pool must decide."""
+    start = time.perf_counter()
+    extracted, own_marker = extract(item.text, item.meta["style"])
     if item.truncated and extracted and ("long" in item.meta or item.text.rstrip().endswith(extracted)):
         extracted = None
-    outcome = _settle(extracted, item)
-    strict = outcome if own_mark else "unparseable"
+    outcome = _compare(extracted, item)
+    strict = outcome if own_marker else "unparseable"
     verdict = _with_chain(item, Verdict(outcome, strict, extracted, find_form(item.text, item.meta), None, 0.0))
-    return replace(verdict, ms=1000 * (time.perf_counter() - began))
+    return replace(verdict, ms=1000 * (time.perf_counter() - start))
 
 
-def _settle(extracted: str | None, item: Item) -> str | None:
-    """The outcome, or None where the pool must be asked."""
+def _compare(extracted: str | None, item: Item) -> str | None:
+    """The outcome, or None if the pool must decide."""
     if extracted is None:
         return "unparseable"
     if "long" in item.meta:
         return "correct" if extracted == item.answer else "wrong"
-    return settle(extracted, item.answer)
+    return compare(extracted, item.answer)
 
 
 def _with_chain(item: Item, verdict: Verdict) -> Verdict:
-    """The verdict with what can be said of the chain, once the outcome is known."""
+    """Adds `chain`. In GSM8K's style it is False until the outcome is known."""
     if "long" in item.meta:
         return replace(verdict, chain=item.text.strip() == item.meta["long"])
     if item.meta["style"] != "gsm8k":
@@ -111,7 +112,7 @@ def _with_chain(item: Item, verdict: Verdict) -> Verdict:
 
 
 def find_form(text: str, meta: dict) -> str:
-    """`short`, `long` or `other` (see Verdict). A truncated text with steps and no answer is `long`."""
+    """`short`, `long` or `other` (see Verdict). Steps without an answer, as in a truncated text, are `long`."""
     text = text.strip()
     if "long" in meta:
         short = 1 if meta["style"] == "parity" else len(meta["long"].rsplit("=", 1)[-1])

@@ -1,8 +1,8 @@
-"""A verifier worker: reads pairs of answers as JSON lines, writes verdicts. Started by pool.py, `python -m rewards.worker`.
+"""A verifier worker: reads pairs of answers as JSON lines and writes outcomes. pool.py starts it, `python -m rewards.worker`.
 
-It trusts nothing that it reads. Memory and file sizes are limited, it has no network where the system lets it give it up,
-and an alarm ends it when an item outlives its deadline, whether or not its parent is still there to see. Text is not evaluated:
-latex2sympy2 would have Python's `eval` read the digits of a number (patches/sympy.py).
+Its input is untrusted. Memory is limited, files cannot be written, and the network is given up where the system allows it.
+An alarm ends the process when an item exceeds its deadline, even if the parent is gone. No text is evaluated as Python:
+patches/sympy.py stops latex2sympy2 from passing the digits of a number to `eval`.
 """
 
 import ctypes
@@ -13,40 +13,40 @@ import signal
 import sys
 
 MEMORY = 2 * 2**30  # bytes of address space
-NEW_USER, NEW_NETWORK = 0x10000000, 0x40000000  # of unshare(2)
+CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000  # flags of unshare(2)
 
 
 def confine() -> None:
-    """Gives up what judging two answers does not need."""
+    """Drops the resources that comparing two answers does not need."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    ctypes.CDLL(None).unshare(NEW_USER | NEW_NETWORK)  # not everywhere allowed; then the limits above are what there is
+    ctypes.CDLL(None).unshare(CLONE_NEWUSER | CLONE_NEWNET)  # not allowed everywhere; the limits above always hold
 
 
 def main() -> None:
-    """Answers lines until the parent closes the pipe."""
+    """Answers requests until the parent closes the pipe."""
     replies = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever a library prints does not mix with the replies
+    os.dup2(2, 1)  # keeps library output out of the replies
     os.environ["OMP_NUM_THREADS"] = "1"
     from rewards.equality import ask_math_verify
     from rewards.patches.sympy import convert_numbers
 
-    ask_math_verify(r"\int_0^1 x\,dx", r"\frac{1}{2}")  # loads all of sympy that it takes
+    ask_math_verify(r"\int_0^1 x\,dx", r"\frac{1}{2}")  # imports everything it needs before the limits apply
     convert_numbers()
     confine()
     print("ready", file=replies, flush=True)
     for line in sys.stdin:
         predicted, gold, seconds = json.loads(line)
-        signal.setitimer(signal.ITIMER_REAL, seconds)  # nobody handles the signal: it ends the process
+        signal.setitimer(signal.ITIMER_REAL, seconds)  # no handler: SIGALRM ends the process
         try:
-            verdict = "correct" if ask_math_verify(predicted, gold) else "wrong"
+            outcome = "correct" if ask_math_verify(predicted, gold) else "wrong"
         except MemoryError:
-            verdict = "timeout"
-        except Exception:  # math-verify and sympy raise many kinds; all of them are counted
-            verdict = "error"
+            outcome = "timeout"
+        except Exception:  # math-verify and sympy raise many types
+            outcome = "error"
         signal.setitimer(signal.ITIMER_REAL, 0)
-        print(verdict, file=replies, flush=True)
+        print(outcome, file=replies, flush=True)
 
 
 if __name__ == "__main__":

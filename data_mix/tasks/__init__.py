@@ -1,8 +1,8 @@
-"""The tasks: each module is one kind of problem. A source in the mixture's YAML names one, and its options beside it.
+"""The tasks: one module per kind of problem, named by the `task` of a source in the mixture's YAML.
 
-Tasks whose problems are generated have `draw(seed, n_train, n_test, **options) -> (train, test)`, two pools that share no
-problem. Tasks whose problems are records that somebody wrote have `read(on_error, **options) -> Records`, all of both
-splits; the mixture cleans them and chooses. Options are the keyword-only arguments of either.
+Generated tasks define `draw(seed, n_train, n_test, **options) -> (train, test)`, two disjoint pools. Tasks with records define
+`read(on_error, **options) -> Records`, all records of both splits; decontamination and selection happen in sources.py. The
+keyword-only arguments of either are the options of a source. To add a task, write its module and add its name to NAMES.
 """
 
 import importlib
@@ -15,18 +15,18 @@ NAMES = ("parity", "multiplication", "gsm_symbolic", "gsm8k", "math", "svamp", "
 
 
 def find_task(name: str) -> ModuleType:
-    """The task module called `name`, imported on first use."""
+    """Imports and returns the task module `name`."""
     if name not in NAMES:
-        raise InputError(f"task '{name}' is unknown; there are {', '.join(NAMES)}{nearest(str(name), NAMES)}")
+        raise InputError(f"task '{name}' is unknown; use one of {', '.join(NAMES)}{nearest(str(name), NAMES)}")
     return importlib.import_module(f"data_mix.tasks.{name}")
 
 
 def is_generated(task: ModuleType) -> bool:
-    """Whether the task's problems are generated, rather than records."""
+    """Whether the task's problems are generated rather than read from records."""
     return hasattr(task, "draw")
 
 
 def options_of(task: ModuleType) -> dict[str, bool]:
-    """The options that a source of this task may set; true for those that it must."""
+    """The options of a source of this task; True for required ones."""
     parameters = inspect.signature(task.draw if is_generated(task) else task.read).parameters.values()
     return {p.name: p.default is p.empty for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}

@@ -1,33 +1,32 @@
-"""GSM8K, from the hub (`openai/gsm8k`) or from jsonl or parquet with the same two fields, question and answer."""
+"""GSM8K, from the hub (`openai/gsm8k`), or from jsonl or parquet with its fields question and answer."""
 
 import re
 from functools import partial
 
 from data_mix.errors import InputError
 from data_mix.problem import Problem
-from data_mix.reading import NAN, Records, read_records, text_field
+from data_mix.reading import GROUPING_COMMA, NAN, Records, read_records, text_field
 
 PROMPT_FORMAT = "chat"
 HUB = "openai/gsm8k"
 _CALCULATOR = re.compile(r"<<[^<>]*>>")
-_GROUPING = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 
 
 def make_problem(record: dict, id: str, calculator: bool = False) -> Problem:
-    """A problem from one record. Drops grouping commas in the answer and, unless `calculator`, marks such as `<<48/2=24>>`."""
+    """Parses a record. Removes grouping commas from the answer and, unless `calculator`, annotations such as `<<48/2=24>>`."""
     solution, mark, answer = text_field(record, "answer").rpartition("####")
     answer = answer.strip()
     if not mark or not answer or answer in NAN:
         raise InputError("`answer` does not end in `#### N`")
     if len(answer.splitlines()) > 1:
-        raise InputError(f"`answer` goes on after its last line `#### {answer.splitlines()[0]}`")
+        raise InputError(f"`answer` continues after the line `#### {answer.splitlines()[0]}`")
     if not calculator:
         solution = _CALCULATOR.sub("", solution)
     steps = tuple(line.strip() for line in solution.splitlines() if line.strip())
-    return Problem(id, "gsm8k", text_field(record, "question"), steps, _GROUPING.sub("", answer), {"style": "gsm8k"})
+    return Problem(id, "gsm8k", text_field(record, "question"), steps, GROUPING_COMMA.sub("", answer), {"style": "gsm8k"})
 
 
 def read(on_error: str, *, path: str = HUB, revision: str | None = None, calculator: bool = False) -> Records:
-    """Both splits. `calculator` keeps the calculator's marks; the default removes them."""
-    name = "main" if path == HUB else None
-    return read_records("gsm8k", partial(make_problem, calculator=calculator), on_error, path, revision, name)
+    """Reads both splits. `calculator` keeps the calculator annotations."""
+    config = "main" if path == HUB else None
+    return read_records("gsm8k", partial(make_problem, calculator=calculator), on_error, path, revision, config)

@@ -1,4 +1,4 @@
-"""GSM8K-style word problems from templates (reasoning-gym's gsm_symbolic): endless, offline, each with its steps."""
+"""GSM8K-style word problems with steps, generated offline from the templates of reasoning-gym's gsm_symbolic."""
 
 import hashlib
 import random
@@ -13,9 +13,9 @@ PROMPT_FORMAT = "chat"
 
 
 def draw(seed: int, n_train: int, n_test: int, *, templates: list[int] | None = None) -> tuple[ProblemPool, ProblemPool]:
-    """n_test + n_train different questions from `templates` (numbers 0 to 99; all that reasoning-gym uses when None).
+    """Draws n_test + n_train distinct questions from `templates` (0 to 99; None: all that reasoning-gym uses).
 
-    Only a seed and a hash of each question are kept; the problem is made again when it is asked for.
+    Only a seed and a hash are stored for each question; the problem is regenerated on access.
     """
     from reasoning_gym.arithmetic.gsm_symbolic import gsm_symbolic
 
@@ -24,14 +24,14 @@ def draw(seed: int, n_train: int, n_test: int, *, templates: list[int] | None = 
         raise InputError(f"gsm_symbolic: templates is {templates!r}; it must be a list of numbers")
     unknown = [t for t in templates or [] if not isinstance(t, int) or t not in generators]
     if unknown:
-        raise InputError(f"gsm_symbolic: there is no template {unknown[0]}; templates are numbered 0 to {max(generators)}")
+        raise InputError(f"gsm_symbolic: no template {unknown[0]}; templates are numbered 0 to {max(generators)}")
     templates = templates or gsm_symbolic.tasks_ok
 
-    def make(own_seed: int) -> Problem:
-        rng = random.Random(own_seed)
+    def make(problem_seed: int) -> Problem:
+        rng = random.Random(problem_seed)
         template = rng.choice(templates)
         item = generators[template](rng, 1.0)
-        # The last line of answer_cot repeats the answer, at times as `155.0` where `answer` is `155`.
+        # The last line of answer_cot repeats the answer, sometimes as `155.0` where `answer` is `155`.
         steps = tuple(line for line in item["metadata"]["answer_cot"].splitlines() if line and not line.startswith("####"))
         question = item["question"]
         id = f"gsm_symbolic/{template}/{question}"
@@ -43,16 +43,13 @@ def draw(seed: int, n_train: int, n_test: int, *, templates: list[int] | None = 
         for _ in range(100 * n):
             if len(seeds) == n:
                 break
-            own_seed = rng.getrandbits(64)
-            key = hashlib.blake2b(make(own_seed).id.encode(), digest_size=8).digest()
+            problem_seed = rng.getrandbits(64)
+            key = hashlib.blake2b(make(problem_seed).id.encode(), digest_size=8).digest()
             if key not in seen:
                 seen.add(key)
-                seeds.append(own_seed)
+                seeds.append(problem_seed)
                 bar.update()
     if len(seeds) < n:
-        raise InputError(
-            f"gsm_symbolic: {n} different problems asked for, {len(seeds)} found in {100 * n} draws; ask for fewer"
-        )
-    return ProblemPool(n_train, lambda number: make(seeds[n_test + number])), ProblemPool(
-        n_test, lambda number: make(seeds[number])
-    )
+        found = f"{len(seeds)} distinct problems found in {100 * n} draws"
+        raise InputError(f"gsm_symbolic: {found}, n_train + n_test is {n}; reduce it, or use more templates")
+    return ProblemPool(n_train, lambda i: make(seeds[n_test + i])), ProblemPool(n_test, lambda i: make(seeds[i]))

@@ -1,11 +1,11 @@
-"""Multiplication of n-digit by m-digit numbers, every number written from its last digit to its first (arXiv 2510.11495).
+"""Multiplication of n-digit by m-digit numbers, all numbers written with reversed digits (arXiv 2510.11495).
 
-The steps are the partial products and the running sums, one a digit of the second factor: 12 * 34 is `21*43=`, in long form
-`840;0630=8040`: 4 * 12 = 048, then 30 * 12 = 0360, and 048 + 0360 = 0408, the answer. Numbers are padded with zeros to the
-width that they can need, so that all rows of a form have one length.
+Each step is a partial product and the running sum, one step per digit of the second factor. 12 * 34 has the prompt `21*43=`
+and the long form `840;0630=8040`: 4 * 12 = 048, then 30 * 12 = 0360, and 048 + 0360 = 0408, the answer. Numbers are
+zero-padded to their maximum width, so all rows of a form have the same length.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -34,31 +34,31 @@ def _reversed(number: int, width: int) -> str:
 
 
 class Products(ProblemPool):
-    """Different random pairs of an n-digit and an m-digit number, by number."""
+    """Distinct pseudorandom pairs of an n-digit and an m-digit number: elements first to first + count - 1 of a permutation."""
 
     def __init__(self, n: int, m: int, seed: int, first: int, count: int) -> None:
-        super().__init__(count, lambda number: next(self.problems([number])))
-        self.least, self.first = (10 ** (n - 1), 10 ** (m - 1)), first
+        super().__init__(count, lambda i: next(self.problems([i])))
+        self.smallest, self.first = (10 ** (n - 1), 10 ** (m - 1)), first
         self.order = Permutation(pairs(n, m), f"multiplication/{n}/{m}/{seed}")
 
-    def problems(self, numbers) -> Iterator[Problem]:
-        """The problems of these numbers; their places are computed together."""
-        for place in self.order(np.asarray(numbers) + self.first).tolist():
-            a, b = divmod(place, 9 * self.least[1])
-            yield make_problem(a + self.least[0], b + self.least[1])
+    def problems(self, indices: Sequence[int]) -> Iterator[Problem]:
+        """The problems at `indices`; their pairs are computed in one batch."""
+        for pair in self.order(np.asarray(indices) + self.first).tolist():
+            a, b = divmod(pair, 9 * self.smallest[1])
+            yield make_problem(a + self.smallest[0], b + self.smallest[1])
 
 
 def pairs(n: int, m: int) -> int:
-    """How many pairs of an n-digit and an m-digit number there are."""
+    """The number of pairs of an n-digit and an m-digit number."""
     return 9 * 10 ** (n - 1) * 9 * 10 ** (m - 1)
 
 
 def draw(seed: int, n_train: int, n_test: int, *, n: int, m: int) -> tuple[ProblemPool, ProblemPool]:
-    """n_test + n_train different pairs of an `n`-digit and an `m`-digit number, the test ones first."""
-    for name, digits, least in (("n", n, 1), ("m", m, 2)):
-        if not isinstance(digits, int) or not least <= digits <= 9:
-            raise InputError(f"multiplication: {name} is {digits}; it must be a whole number from {least} to 9")
+    """Draws n_test + n_train distinct pairs of an `n`-digit and an `m`-digit number, test first."""
+    for name, digits, low in (("n", n, 1), ("m", m, 2)):
+        if not isinstance(digits, int) or not low <= digits <= 9:
+            raise InputError(f"multiplication: {name} is {digits!r}; it must be an integer from {low} to 9")
     if n_train + n_test > pairs(n, m):
-        asked = f"{n_train + n_test} different problems asked for"
-        raise InputError(f"multiplication {n} x {m}: {asked}, only {pairs(n, m)} exist")
+        total = n_train + n_test
+        raise InputError(f"multiplication {n} x {m}: n_train + n_test is {total}, only {pairs(n, m)} exist; reduce it")
     return Products(n, m, seed, n_test, n_train), Products(n, m, seed, 0, n_test)

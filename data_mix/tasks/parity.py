@@ -1,10 +1,11 @@
-"""Parity: the sum modulo 2 of d bits; the steps are the d prefix parities, the last of which is the answer.
+"""Parity: the sum of d bits modulo 2; the steps are the d prefix parities, the last of which is the answer.
 
-The strings are numbered and a permutation of their numbers is the order in which they are drawn, so that none comes twice,
-and nothing is kept in memory. Rows are made many at a time: ten million of them are an ordinary mixture.
+Bit strings are drawn in the order of a pseudorandom permutation, so that none repeats and nothing is stored. Rows are
+generated in batches with numpy: mixtures of ten million rows are common.
 """
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from data_mix.permutation import Permutation, mix
 from data_mix.problem import Problem, ProblemPool
 
 PROMPT_FORMAT = "plain"
-_WORD = 60  # bits from one number
+_WORD = 60  # bits per element of the permutation
 
 
 def make_problem(bits: str) -> Problem:
@@ -25,41 +26,41 @@ def make_problem(bits: str) -> Problem:
     return Problem(f"parity/{bits}", "parity", bits + "=", steps, steps[-1], meta)
 
 
-class Strings(ProblemPool):
-    """Different random strings of d bits, by number."""
+class BitStrings(ProblemPool):
+    """Distinct pseudorandom strings of d bits: elements first to first + n - 1 of a permutation."""
 
     def __init__(self, d: int, seed: int, first: int, n: int) -> None:
-        super().__init__(n, lambda number: make_problem("".join(map(str, self.bits(np.array([number]))[0]))))
+        super().__init__(n, lambda i: make_problem("".join(map(str, self.bits(np.array([i]))[0]))))
         self.d, self.first = d, first
         self.order = Permutation(2 ** min(d, _WORD), f"parity/{d}/{seed}")
 
-    def bits(self, numbers: np.ndarray) -> np.ndarray:
-        """(strings, d) bits, uint8. The first 60 tell the strings apart; those after them are a function of the first."""
-        words = [self.order(numbers + self.first)]
+    def bits(self, indices: np.ndarray) -> np.ndarray:
+        """The bits, uint8 of shape (strings, d). The first 60 are distinct; the rest are a hash of them."""
+        words = [self.order(indices + self.first)]
         while len(words) * _WORD < self.d:
             words.append(mix(words[-1] ^ self.order.keys[len(words) % len(self.order.keys)]))
         bits = [np.unpackbits(word.astype(">u8").view(np.uint8).reshape(-1, 8), axis=1)[:, -_WORD:] for word in words]
         bits[0] = bits[0][:, -min(self.d, _WORD) :]
         return np.concatenate(bits, axis=1)[:, : self.d]
 
-    def columns(self, numbers, form: str, style: str | None) -> dict:
-        """As `ProblemPool.columns`, in one piece: every row has the same length, so text is a matrix of characters."""
-        bits = self.bits(np.asarray(numbers))
+    def columns(self, indices: Sequence[int], form: str, style: str | None) -> dict:
+        """`ProblemPool.columns`, vectorised: all rows have the same length, so a text column is a matrix of characters."""
+        bits = self.bits(np.asarray(indices))
         prompt = bits + np.uint8(ord("0"))
         prefix = np.bitwise_xor.accumulate(bits, axis=1) + np.uint8(ord("0"))
-        places = choose_steps(tuple(range(self.d)), form) or (self.d - 1,)
+        steps = choose_steps(tuple(range(self.d)), form) or (self.d - 1,)
         return {
             "problem_id": _texts("parity/", prompt, ""),
             "source": ["parity"] * len(bits),
             "prompt": _texts("", prompt, "="),
-            "completion": _texts("", prefix[:, list(places)], ""),
+            "completion": _texts("", prefix[:, list(steps)], ""),
             "answer": _texts("", prefix[:, -1:], ""),
             "meta": _texts('{"long": "', prefix, '", "style": "parity"}'),
         }
 
 
 def _texts(before: str, characters: np.ndarray, after: str):
-    """An arrow string array of `before` + each row of (rows, length) ASCII codes + `after`."""
+    """An Arrow string array of `before` + row + `after`, for `characters` of shape (rows, length) in ASCII codes."""
     import pyarrow as pa
 
     n = len(characters)
@@ -70,9 +71,9 @@ def _texts(before: str, characters: np.ndarray, after: str):
 
 
 def draw(seed: int, n_train: int, n_test: int, *, d: int) -> tuple[ProblemPool, ProblemPool]:
-    """n_test + n_train different strings of `d` bits, the test ones first: they do not depend on n_train."""
+    """Draws n_test + n_train distinct strings of `d` bits, test first, so that test does not depend on n_train."""
     if not isinstance(d, int) or d < 2:
-        raise InputError(f"parity: d is {d}; it must be a whole number of at least 2")
+        raise InputError(f"parity: d is {d!r}; it must be an integer of at least 2")
     if n_train + n_test > 2 ** min(d, _WORD):
-        raise InputError(f"parity with d = {d}: {n_train + n_test} different problems asked for, only {2**d} exist")
-    return Strings(d, seed, n_test, n_train), Strings(d, seed, 0, n_test)
+        raise InputError(f"parity with d = {d}: n_train + n_test is {n_train + n_test}, only {2**d} exist; reduce it")
+    return BitStrings(d, seed, n_test, n_train), BitStrings(d, seed, 0, n_test)

@@ -1,4 +1,4 @@
-"""SVAMP, from the hub (`ChilleD/SVAMP`) or from jsonl or parquet with its fields Body, Question, Equation and Answer."""
+"""SVAMP, from the hub (`ChilleD/SVAMP`), or from jsonl or parquet with its fields Body, Question, Equation and Answer."""
 
 import ast
 import operator
@@ -18,8 +18,8 @@ _OPERATORS = {
 }
 
 
-def write(number: Fraction) -> str:
-    """A number as one writes it: without `.0`, and as a fraction where no decimal ends."""
+def format_number(number: Fraction) -> str:
+    """Formats a number without `.0`; as a fraction if its decimal expansion does not terminate."""
     if number.denominator == 1:
         return str(number.numerator)
     decimal = f"{float(number):.10g}"
@@ -27,10 +27,10 @@ def write(number: Fraction) -> str:
 
 
 def solve(equation: str) -> tuple[list[str], Fraction]:
-    """The operations of `( ( 3.0 + 2.0 ) * 4.0 )` in order, `3 + 2 = 5` and `5 * 4 = 20`, and the result.
+    """The operations of an equation in order, and its result: `( 3.0 + 2.0 ) * 4.0` gives `3 + 2 = 5`, `5 * 4 = 20`, and 20.
 
     Raises:
-        InputError: for anything but numbers, parentheses and + - * /.
+        InputError: for anything but numbers, parentheses and + - * /, and for division by zero.
     """
     steps: list[str] = []
 
@@ -41,18 +41,18 @@ def solve(equation: str) -> tuple[list[str], Fraction]:
             sign, apply = _OPERATORS[type(node.op)]
             left, right = value(node.left), value(node.right)
             result = apply(left, right)
-            steps.append(f"{write(left)} {sign} {write(right)} = {write(result)}")
+            steps.append(f"{format_number(left)} {sign} {format_number(right)} = {format_number(result)}")
             return result
-        raise InputError(f"`Equation` {equation!r} is not made of numbers and + - * /")
+        raise InputError(f"`Equation` {equation!r} contains more than numbers and + - * /")
 
     try:
         return steps, value(ast.parse(equation.strip(), mode="eval").body)
     except (SyntaxError, ZeroDivisionError, RecursionError, MemoryError):
-        raise InputError(f"`Equation` {equation!r} cannot be worked out") from None
+        raise InputError(f"`Equation` {equation!r} cannot be evaluated") from None
 
 
 def make_problem(record: dict, id: str) -> Problem:
-    """A problem from one record: the steps are its equation's operations."""
+    """Parses a record; the steps are the operations of its equation."""
     body = text_field(record, "Body")
     answer = text_field(record, "Answer", number=True)
     steps, result = solve(text_field(record, "Equation"))
@@ -61,11 +61,11 @@ def make_problem(record: dict, id: str) -> Problem:
     except ValueError:
         agrees = False
     if not agrees:
-        raise InputError(f"`Answer` {answer} is not what `Equation` gives ({write(result)})")
-    joined = body if body[-1] in ".!?," else f"{body}."
-    return Problem(id, "svamp", f"{joined} {text_field(record, 'Question')}", tuple(steps), write(result), {"style": "gsm8k"})
+        raise InputError(f"`Answer` is {answer}, but `Equation` gives {format_number(result)}")
+    prompt = f"{body}{'' if body[-1] in '.!?,' else '.'} {text_field(record, 'Question')}"
+    return Problem(id, "svamp", prompt, tuple(steps), format_number(result), {"style": "gsm8k"})
 
 
 def read(on_error: str, *, path: str = HUB, revision: str | None = None) -> Records:
-    """Both splits."""
+    """Reads both splits."""
     return read_records("svamp", make_problem, on_error, path, revision)

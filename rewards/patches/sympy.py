@@ -1,4 +1,4 @@
-"""Patches to sympy, tested with 1.14.0. For the verifier's worker processes only."""
+"""Patches to sympy, tested with 1.14.0; installed only in the verifier's worker processes."""
 
 import re
 
@@ -6,20 +6,20 @@ _NUMBER = re.compile(r"(Integer|Float) \('?([0-9.]+(?:[eE][+-]?[0-9]+)?)'? \)")
 
 
 def convert_numbers() -> None:
-    """Has sympy read numbers without Python's `eval`, and refuse any other text.
+    """Makes sympy convert numbers without Python's `eval` and reject any other text.
 
-    Upstream: latex2sympy2_extended makes numbers with `sympy.Number(text)`; sympy/core/sympify.py hands the text to
-    `parse_expr`, which evaluates it as Python code: `Integer (12 )` by then.
+    Upstream: latex2sympy2_extended calls `sympy.Number(text)`; sympy/core/sympify.py passes the text to `parse_expr`, which
+    rewrites it to Python code such as `Integer (12 )` and evaluates that.
     Remove when: `sympy.Number` converts text itself, or latex2sympy2_extended calls `Integer` and `Float`.
     """
     import sympy
-    import sympy.physics.units  # which parses the names of its units, and would be imported at the first need
+    import sympy.physics.units  # parses unit names at import; otherwise imported on first use
     from sympy.parsing import sympy_parser
 
     def convert(code: str, *_):
         found = _NUMBER.fullmatch(code)
         if not found:
-            raise ValueError(f"no number: {code[:40]!r}")
+            raise ValueError(f"not a number: {code[:40]!r}")
         return sympy.Integer(int(found[2])) if found[1] == "Integer" else sympy.Float(found[2])
 
     sympy_parser.eval_expr = convert

@@ -1,4 +1,4 @@
-"""What the tests of data_mix share."""
+"""Helpers shared by the tests of data_mix."""
 
 import json
 from pathlib import Path
@@ -11,19 +11,19 @@ from data_mix.mixture_config import parse_config
 
 
 def rows_of(raw: dict) -> tuple[list[dict], list[dict]]:
-    """The train and the test rows of a config, without a folder."""
+    """The train and test rows of a config, without writing a folder."""
     mixture = Mixture.from_config(parse_config(raw))
     return tuple([row for table in split for row in table.to_pylist()] for split in (mixture.train(), mixture.test()))
 
 
 def write_jsonl(path: Path, records: list[dict]) -> str:
-    """Writes the records, one a line."""
+    """Writes one record per line; returns the path as a string."""
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
     return str(path)
 
 
 def make_unreadable(folder: Path, problem_id: str) -> None:
-    """Replaces a train problem's gold answer by one that the verifier cannot read: a mixture that something else has built."""
+    """Replaces the gold answer of a train problem by one that the verifier cannot parse, as in a mixture from another tool."""
     path = folder / "train.parquet"
     rows = pq.read_table(path)
     answers = ["x" * 500 if row["problem_id"] == problem_id else row["answer"] for row in rows.to_pylist()]

@@ -1,4 +1,4 @@
-"""Every gold completion is what the verifier calls correct; a problem of which that is not true is broken."""
+"""Gold completions are checked with the verifier; a problem whose gold is not judged correct is broken."""
 
 import json
 
@@ -19,7 +19,7 @@ SOURCE = {"task": "records", "name": "mine", "solution": "solution", "answer": "
 
 
 def records(n, **changed):
-    """`n` sums, of which number 3 is changed."""
+    """`n` addition problems; the one at index 3 is changed."""
     made = [{"question": f"{i} + {i}?", "solution": f"Add.\n{i} + {i} = {2 * i}", "answer": 2 * i} for i in range(n)]
     made[3] |= changed
     return made
@@ -35,29 +35,29 @@ def records(n, **changed):
         ("svamp", "mawps_asdiv", 2779, 999),
     ],
 )
-def test_all_golds_of_the_real_data_are_right_in_every_form_and_style(data, task, path, train, test, style):
+def test_all_golds_of_the_real_data_are_correct_in_every_form_and_style(data, task, path, train, test, style):
     read = find_task(task).read("drop", path=str(data / path))
     for problems, n in ((read.train, train), (read.test, test)):
         assert (problems and len(problems)) == n
         if n:
-            assert golds.judge(ProblemPool(n, problems.__getitem__), range(n), FORMS, style) == {}
+            assert golds.find_wrong(ProblemPool(n, problems.__getitem__), range(n), FORMS, style) == {}
 
 
 @pytest.mark.parametrize(
-    ("changed", "seen"),
+    ("changed", "reason"),
     [
         ({"solution": "It is 6.</s> Done."}, "long, unparseable: extracted None, gold '6'"),
         ({"answer": "x" * 500}, "long, wrong: extracted 'xxxx"),
     ],
 )
-def test_a_gold_that_is_not_judged_correct_is_refused_in_one_line_or_dropped_and_listed(tmp_path, changed, seen):
+def test_a_wrong_gold_is_a_one_line_error_or_dropped_and_listed(tmp_path, changed, reason):
     path = write_jsonl(tmp_path / "r.jsonl", records(30, **changed))
     raw = {"p_cot": 0.5, "n_train": 20, "n_test": 5, "sources": [{**SOURCE, "path": path}]}
     with pytest.raises(InputError) as error:
         build(parse_config(raw), str(tmp_path / "m"))
-    said = str(error.value)
-    assert f"mine: 1 of 30 gold completions are not judged correct: mine/train/3 ({seen}" in said
-    assert "on_error: drop" in said and "\n" not in said and len(said) < 400
+    message = str(error.value)
+    assert f"mine: 1 of 30 gold completions are not judged correct: mine/train/3 ({reason}" in message
+    assert "on_error: drop" in message and "\n" not in message and len(message) < 400
 
     manifest = build(parse_config({**raw, "on_error": "drop"}), str(tmp_path / "m"))
     source = manifest["sources"]["mine"]
@@ -65,7 +65,7 @@ def test_a_gold_that_is_not_judged_correct_is_refused_in_one_line_or_dropped_and
     assert "30 gold completions checked, 1 judged wrong and dropped: mine/train/3" in show(str(tmp_path / "m"))
 
 
-def test_a_test_problem_dropped_for_its_gold_still_must_not_leak(tmp_path):
+def test_train_is_decontaminated_against_test_problems_dropped_for_their_gold(tmp_path):
     write_jsonl(tmp_path / "train.jsonl", records(20))
     write_jsonl(tmp_path / "test.jsonl", records(9, solution="It is.</s>")[3:9:2])
     raw = {"p_cot": 0.5, "n_train": 5, "n_test": 1, "sources": [{**SOURCE, "path": str(tmp_path)}], "on_error": "drop"}
@@ -75,30 +75,30 @@ def test_a_test_problem_dropped_for_its_gold_still_must_not_leak(tmp_path):
     assert [overlap["id"] for overlap in source["removed"] if overlap["other"] == "mine/test/0"] == ["mine/train/3"]
 
 
-def test_of_many_problems_a_sample_is_judged_spread_evenly():
+def test_large_sources_are_checked_by_an_evenly_spaced_sample():
     assert list(golds.choose(20, 20, 5)) == list(range(20))
     assert golds.choose(21, 20, 5) == [0, 4, 8, 12, 16]
     train, _ = parity.draw(0, 5000, 1, d=20)
-    assert golds.judge(train, golds.choose(5000, 1000, 1000), FORMS, None) == {}
+    assert golds.find_wrong(train, golds.choose(5000, 1000, 1000), FORMS, None) == {}
 
 
 @pytest.mark.parametrize("task", [parity, multiplication])
-def test_a_chain_that_is_not_the_long_form_is_a_wrong_gold(task):
+def test_a_chain_that_differs_from_the_long_form_is_a_wrong_gold(task):
     options = {"d": 8} if task is parity else {"n": 3, "m": 3}
     train, _ = task.draw(0, 10, 1, **options)
 
     class Broken(ProblemPool):
-        def columns(self, numbers, form, style):
-            columns = {name: list(map(str, values)) for name, values in train.columns(np.asarray(numbers), form, style).items()}
+        def columns(self, indices, form, style):
+            columns = {name: list(map(str, values)) for name, values in train.columns(np.asarray(indices), form, style).items()}
             meta = json.loads(columns["meta"][2])
             columns["meta"][2] = json.dumps({**meta, "long": "0" + meta["long"]})
             return columns
 
-    wrong = golds.judge(Broken(10, train.problem), range(10), ["short", "long"], None)
+    wrong = golds.find_wrong(Broken(10, train.problem), range(10), ["short", "long"], None)
     assert list(wrong) == [2] and wrong[2].startswith("long, wrong chain: extracted")
 
 
-def test_the_manifest_counts_generated_golds_and_no_torch_is_loaded(tmp_path, command):
+def test_the_manifest_counts_checked_golds_and_torch_is_not_imported(tmp_path, command):
     raw = {"p_cot": 0.5, "n_train": 3000, "n_test": 10, "sources": [{"task": "multiplication", "n": 3, "m": 3}]}
     (tmp_path / "m.yaml").write_text(json.dumps(raw))
     code = (

@@ -1,4 +1,4 @@
-"""Locks on folders: one holder, who is named; taken over when it has ended; and file systems that have none."""
+"""Folder locks: the holder is named, its lock ends with it, and file systems without locks are tolerated."""
 
 import errno
 import fcntl
@@ -11,7 +11,7 @@ from data_mix import locks
 from data_mix.errors import InputError
 
 
-def test_the_holder_is_named_and_what_it_leaves_is_taken_over(tmp_path):
+def test_the_holder_is_named_and_its_lock_is_released_when_it_is_killed(tmp_path):
     code = "import pathlib, sys; from data_mix import locks\n"
     code += "held = locks.lock(pathlib.Path(sys.argv[1])); print(flush=True); input()"
     holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -23,7 +23,7 @@ def test_the_holder_is_named_and_what_it_leaves_is_taken_over(tmp_path):
     locks.lock(tmp_path).close()
 
 
-def test_processes_of_one_run_share_it_and_keep_others_out(tmp_path):
+def test_processes_of_one_run_share_a_lock_and_exclude_others(tmp_path):
     first = locks.lock(tmp_path)
     locks.share(first)
     second = locks.lock(tmp_path, shared=True)
@@ -34,14 +34,14 @@ def test_processes_of_one_run_share_it_and_keep_others_out(tmp_path):
     locks.lock(tmp_path).close()
 
 
-def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
+def test_a_folder_that_cannot_be_written_to_is_a_one_line_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written to"):
         locks.lock(tmp_path / "file" / "run")
 
 
-def test_without_locks_a_note_is_printed_and_nothing_is_refused(tmp_path, monkeypatch, capsys):
-    """As on Lustre without `flock`; there is no such file system here, so the system call is made to say so."""
+def test_without_locks_a_note_is_printed_and_there_is_no_error(tmp_path, monkeypatch, capsys):
+    """As on Lustre without `flock`, simulated by a failing system call."""
 
     def flock(*_):
         raise OSError(errno.ENOSYS, "Function not implemented")

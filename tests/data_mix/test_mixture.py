@@ -1,4 +1,4 @@
-"""The promise of a mixture: exact, nested, paired, apart, and the same bytes from the same seed."""
+"""Mixtures are exact, nested, paired, disjoint from their test set, and reproducible from the seed."""
 
 import collections
 import json
@@ -29,7 +29,7 @@ def counts(rows):
 
 @st.composite
 def configs(draw):
-    """Any sources at any shares, any forms at any shares, any size; `path` of the user's own set is filled in later."""
+    """Random sources, forms, shares and sizes; the path of the records source is filled in by the test."""
     weights = draw(st.lists(st.integers(0, 9), min_size=1, max_size=4).filter(any))
     sources = draw(st.permutations(SOURCES))[: len(weights)]
     forms = draw(st.lists(st.sampled_from(["partial-2", "partial-3", "short"]), min_size=1, unique=True))
@@ -45,7 +45,7 @@ def configs(draw):
     }
 
 
-def test_200_random_mixtures_are_exact_nested_paired_apart_and_the_same_in_another_process(tmp_path, command):
+def test_200_random_mixtures_are_exact_nested_paired_disjoint_and_reproducible(tmp_path, command):
     records = [{"q": f"Question {i} about {i * 7}?", "s": [f"step {k} of {i}" for k in range(4)], "a": i} for i in range(400)]
     path = write_jsonl(tmp_path / "mine.jsonl", records)
     built = []
@@ -90,11 +90,11 @@ def test_200_random_mixtures_are_exact_nested_paired_apart_and_the_same_in_anoth
 
 
 def _source_of(row):
-    """Two parity sources have one name: their prompts' lengths tell them apart."""
+    """Two parity sources have the same name; the lengths of their ids differ."""
     return row["source"], len(row["problem_id"]) if row["source"] == "parity" else 0
 
 
-def test_p_cot_zero_and_one_are_ordinary_values():
+def test_p_cot_zero_and_one_are_valid():
     assert {row["form"] for row in rows_of({**PARITY, "p_cot": 0})[0]} == {"short"}
     assert {row["form"] for row in rows_of({**PARITY, "p_cot": 1})[0]} == {"long"}
 
@@ -103,7 +103,7 @@ def test_test_problems_do_not_depend_on_the_number_of_train_rows():
     assert rows_of({**PARITY, "n_train": 20})[1] == rows_of({**PARITY, "n_train": 300})[1]
 
 
-def test_more_problems_than_exist_is_an_error_that_says_how_many():
+def test_requesting_more_problems_than_exist_is_an_error_with_their_number():
     small = {"task": "parity", "d": 4}
     with pytest.raises(InputError, match="only 16 exist"):
         rows_of({**PARITY, "sources": [small], "n_train": 10, "n_test": 7})
@@ -119,21 +119,21 @@ def repeating(tmp_path, **changes):
     return {"p_cot": 0.3, "n_train": 50, "n_test": 10, "sources": [source], **changes}
 
 
-def test_oversampling_takes_whole_epochs_first_and_keeps_to_the_cap(tmp_path):
+def test_oversampling_repeats_in_epochs_up_to_max_repeats(tmp_path):
     train, test = rows_of(repeating(tmp_path, max_repeats=3))
     times = collections.Counter(row["problem_id"] for row in train)
     assert len(times) == 20 and set(times.values()) == {2, 3} and sum(times.values()) == 50
     assert counts(train) == {("few", "long"): 15, ("few", "short"): 35}
     assert not times.keys() & {row["problem_id"] for row in test}
-    with pytest.raises(InputError, match=r"50 rows asked for, the source has 20, each at most 2 times; .* `max_repeats: 3`"):
+    with pytest.raises(InputError, match=r"50 rows needed, the source has 20, each at most 2 times; .* `max_repeats: 3`"):
         rows_of(repeating(tmp_path, max_repeats=2))
-    with pytest.raises(InputError, match="the source has 20; ask for at most 20, or allow repetition"):
+    with pytest.raises(InputError, match="the source has 20; reduce n_train to at most 20 rows of it, or set `max_repeats: 3`"):
         rows_of(repeating(tmp_path))
 
 
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory):
-    """A tokenizer of single characters, saved as a checkpoint's is."""
+    """A saved character-level tokenizer."""
     from recipes.training.models import character_tokenizer
 
     folder = tmp_path_factory.mktemp("tokenizer")
@@ -141,7 +141,7 @@ def tokenizer(tmp_path_factory):
     return str(folder)
 
 
-def test_shares_may_count_tokens(tokenizer):
+def test_shares_can_refer_to_tokens(tokenizer):
     raw = {**PARITY, "n_train": 4000, "unit": "tokens", "tokenizer": tokenizer}
     rows, _ = rows_of(raw)
     tokens = collections.Counter()
@@ -153,7 +153,7 @@ def test_shares_may_count_tokens(tokenizer):
     assert long[0] < long[1] and {row["prompt"] for row in rows} == {row["prompt"] for row in more}
 
 
-def test_problems_over_the_token_limit_are_refused_or_dropped_whatever_their_form(tmp_path, tokenizer):
+def test_problems_over_the_token_limit_are_an_error_or_dropped_whatever_their_form(tmp_path, tokenizer):
     records = [{"question": f"{i}?", "solution": "x" * i, "answer": i} for i in range(10, 60)]
     source = {"task": "records", "name": "r", "path": write_jsonl(tmp_path / "r.jsonl", records)}
     source |= {"solution": "solution", "answer": "answer"}
@@ -163,11 +163,11 @@ def test_problems_over_the_token_limit_are_refused_or_dropped_whatever_their_for
     chosen = [rows_of({**raw, "p_cot": p, "over_limit": "drop"})[0] for p in (0, 1)]
     assert [row["prompt"] for row in chosen[0]] == [row["prompt"] for row in chosen[1]]
     assert max(len(row["prompt"] + row["completion"]) + 1 for row in chosen[1]) <= 50
-    with pytest.raises(InputError, match=r"45 rows asked for, the source has \d+ \(\d+ over the limit\)"):
+    with pytest.raises(InputError, match=r"45 rows needed, the source has \d+ \(\d+ over the limit\)"):
         rows_of({**raw, "p_cot": 0.5, "over_limit": "drop", "n_train": 45})
 
 
-def test_an_evaluation_set_that_the_config_names_is_kept_out(tmp_path):
+def test_train_is_decontaminated_against_the_sets_in_against(tmp_path):
     raw = repeating(tmp_path, n_train=15)
     held = write_jsonl(tmp_path / "exam.jsonl", [{"question": "7  OR 7 ?", "solution": "7.", "answer": 7}])
     against = [{**raw["sources"][0], "name": "exam", "path": held}]

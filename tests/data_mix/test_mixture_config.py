@@ -1,4 +1,4 @@
-"""Wrong configs: each one line that says what is wrong, where, and what it must be; exit code 2, nothing written."""
+"""Invalid configs give a one-line error with the field, its value and what is allowed; exit code 2, nothing written."""
 
 import pytest
 
@@ -10,13 +10,13 @@ TWO = [{"task": "parity", "d": 8, "share": 0.5}, {"task": "gsm_symbolic", "share
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"p_cto": 0.3}, "unknown field 'p_cto'; did you mean 'p_cot'?"),
         ({"p_cot": 1.2}, "p_cot is 1.2; it must be a number from 0 to 1"),
         ({"p_cot": "half"}, "p_cot is 'half'"),
         ({"p_cot": True}, "p_cot is True"),
-        ({"n_train": 0}, "n_train is 0; it must be a whole number of at least 1"),
+        ({"n_train": 0}, "n_train is 0; it must be an integer of at least 1"),
         ({"n_test": 1.5}, "n_test is 1.5"),
         ({"seed": -1}, "seed is -1"),
         ({"sources": TWO}, "shares of sources sum to 0.9 (0.5 + 0.4); they must sum to 1"),
@@ -29,28 +29,28 @@ TWO = [{"task": "parity", "d": 8, "share": 0.5}, {"task": "gsm_symbolic", "share
         ({"forms": {"long": 1}}, "give either p_cot"),
         ({"p_cot": None}, "give either p_cot"),
         ({"prompt_format": "xml"}, "prompt_format is 'xml'; it must be one of plain, chat"),
-        ({"prompt_template": "Question:"}, "must contain {prompt} once"),
-        ({"prompt_template": "{prompt} {prompt}"}, "must contain {prompt} once"),
+        ({"prompt_template": "Question:"}, "it must contain {prompt} once"),
+        ({"prompt_template": "{prompt} {prompt}"}, "it must contain {prompt} once"),
         ({"sources": [{"task": "parity"}]}, "sources[0] (parity): field 'd' is missing"),
-        ({"sources": [{"task": "math", "path": 3}]}, "sources[0].path is 3; it must be text"),
+        ({"sources": [{"task": "math", "path": 3}]}, "sources[0].path is 3; it must be a string"),
         (
             {"sources": [{"task": "records", "path": "m.jsonl", "name": "m", "solution": "s", "question": ["q"]}]},
-            "sources[0].question is ['q']; it must be text",
+            "sources[0].question is ['q']; it must be a string",
         ),
-        ({"sources": [{"task": "parity", "d": 8, "share": 0.5}] * 2}, "sources[1]: 'parity' is there already"),
+        ({"sources": [{"task": "parity", "d": 8, "share": 0.5}] * 2}, "sources[1]: duplicate source 'parity'"),
         ({"unit": "words"}, "unit is 'words'; it must be one of rows, tokens"),
         ({"unit": "tokens"}, "tokenizer must be given"),
         ({"max_tokens": 100}, "tokenizer must be given"),
         ({"max_repeats": 0}, "max_repeats is 0"),
         ({"on_error": "ignore"}, "on_error is 'ignore'; it must be one of refuse, drop"),
-        ({"against": [{"task": "parity", "d": 3}]}, "parity is generated; an evaluation set has records"),
+        ({"against": [{"task": "parity", "d": 3}]}, "parity is generated; an evaluation set must consist of records"),
         ({"against": {"task": "math"}}, "against must be a list"),
     ],
 )
-def test_a_wrong_field_is_one_line(change, said):
+def test_an_invalid_field_is_a_one_line_error(change, message):
     with pytest.raises(InputError) as error:
         parse_config({**GOOD, **change})
-    assert said in str(error.value) and "\n" not in str(error.value)
+    assert message in str(error.value) and "\n" not in str(error.value)
 
 
 def test_shares_of_forms_must_sum_to_one():
@@ -59,12 +59,12 @@ def test_shares_of_forms_must_sum_to_one():
         parse_config({**raw, "forms": {"long": 0.3, "short": 0.5}})
 
 
-def test_a_config_survives_the_manifest():
+def test_raw_config_is_the_inverse_of_parse_config():
     raw = {**GOOD, "against": [{"task": "math", "path": "m"}], "system": "Be brief.", "ngram": 9}
     assert parse_config(raw_config(parse_config(raw))) == parse_config(raw)
 
 
-def test_overrides_reach_inside_and_p_cot_replaces_forms(tmp_path):
+def test_overrides_can_be_nested_and_p_cot_replaces_forms(tmp_path):
     path = tmp_path / "m.yaml"
     path.write_text("{forms: {long: 1}, n_train: 10, n_test: 2, sources: [{task: parity, d: 8}]}")
     config = load_config(str(path), ["p_cot=0.5", "sources.0.d=9", "seed=4"])
@@ -73,7 +73,7 @@ def test_overrides_reach_inside_and_p_cot_replaces_forms(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "args", "said"),
+    ("text", "args", "message"),
     [
         ("{p_cot: 2, n_train: 5, n_test: 5, sources: [{task: parity, d: 9}]}", [], "p_cot is 2"),
         ("{p_cot: [", [], "not YAML"),
@@ -83,16 +83,16 @@ def test_overrides_reach_inside_and_p_cot_replaces_forms(tmp_path):
         ("{p_cot: 0.5, n_train: 5, n_test: 5, sources: [{task: parity, d: 9}]}", ["--set", "sources.3.d=1"], "no such field"),
     ],
 )
-def test_the_command_says_it_on_one_line_and_exits_with_2(tmp_path, command, text, args, said):
+def test_the_command_prints_a_one_line_error_and_exits_with_2(tmp_path, command, text, args, message):
     path = tmp_path / "m.yaml"
     if text is not None:
         path.write_text(text)
     done = command("-m", "data_mix", "build", path, "--out", tmp_path / "out", *args, check=False)
     assert done.returncode == 2
-    assert done.stderr.startswith("error: ") and said in done.stderr and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: ") and message in done.stderr and done.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
 
-def test_null_takes_the_place_of_what_a_config_has():
+def test_null_unsets_a_field():
     raw = {"p_cot": 0.25, "n_train": 10, "n_test": 2, "sources": [{"task": "parity", "d": 8}]}
     assert parse_config({**raw, "p_cot": None, "forms": {"long": 1.0}}).forms == {"long": 1.0}

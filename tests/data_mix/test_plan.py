@@ -1,4 +1,4 @@
-"""The table of counts: exact margins in rows; in tokens as near as rows allow."""
+"""Plans have exact margins in rows, and are within the tolerance in tokens."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def test_apportioned_counts_sum_to_the_total_and_are_within_one_of_their_share(t
 
 
 @given(total=st.integers(0, 5000), percent=st.integers(0, 100))
-def test_long_rows_are_python_s_round_of_p_cot_times_n(total, percent):
+def test_the_number_of_long_rows_is_python_s_round_of_p_cot_times_n(total, percent):
     p_cot = percent / 100
     assert apportion(total, [p_cot, 1 - p_cot])[0] == round(percent * total / 100)
 
@@ -30,11 +30,12 @@ def test_both_margins_are_exact_and_every_source_has_its_share_of_each_form(size
     assert [sum(row) for row in table] == sizes
     assert [sum(column) for column in zip(*table, strict=True)] == apportion(sum(sizes), shares)
     for size, row in zip(sizes, table, strict=True):
-        assert all(abs(count - size * share) < 2 for count, share in zip(row, shares, strict=True))
+        bound = 1 + (len(sizes) + 1) * size / max(sum(sizes), 1)  # see count_rows
+        assert all(abs(count - size * share) < bound + 1e-6 for count, share in zip(row, shares, strict=True))
 
 
 @given(sizes=st.lists(st.integers(1, 60), min_size=1, max_size=4), p=st.tuples(st.floats(0, 1), st.floats(0, 1)))
-def test_a_larger_share_of_long_takes_rows_from_no_source(sizes, p):
+def test_a_larger_share_of_long_reduces_no_source_s_long_rows(sizes, p):
     few, many = (count_rows(sizes, [q, 1 - q]) for q in sorted(p))
     assert all(a[0] <= b[0] for a, b in zip(few, many, strict=True))
 
@@ -56,7 +57,7 @@ def test_shares_of_tokens_are_within_half_a_point(seed, p_cot, share):
 
 def test_too_few_rows_for_the_tolerance_and_too_few_problems_are_errors():
     lengths = [np.array([[100] * 40, [1] * 40])]
-    with pytest.raises(InputError, match="ask for more rows"):
+    with pytest.raises(InputError, match="off by .* points, more than 0.5; increase n_train"):
         count_for_tokens(12, [[0.5, 0.5]], lengths)
-    with pytest.raises(InputError, match=r"needs \[1000\] rows of the sources, they have \[40\]"):
+    with pytest.raises(InputError, match=r"needs \[1000\] rows of the sources, which have \[40\]"):
         count_for_tokens(1000, [[0.5, 0.5]], lengths)

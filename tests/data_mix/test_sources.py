@@ -1,4 +1,4 @@
-"""Every source and every evaluation set counts, whatever it is called."""
+"""Sources and evaluation sets are all used, whatever their names."""
 
 import json
 
@@ -8,7 +8,7 @@ from data_mix.errors import InputError
 from data_mix.mixture_config import parse_config
 from data_mix.mixture_folder import build, verify
 from data_mix.show import diff, show
-from data_mix.sources import distinct
+from data_mix.sources import unique_names
 from tests.data_mix.helpers import rows_of, write_jsonl
 
 SOURCE = {"task": "records", "name": "mine", "question": "q", "steps": "s", "answer": "a"}
@@ -25,14 +25,14 @@ def removed_by(tmp_path, source, against):
     return {(overlap["id"], overlap["where"]) for overlap in manifest["sources"][source["name"]]["removed"]}
 
 
-def test_two_evaluation_sets_from_one_file_are_both_kept_out(tmp_path):
+def test_two_evaluation_sets_from_one_file_are_both_used(tmp_path):
     source = mine(tmp_path)
     exam = write_jsonl(tmp_path / "exam.jsonl", [{"q": "question 4", "other": "QUESTION  5?", "s": ["-"], "a": 4}])
     removed = removed_by(tmp_path, source, [{**SOURCE, "path": exam}, {**SOURCE, "path": exam, "question": "other"}])
     assert removed == {("mine/train/4", f"{exam} test"), ("mine/train/5", f"{exam} test (2)")}
 
 
-def test_an_evaluation_set_with_the_name_of_a_source_is_kept_out(tmp_path, monkeypatch):
+def test_an_evaluation_set_with_the_name_of_a_source_is_used(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     source = mine(tmp_path)
     (tmp_path / "mine").mkdir()
@@ -52,28 +52,28 @@ def test_a_source_without_problems_is_an_error(tmp_path):
     (tmp_path / "train.jsonl").write_text("")
     write_jsonl(tmp_path / "test.jsonl", [{"q": "?", "s": ["-"], "a": 1}])
     raw = {"p_cot": 0.5, "n_train": None, "n_test": 1, "sources": [{**SOURCE, "path": str(tmp_path)}]}
-    with pytest.raises(InputError, match="mine: 1 rows asked for, the source has 0"):
+    with pytest.raises(InputError, match="mine: 1 rows needed, the source has 0"):
         build(parse_config(raw), str(tmp_path / "m"))
 
 
-def test_names_are_kept_where_they_are_unique_and_numbered_where_not():
-    assert distinct(["a", "b", "a", "a (2)", "a"]) == ["a", "b", "a (2)", "a (2) (2)", "a (3)"]
+def test_duplicate_names_are_numbered():
+    assert unique_names(["a", "b", "a", "a (2)", "a"]) == ["a", "b", "a (2)", "a (2) (2)", "a (3)"]
 
 
-def test_two_sources_of_one_task_have_an_entry_each(tmp_path):
+def test_two_sources_of_one_task_have_separate_entries(tmp_path):
     sources = [{"task": "parity", "d": d, "share": share} for d, share in ((12, 0.25), (14, 0.75))]
     raw = {"p_cot": 0.5, "n_train": 100, "n_test": 4, "sources": sources}
     manifest = build(parse_config(raw), str(tmp_path / "a"))
     assert {name: source["drawn"] for name, source in manifest["sources"].items()} == {"parity": 25, "parity (2)": 75}
-    shown = show(str(tmp_path / "a"))
-    assert "parity: 25 drawn; 25 left" in shown and "parity (2): 75 drawn; 75 left" in shown
+    text = show(str(tmp_path / "a"))
+    assert "parity: 25 drawn; 25 left" in text and "parity (2): 75 drawn; 75 left" in text
     verify(str(tmp_path / "a"))
     build(parse_config({**raw, "n_train": 120}), str(tmp_path / "b"))
     assert "rows parity long: 50 -> 60" in diff(str(tmp_path / "a"), str(tmp_path / "b"))
 
 
 def test_a_manifest_does_not_depend_on_the_hash_seed(tmp_path, command):
-    """Train questions that stand twice, and that are one word away from several test questions."""
+    """With duplicate train questions, and some that differ in one word from several test questions."""
     words = [f"word{letter}" for letter in "abcdefghijklmnopqrst"]
     away = [" ".join([*words[:i], "zorblax", *words[i + 1 :]]) for i in range(len(words))]
     train = [{"q": f"Question number {i} of {i * i}?", "s": ["think"], "a": i} for i in range(30)]
@@ -109,7 +109,7 @@ def test_records_that_repeat_generated_test_problems_are_removed(tmp_path):
     assert len(prompts) == 2 and not prompts & {row["prompt"][-1]["content"] for row in train}
 
 
-def test_a_changed_evaluation_set_is_what_verify_names(tmp_path):
+def test_verify_names_a_changed_evaluation_set(tmp_path):
     mine = {"task": "records", "name": "mine", "question": "q", "solution": "worked", "answer": "a"}
     lines = [{"q": f"What is {i} plus one?", "worked": "Done.", "a": i + 1} for i in range(20)]
     other = write_jsonl(tmp_path / "other.jsonl", [{"q": "Something else?", "worked": "Done.", "a": 1}])

@@ -1,5 +1,5 @@
 # ruff: noqa: E501 (a table)
-r"""Pairs of final answers that are the same, and pairs that are not, by the conventions of rewards/answers.py."""
+r"""Pairs of equal and of different final answers, by the conventions of rewards/README.md."""
 
 SAME = r"""
 42 | 42.0 ; \dfrac{1}{29,\!322,\!216} | 1/29322216 ; 99\pi \text{ square inches} | 99\pi ; 42 | 42. ; 42 | +42 ; 042 | 42 ; -0 | 0 ; 1,000 | 1000 ; 1 000 | 1000 ; 1\,000 | 1000 ; 1{,}000 | 1000
@@ -62,6 +62,6 @@ x+1=x+1 | 42 ; 42=x=42=x | 41 ; 0 | \emptyset ; 3 | \sqrt{3} ; 180^\circ | \pi ;
 
 
 def pairs(table: str) -> list[tuple[str, str]]:
-    """The pairs of a table: ` ; ` and line ends between them, ` | ` within."""
+    """The pairs of a table: separated by ` ; ` or a newline, the two answers by ` | `."""
     cells = [cell for line in table.strip().splitlines() for cell in line.split(" ; ")]
     return [tuple(cell.strip().split(" | ", 1)) for cell in cells]

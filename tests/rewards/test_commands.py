@@ -1,9 +1,9 @@
-"""`python -m rewards`: score a file, explain a verdict, list disagreements."""
+"""`python -m rewards`: score, explain, audit."""
 
 import json
 
 
-def test_score_keeps_lines_and_order_and_adds_what_it_saw(tmp_path, command):
+def test_score_keeps_lines_and_order_and_adds_columns(tmp_path, command):
     lines = [{"completion": "1 + 1 = 2\n#### 2", "gold": "2", "id": "a"}, {"completion": "so 3", "gold": "3"}]
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -16,22 +16,22 @@ def test_score_keeps_lines_and_order_and_adds_what_it_saw(tmp_path, command):
     ]
     assert all(line["ms"] >= 0 for line in judged)
     again = command("-m", "rewards", "score", source, out, check=False)
-    assert again.returncode == 2 and "exists already" in again.stderr and again.stderr.count("\n") == 1
+    assert again.returncode == 2 and "already exists" in again.stderr and again.stderr.count("\n") == 1
 
 
-def test_a_broken_line_is_named_and_nothing_is_written(tmp_path, command):
+def test_an_invalid_line_is_reported_and_nothing_is_written(tmp_path, command):
     (tmp_path / "in.jsonl").write_text('{"completion": "#### 2", "gold": "2"}\n{"completion": 3}\n')
     done = command("-m", "rewards", "score", tmp_path / "in.jsonl", tmp_path / "out.jsonl", check=False)
     assert done.returncode == 2 and "in.jsonl:2: needs a JSON object" in done.stderr
     assert not (tmp_path / "out.jsonl").exists()
 
 
-def test_explain_says_what_was_found_and_how_it_was_settled(command):
-    said = command("-m", "rewards", "explain", r"so $\boxed{\frac{1}{2}}$", "--gold", "0.5").stdout
-    assert r"'\\frac{1}{2}'" in said and "exact arithmetic" in said and "outcome    correct (strict: correct)" in said
+def test_explain_shows_the_extracted_answer_and_how_it_was_compared(command):
+    printed = command("-m", "rewards", "explain", r"so $\boxed{\frac{1}{2}}$", "--gold", "0.5").stdout
+    assert r"'\\frac{1}{2}'" in printed and "exact arithmetic" in printed and "outcome    correct (strict: correct)" in printed
 
 
-def test_audit_lists_what_strict_and_lenient_judge_differently(tmp_path, command):
+def test_audit_lists_disagreements_between_strict_and_lenient(tmp_path, command):
     from eval.scoring.eval_folder import write_folder
 
     texts = ["#### 2", "the answer is 2", "#### 3"]
@@ -51,5 +51,5 @@ def test_audit_lists_what_strict_and_lenient_judge_differently(tmp_path, command
     ]
     metrics = write_folder(str(tmp_path / "e"), rows, {"model": "m", "temperature": 0.0, "seed": 0, "max_tokens": 9})
     assert metrics["accuracy"]["value"] == 2 / 3 and metrics["accuracy_strict"] == 1 / 3
-    said = command("-m", "rewards", "audit", tmp_path / "e" / "completions.parquet").stdout
-    assert "p1: '2' for '2': lenient correct, strict unparseable" in said and "1 of 3 completions" in said
+    printed = command("-m", "rewards", "audit", tmp_path / "e" / "completions.parquet").stdout
+    assert "p1: '2' for '2': lenient correct, strict unparseable" in printed and "1 of 3 completions" in printed

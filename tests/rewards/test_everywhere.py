@@ -1,4 +1,4 @@
-"""The same verdicts from a thread, from two ranks of accelerate, and on a machine that is busy; and no code is evaluated."""
+"""Verdicts do not depend on threads, on accelerate ranks or on machine load, and no text is evaluated as code."""
 
 import json
 import subprocess
@@ -22,21 +22,21 @@ def outcomes() -> list[str]:
     return [verdict.outcome for verdict in score(ITEMS)]
 
 
-def test_the_table_s_verdicts_hold_for_whole_completions():
-    right = [verdict == "correct" for verdict in outcomes()]
-    wrong = [item for item, seen in zip(ITEMS, right, strict=True) if seen != (ITEMS.index(item) < len(pairs(SAME)))]
-    assert not wrong
+def test_the_cases_hold_as_boxed_completions():
+    verdicts = enumerate(zip(ITEMS, outcomes(), strict=True))
+    failed = [item for i, (item, outcome) in verdicts if (outcome == "correct") != (i < len(pairs(SAME)))]
+    assert not failed
 
 
-def test_a_thread_says_what_the_main_thread_says():
-    seen = []
-    thread = threading.Thread(target=lambda: seen.append(outcomes()))
+def test_a_thread_gives_the_same_outcomes_as_the_main_thread():
+    from_thread = []
+    thread = threading.Thread(target=lambda: from_thread.append(outcomes()))
     thread.start()
     thread.join()
-    assert seen == [outcomes()]
+    assert from_thread == [outcomes()]
 
 
-def test_two_ranks_say_it_too_while_the_machine_is_busy(tmp_path, command):
+def test_two_ranks_on_a_busy_machine_give_the_same_outcomes(tmp_path, command):
     script = tmp_path / "judge.py"
     script.write_text(JUDGE)
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3)]
@@ -50,8 +50,8 @@ def test_two_ranks_say_it_too_while_the_machine_is_busy(tmp_path, command):
     assert [json.loads(path.read_text()) for path in ranks] == [outcomes()] * len(ranks) and len(ranks) == 2
 
 
-def test_math_verify_never_gets_to_evaluate_an_answer():
-    """sympy's evaluator is watched while every piece of code goes through what a worker calls."""
+def test_math_verify_never_evaluates_an_answer():
+    """Records the calls of sympy's evaluator while the comparison that workers run receives each piece of code."""
     code = (
         "from sympy.parsing import sympy_parser\n"
         "seen = []\n"

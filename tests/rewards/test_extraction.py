@@ -1,4 +1,4 @@
-r"""Where the final answer of a completion stands, strictly (the style's own mark) and leniently."""
+r"""Extraction of the final answer, strict (the style's own marker) and lenient."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from rewards.extraction import extract
 
 
 @pytest.mark.parametrize(
-    ("text", "style", "answer", "own_mark"),
+    ("text", "style", "answer", "own_marker"),
     [
         ("4 + 4 = 8\n#### 8", "gsm8k", "8", True),
         ("#### 1,000", "gsm8k", "1,000", True),
@@ -50,5 +50,5 @@ from rewards.extraction import extract
         ("840;0630=", "multiplication", None, True),
     ],
 )
-def test_the_final_answer(text, style, answer, own_mark):
-    assert extract(text, style) == (answer, own_mark)
+def test_the_final_answer(text, style, answer, own_marker):
+    assert extract(text, style) == (answer, own_marker)

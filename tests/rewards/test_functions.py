@@ -1,3 +1,5 @@
+"""Reward functions."""
+
 import pytest
 
 from rewards.functions import NAMES, cosine_scaled, dump_meta, make_reward_functions
@@ -22,7 +24,7 @@ def call(function, texts, ids, **logs):
     return rewards, log_metric, log_extra
 
 
-def test_answer_is_end_to_end_and_chain_wants_the_whole_long_form():
+def test_answer_is_end_to_end_and_chain_requires_the_exact_long_form():
     texts, ids = ["1001", "1111", "1", "0"], [[3, 2, 2, 3, END], [3, 3, 3, 3, END], [3, END], [2, END]]
     answer, chain, valid = make_reward_functions(["answer", "chain", "valid"], [END], 8)
     rewards, metrics, extra = call(answer, texts, ids)
@@ -33,7 +35,7 @@ def test_answer_is_end_to_end_and_chain_wants_the_whole_long_form():
     assert extra["outcome"] == ["correct", "correct", "correct", "wrong"] and extra["gold"] == ["1"] * 4
 
 
-def test_only_the_first_function_logs_and_a_cut_completion_earns_nothing():
+def test_only_the_first_function_logs_and_a_truncated_completion_gets_no_reward():
     answer, chain = make_reward_functions(["answer", "chain"], [END], 8)
     texts = [[{"role": "assistant", "content": "1001"}]]
     rewards, metrics, _ = call(answer, texts, [[3, 2, 2, 3]])
@@ -42,11 +44,11 @@ def test_only_the_first_function_logs_and_a_cut_completion_earns_nothing():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_trl_logs_each_function_under_its_name(name):
+def test_each_function_has_the_name_that_trl_logs(name):
     assert make_reward_functions([name], [END], 8)[0].__name__ == name
 
 
-def test_format_pays_for_the_mark_and_cosine_for_short_right_and_long_wrong_ones():
+def test_format_rewards_the_marker_and_cosine_prefers_short_correct_and_long_wrong():
     form, cosine = make_reward_functions(["format", "cosine"], [END], 4)
     texts, ids = ["1001", "1", "0", "?"], [[3, 2, 2, 3, END], [3, END], [2, END], [5, END]]
     assert call(form, texts, ids)[0] == [1, 1, 1, 0]

@@ -1,4 +1,4 @@
-"""Completions that mean harm: nothing hangs, nothing crashes, nothing runs, and no game is taken for an answer."""
+"""Adversarial completions: none hangs, crashes or is executed, and no hedge or trick is accepted as the answer."""
 
 import random
 import resource
@@ -24,7 +24,7 @@ CODE = [
     "sympify(\"open('MARK','w')\")",
     "1 if open('MARK', 'w') else 2",
 ]
-MONSTERS = [
+OVERSIZED = [
     "9**9**9**9",
     "9^{9^{9^{9}}}",
     "{9^9}^{9^9}",
@@ -76,7 +76,7 @@ MONSTERS = [
     "1 1 1 1 " * 40,
     "_" * 300,
 ]
-GAMES = [  # none of these is the answer 42
+TRICKS = [  # none of these is the answer 42
     "\\boxed{41} or \\boxed{}",
     "\\boxed{42} wait, \\boxed{}",
     "42 \\boxed{}",
@@ -143,18 +143,18 @@ GAMES = [  # none of these is the answer 42
 ]
 
 
-@pytest.mark.parametrize("game", GAMES)
+@pytest.mark.parametrize("text", TRICKS)
 @pytest.mark.parametrize("meta", [BOXED, GSM])
-def test_no_game_is_taken_for_the_answer(game, meta):
-    assert score([Item(game, "42", meta)])[0].outcome != "correct"
+def test_no_trick_is_accepted_as_the_answer(text, meta):
+    assert score([Item(text, "42", meta)])[0].outcome != "correct"
 
 
 def fuzzed(n: int) -> list[str]:
-    """Monsters and code in and out of boxes, cut, joined and with noise; the same in every run."""
+    """Oversized input and code, cut, joined, with noise, inside and outside of boxes; deterministic."""
     rng = random.Random(0)
     pieces = [
         *CODE,
-        *MONSTERS,
+        *OVERSIZED,
         "\\frac",
         "{",
         "}",
@@ -178,7 +178,7 @@ def fuzzed(n: int) -> list[str]:
     return texts
 
 
-def test_5000_adversarial_completions_neither_hang_nor_crash_nor_run(tmp_path):
+def test_5000_adversarial_completions_do_not_hang_crash_or_execute(tmp_path):
     import os
 
     if os.path.exists(MARK):
@@ -186,10 +186,10 @@ def test_5000_adversarial_completions_neither_hang_nor_crash_nor_run(tmp_path):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     golds = ["42", r"\frac{1}{2}", "x^2+1", "(1,2)", r"\text{even}"]
     for i, text in enumerate(fuzzed(5000)):
-        began, began_here = time.perf_counter(), time.process_time()
+        start, start_cpu = time.perf_counter(), time.process_time()
         [verdict] = score([Item(text, golds[i % len(golds)], (BOXED, GSM)[i % 2])])
         assert verdict.outcome in OUTCOMES and verdict.outcome != "error", text[:300]
-        # here milliseconds (the megabytes among the texts are read through once), in a worker not beyond its deadline
-        assert time.process_time() - began_here < 0.1 and time.perf_counter() - began < 10
+        # CPU time of this process: milliseconds, even for a megabyte. Wall time: bounded by the worker's deadline.
+        assert time.process_time() - start_cpu < 0.1 and time.perf_counter() - start < 10
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 2**10
     assert not os.path.exists(MARK)

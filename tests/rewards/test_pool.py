@@ -1,4 +1,4 @@
-"""The pool of workers: in order, in time, confined, and gone when its parent is."""
+"""The verifier pool: order, deadlines, confinement, and no process left behind."""
 
 import os
 import signal
@@ -11,7 +11,6 @@ import pytest
 
 from rewards.pool import VerifierPool, WorkerError, shared
 
-SLOW = (r"\int_0^1 x^{x^{x^{x^{x}}}}\,dx", r"\int_0^2 \sin(x^{x^{x}})\,dx")  # sympy tries, and tries
 QUICK = (r"\int_0^1 x\,dx", r"\frac{1}{2}")
 
 
@@ -19,24 +18,24 @@ def outcomes_of(pool, pairs):
     return [outcome for outcome, _ in pool.judge(pairs)]
 
 
-def test_outcomes_come_in_order_and_the_start_of_the_workers_is_not_counted():
+def test_outcomes_are_in_order_and_times_exclude_worker_start():
     pool = VerifierPool()
     judged = pool.judge([QUICK, (QUICK[0], "2"), QUICK])
     assert [outcome for outcome, _ in judged] == ["correct", "wrong", "correct"] and all(0 < ms < 5000 for _, ms in judged)
     pool.close()
 
 
-def test_an_item_over_its_deadline_is_a_timeout_and_the_others_are_unharmed():
+def test_an_item_over_its_deadline_is_a_timeout_and_others_are_unaffected():
     impatient = VerifierPool(deadline=0.5)
-    impatient.judge([QUICK])  # the workers start outside of the clock
-    began = time.monotonic()
+    impatient.judge([QUICK])  # starts the workers before the clock
+    start = time.monotonic()
     outcomes = outcomes_of(impatient, [("(10^8)!", "1"), QUICK, ("9^{9^{9^{9}}}", "1"), QUICK])
     assert outcomes == ["timeout", "correct", "timeout", "correct"]
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - start < 60
     impatient.close()
 
 
-def test_the_pool_answers_any_thread():
+def test_the_pool_serves_several_threads():
     outcomes = []
     threads = [threading.Thread(target=lambda: outcomes.append(outcomes_of(shared(), [QUICK] * 3))) for _ in range(4)]
     for thread in threads:
@@ -60,7 +59,7 @@ def is_alive(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("pair", [QUICK, ("(10^8)!", "1")])
-def test_no_worker_outlives_a_parent_that_is_killed_idle_or_at_work(pair):
+def test_workers_idle_or_busy_end_when_the_parent_is_killed(pair):
     code = f"import threading; from rewards.pool import VerifierPool; pool = VerifierPool(2.0); pool.judge([{QUICK!r}])\n"
     code += f"print('ready', flush=True); pool.judge([{pair!r}]); threading.Event().wait()"
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
@@ -75,7 +74,7 @@ def test_no_worker_outlives_a_parent_that_is_killed_idle_or_at_work(pair):
     assert not any(map(is_alive, workers))
 
 
-def test_a_confined_worker_writes_no_file_and_reaches_no_network(tmp_path):
+def test_a_confined_worker_cannot_write_files_or_use_the_network(tmp_path):
     code = (
         "import socket, sys; from rewards.worker import confine; confine()\n"
         f"file = open({str(tmp_path / 'f')!r}, 'w')\n"
@@ -90,12 +89,12 @@ def test_a_confined_worker_writes_no_file_and_reaches_no_network(tmp_path):
         line = ["unshare", "--user", "--net", "true"]
         allowed = subprocess.run(line, capture_output=True, check=False).returncode == 0
         done = subprocess.run([sys.executable, "-c", code, port], capture_output=True, text=True, check=False)
-    said = done.stdout.split("\n")
-    assert "no memory" in said and ("no file" in said or done.returncode == -signal.SIGXFSZ)
-    assert "no network" in said or not allowed
+    printed = done.stdout.split("\n")
+    assert "no memory" in printed and ("no file" in printed or done.returncode == -signal.SIGXFSZ)
+    assert "no network" in printed or not allowed
 
 
-def test_an_idle_worker_that_has_died_is_replaced():
+def test_a_dead_idle_worker_is_replaced():
     pool = VerifierPool()
     assert outcomes_of(pool, [QUICK]) == ["correct"]
     for worker in filter(is_alive, children_of(os.getpid())):
@@ -104,18 +103,18 @@ def test_an_idle_worker_that_has_died_is_replaced():
     pool.close()
 
 
-def test_a_worker_that_does_not_start_in_time_is_an_error_and_nothing_is_left_of_it(monkeypatch, caplog):
+def test_a_worker_that_does_not_start_in_time_is_an_error_and_is_cleaned_up(monkeypatch, caplog):
     pool = VerifierPool()
     with monkeypatch.context() as slow:
-        slow.setattr("rewards.pool._START", 0.01)
+        slow.setattr("rewards.pool._START_TIMEOUT", 0.01)
         assert outcomes_of(pool, [QUICK]) == ["error"]
-    assert "it did not start" in caplog.text
+    assert "it did not become ready" in caplog.text
     assert outcomes_of(pool, [QUICK, (QUICK[0], "2")] * 2) == ["correct", "wrong"] * 2
     pool.close()
 
 
-@pytest.mark.parametrize("says", ["ready", "", "correct wrong"])
-def test_a_worker_that_says_what_is_no_outcome_is_stopped(says):
+@pytest.mark.parametrize("reply", ["ready", "", "correct wrong"])
+def test_a_worker_with_an_invalid_reply_is_stopped(reply):
     pool = VerifierPool()
     pool.judge([QUICK])
     worker = pool.idle.get()
@@ -123,19 +122,19 @@ def test_a_worker_that_says_what_is_no_outcome_is_stopped(says):
         worker = pool.idle.get()
     worker.process.kill()
     worker.process.wait()
-    line = ["sh", "-c", f"read line; echo {says}"]
+    line = ["sh", "-c", f"read line; echo {reply}"]
     worker.process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    with pytest.raises(WorkerError, match="ended with status"):
+    with pytest.raises(WorkerError, match="exited with status"):
         worker.judge(*QUICK, 5.0)
     assert worker.process.poll() is not None
     pool.close()
 
 
-def test_a_process_with_more_than_1024_open_files_has_verdicts_too():
+def test_the_pool_works_with_more_than_1024_open_files():
     code = (
         "import os, resource\n"
-        "most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
-        "resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 4096), most))\n"
+        "limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (min(limit, 4096), limit))\n"
         "files = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]\n"
         f"from rewards.pool import shared; print([outcome for outcome, _ in shared().judge([{QUICK!r}] * 3)])"
     )
@@ -143,7 +142,7 @@ def test_a_process_with_more_than_1024_open_files_has_verdicts_too():
     assert done.stdout.strip() == "['correct', 'correct', 'correct']"
 
 
-def test_a_worker_gets_no_tokens_and_evaluates_no_text(monkeypatch):
+def test_a_worker_gets_no_tokens_and_does_not_evaluate_text(monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "secret")
     pool = VerifierPool()
     pool.judge([QUICK])
@@ -159,4 +158,4 @@ def test_a_worker_gets_no_tokens_and_evaluates_no_text(monkeypatch):
         "sympy.Number('print(\"evaluated\")')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout == "True True\n" and "no number" in done.stderr
+    assert done.stdout == "True True\n" and "not a number" in done.stderr

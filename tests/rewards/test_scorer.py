@@ -1,3 +1,5 @@
+"""Scoring: outcome, form, chain, and the length accounting."""
+
 import pytest
 
 from rewards import scorer
@@ -36,7 +38,7 @@ def test_outcome_form_and_chain(text, answer, meta, outcome, form, chain):
     assert (verdict.outcome, verdict.form, verdict.chain) == (outcome, form, chain)
 
 
-def test_an_answer_that_the_token_limit_may_have_cut_does_not_count():
+def test_an_answer_at_the_cut_of_a_truncated_text_does_not_count():
     assert score("... #### 4", "4", GSM, truncated=True).outcome == "unparseable"
     assert score("#### 4\nand then", "4", GSM, truncated=True).outcome == "correct"
     assert score("1001", "1", PARITY, truncated=True).outcome == "unparseable"
@@ -52,13 +54,13 @@ def test_accounting_by_form_and_outcome():
     assert figures["outcome/wrong"] == 0.5
 
 
-def test_strict_counts_the_style_s_own_mark_only():
+def test_strict_scoring_counts_only_the_style_s_own_marker():
     verdicts = [score(text, "8", GSM) for text in ("#### 8", "the answer is 8", "#### 9")]
     assert [v.outcome for v in verdicts] == ["correct", "correct", "wrong"]
     assert [v.strict_outcome for v in verdicts] == ["correct", "unparseable", "wrong"]
 
 
-def test_a_batch_keeps_its_order_through_the_pool():
+def test_the_pool_keeps_the_order_of_a_batch():
     answers = ["8", r"\int_0^2 x\,dx", "9", r"\int_0^2 y\,dy"]
     items = [Item(f"#### {answer}", r"\int_0^2 2x/2\,dx" if "int" in answer else "8", GSM) for answer in answers]
     assert [verdict.outcome for verdict in scorer.score(items)] == ["correct", "correct", "wrong", "correct"]

@@ -1,4 +1,4 @@
-"""The calculations that a chain of thought writes out, each checked."""
+"""Checking the calculations in a chain of thought."""
 
 import pytest
 
@@ -31,11 +31,11 @@ from rewards.steps import true_steps
         ("no numbers", 0, 0),
     ],
 )
-def test_true_and_all_calculations(text, true, total):
+def test_counts_correct_and_all_calculations(text, true, total):
     assert true_steps(text) == (true, total)
 
 
-def test_nearly_every_real_gsm8k_solution_calculates_right(data):
+def test_nearly_all_calculations_in_gsm8k_solutions_are_correct(data):
     import json
 
     lines = (data / "gsm8k" / "train.jsonl").read_text().splitlines()
