@@ -1,11 +1,11 @@
-# make demo    the whole pipeline on parity, d = 16, into runs/demo (a few minutes on two cores)
-# make headline SEED=0  the same at d = 50, into runs/headline-0
-# make test    ruff and all tests but the slow ones
-# make test-slow  the slow ones: several processes, and a real Slurm with two nodes
-# make test-deps  what the Slurm and browser tests need, from Debian (apt-get, as root): slurm-wlm, munge, chromium.
-#                 Without them these tests are skipped; with CI=true they fail.
+# make install         create .venv from the locked CPU stack
+# make demo            run the full pipeline on parity, d = 16, into runs/demo (a few minutes on two cores)
+# make headline SEED=0 the same with d = 50, into runs/headline-0
+# make test            ruff and all tests except the slow ones
+# make test-slow       the slow tests: several processes, and a real Slurm with two nodes
+# make test-deps       install slurm-wlm, munge and chromium for the Slurm and browser tests (apt-get, as root).
+#                      Without them these tests are skipped; with CI=true they fail.
 # make bench DATA=DIR  the benchmarks, on idle cores, into runs/bench.json (DIR has gsm8k/ and math/; default ../shared/data)
-# make install  only the environment: .venv, from the locked CPU stack
 SEED ?= 0
 RUN := runs/demo
 STUDY := recipes/parity
@@ -21,10 +21,10 @@ install: .venv/.complete
 	bash launch/install_cpu.sh .venv
 	@touch $@
 
-# A run with another seed is moved aside, not overwritten.
+# A run with a different seed is renamed, not overwritten.
 demo: install
 	@if [ -f $(RUN)/.seed ] && [ "$$(cat $(RUN)/.seed)" != "$(SEED)" ]; then \
-	    mv -T $(RUN) $(RUN)-seed$$(cat $(RUN)/.seed) && echo "the run of seed $$(cat $(RUN)-seed*/.seed | tail -1) is kept beside $(RUN)"; fi
+	    mv -T $(RUN) $(RUN)-seed$$(cat $(RUN)/.seed) && echo "moved the run with the previous seed to $(RUN)-seed*"; fi
 	@mkdir -p $(RUN) && echo $(SEED) > $(RUN)/.seed
 	@$(MAKE) --no-print-directory $(RUN)/report.html
 	@$(PY) -m eval report $(RUN)
@@ -33,7 +33,7 @@ headline: install
 	@$(MAKE) --no-print-directory RUN=runs/headline-$(SEED) STUDY=recipes/parity/headline runs/headline-$(SEED)/report.html
 	@$(PY) -m eval report runs/headline-$(SEED)
 
-# One process needs no `accelerate launch`. A finished stage is not run again; an interrupted one lacks its last file and starts over.
+# One process needs no `accelerate launch`. Finished stages are skipped; an interrupted one lacks its last file and starts over.
 $(RUN)/mixture/manifest.json:
 	$(PY) -m data_mix build $(STUDY)/mixture.yaml --out $(RUN)/mixture --set seed=$(SEED)
 

@@ -1,6 +1,27 @@
-"""Evaluation: generate completions, score them with the verifier that training uses, and say what came out.
+"""Evaluation: generates completions, scores them with the verifier used in training, and reports accuracy and length.
 
-`python -m eval run` generates and scores, `score` rescores a folder without a model, `compare` pairs two folders, `report`
-writes a run's report.html, `table` an ablation's table and figures, `forecast` says what STaR will do from here,
-and `export` prints an eval in the formats of other tools.
+__main__.py          the commands, `python -m eval ...`
+evaluate.py          `eval run`: generates, scores and writes eval folders
+eval_config.py       EvalConfig, the options of `eval run`, and their validation
+eval_spec.py         prompts, token limit and settings of each eval folder
+checkpoint_sweep.py  `eval run --checkpoints`: every checkpoint of a training run
+model_folder.py      model folders: completeness, checkpoints, precision
+benchmarks/          public test sets, one YAML each, and their prompts
+generation/
+    engines.py       completions through vLLM or transformers
+    tokens.py        tokenizing prompts, decoding completions, end tokens
+    spool.py         saves completions during generation, so that runs are resumable
+    machine.py       environment variables, malloc and KV-cache size for the machine
+scoring/
+    eval_folder.py   `eval score`: completions.parquet and metrics.json
+    metrics.py       accuracy, pass@k, maj@k and length, with intervals
+    compare.py       `eval compare`: two evals, paired by problem
+    forecast.py      `eval forecast`: p_long and accuracy over STaR rounds
+report/
+    page.py          `eval report`: report.html of a run or an ablation
+    table.py         `eval table`: an ablation's table and figures
+    figures.py       matplotlib figures
+    browser.py       data of the page's completion browser
+    export.py        `eval export`: lm-eval and model-card formats
+patches/             patches to vLLM
 """

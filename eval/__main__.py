@@ -1,74 +1,68 @@
-"""The commands of eval: `run` generates and scores, `score` rescores, `compare` pairs two evals, `report` draws a run, `table`
-an ablation, `forecast` says what RL will do, `export` speaks to other tools."""
+"""Generates and scores completions of a model, and reports accuracy and response length."""
 
 import argparse
+import dataclasses
 import sys
 
 from data_mix.errors import exit_code
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """The command-line parser."""
     parser = argparse.ArgumentParser(prog="python -m eval", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run", help="generate completions of test problems and score them")
+    run = commands.add_parser("run", help="generate completions for test problems and score them")
     run.add_argument("--model", required=True, metavar="DIR", help="checkpoint folder or hub id")
-    asked = run.add_mutually_exclusive_group(required=True)
-    asked.add_argument("--mixture", metavar="DIR", help="mixture folder; its test problems are asked")
-    asked.add_argument(
-        "--tasks",
-        nargs="+",
-        metavar="NAME",
-        help="gsm8k, math, math500, svamp, olympiadbench, or YAML files like eval/benchmarks/*.yaml",
-    )
-    run.add_argument("--out", required=True, metavar="DIR", help="the eval folder; with --tasks a folder of one for each task")
-    run.add_argument("--prompt", choices=("chat", "plain", "few-shot"), help="how tasks are asked (chat)")
-    run.add_argument(
-        "--data", metavar="DIR", help="local copies of the tasks' data, DIR/gsm8k/test.jsonl and so on; else the hub"
-    )
-    run.add_argument("--samples", type=int, default=1, help="completions a problem (1)")
-    run.add_argument("--temperature", type=float, default=0.0, help="0 is greedy, the default")
-    run.add_argument(
-        "--max-tokens", type=int, help="token limit (the task's; of a mixture twice the longest reference solution)"
-    )
-    run.add_argument("--max-truncated", type=float, default=0.5, metavar="SHARE", help="an error if the limit cut more (0.5)")
-    run.add_argument("--problems", type=int, metavar="N", help="the first N test problems only")
+    problems = run.add_mutually_exclusive_group(required=True)
+    problems.add_argument("--mixture", metavar="DIR", help="mixture folder; its test problems are used")
+    tasks = "gsm8k, math, math500, svamp, olympiadbench, or YAML files like eval/benchmarks/*.yaml"
+    problems.add_argument("--tasks", nargs="+", default=(), metavar="NAME", help=tasks)
+    run.add_argument("--out", required=True, metavar="DIR", help="eval folder to write; with --tasks, one per task inside")
+    run.add_argument("--prompt", choices=("chat", "plain", "few-shot"), help="prompt format of the tasks (chat)")
+    run.add_argument("--data", metavar="DIR", help="local copies of the tasks' data (DIR/gsm8k/test.jsonl); default: the hub")
+    run.add_argument("--samples", type=int, default=1, help="completions per problem (1)")
+    run.add_argument("--temperature", type=float, default=0.0, help="0 (the default) is greedy")
+    limit = "length limit of a completion (the task's; for a mixture, twice the longest reference solution)"
+    run.add_argument("--max-tokens", type=int, help=limit)
+    truncated = "fail if a larger share of the completions is truncated (0.5)"
+    run.add_argument("--max-truncated", type=float, default=0.5, metavar="SHARE", help=truncated)
+    run.add_argument("--problems", type=int, metavar="N", help="use only the first N test problems")
     run.add_argument("--seed", type=int, default=0)
-    run.add_argument(
-        "--checkpoints", action="store_true", help="every checkpoint-N in --model, into folders of their own in --out"
-    )
-    score = commands.add_parser("score", help="score the completions of an eval folder again, without a model")
+    run.add_argument("--checkpoints", action="store_true", help="evaluate every checkpoint-N in --model into OUT/checkpoint-N")
+    score = commands.add_parser("score", help="rescore the completions of an eval folder, without a model")
     score.add_argument("folder", metavar="DIR")
-    compare = commands.add_parser("compare", help="paired differences of two eval folders, with 95%% intervals")
+    compare = commands.add_parser("compare", help="paired comparison of two eval folders, with 95%% intervals")
     compare.add_argument("a", metavar="DIR")
     compare.add_argument("b", metavar="DIR")
     report = commands.add_parser("report", help="write RUN_DIR/report.html and its figures")
-    report.add_argument("run_dir", metavar="RUN_DIR", help="a folder with sft/, grpo/ and eval/, or the `out` of an ablation")
-    table = commands.add_parser("table", help="one table and figures of an ablation's evals")
-    table.add_argument("out", metavar="DIR", help="the `out` of an ablation that `python -m launch ablate` runs")
-    forecast = commands.add_parser("forecast", help="what rounds of STaR will make of an SFT checkpoint, from its sampled eval")
-    forecast.add_argument("folder", metavar="SFT_EVAL_DIR", help="an eval with --samples and --temperature 1.0")
+    report.add_argument("run_dir", metavar="RUN_DIR", help="folder with sft/, grpo/ and eval/, or the `out` of an ablation")
+    table = commands.add_parser("table", help="table and figures of an ablation's evals")
+    table.add_argument("out", metavar="DIR", help="the `out` of an ablation (`python -m launch ablate`)")
+    forecast = commands.add_parser("forecast", help="forecast STaR rounds from the sampled eval of an SFT checkpoint")
+    forecast.add_argument("folder", metavar="SFT_EVAL_DIR", help="an eval folder made with --samples and --temperature 1.0")
     forecast.add_argument("--rounds", type=int, default=8)
     forecast.add_argument("--measured", metavar="STAR_DIR", help="a finished STaR run to compare with")
-    export = commands.add_parser("export", help="print an eval in lm-eval's results JSON, or as a model card's model-index")
+    export = commands.add_parser("export", help="print an eval as lm-eval results JSON or a model card's model-index")
     export.add_argument("folder", metavar="DIR")
     export.add_argument("--format", choices=("lm-eval", "model-index"), required=True)
     return parser
 
 
 def run(args: argparse.Namespace) -> None:
-    """Runs the parsed command; what only one command needs is imported by it."""
-    if args.command == "run" and args.checkpoints:
-        from eval.checkpoint_sweep import evaluate_checkpoints
-
-        print(evaluate_checkpoints(args))
-    elif args.command == "run":
+    """Runs the parsed command. Imports are local so that `--help` and light commands start fast."""
+    if args.command == "run":
+        from eval.eval_config import EvalConfig
         from eval.evaluate import evaluate
-        from eval.generation.engines import Engine
         from eval.scoring.eval_folder import format_metrics
 
-        for folder, metrics in evaluate(args, Engine(args.seed)).items():
-            print(f"{folder}: {format_metrics(metrics)}")
+        config = EvalConfig(**{field.name: getattr(args, field.name) for field in dataclasses.fields(EvalConfig)})
+        if args.checkpoints:
+            from eval.checkpoint_sweep import evaluate_checkpoints
+
+            print(evaluate_checkpoints(config))
+        else:
+            for folder, metrics in evaluate(config).items():
+                print(f"{folder}: {format_metrics(metrics)}")
     elif args.command == "score":
         from eval.scoring.eval_folder import format_metrics, read_completions, write_folder
 
@@ -98,7 +92,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one command; returns the exit code, 2 for wrong input."""
+    """Runs one command; returns the exit code: 2 for invalid input."""
     args = make_parser().parse_args(argv)
     return exit_code(lambda: run(args))
 

@@ -1,8 +1,9 @@
-"""Installing, checking and starting: what surrounds a run. Starts recipes and evals as commands.
+"""Installs the CPU stack, and launches recipes and evals as commands: ablation grids and Slurm jobs.
 
-ablation.py    a YAML of a grid -> cells -> the jobs they need, shared where they can be
-scheduler.py   jobs -> finished folders, several at a time, each on cores of its own
-slot.py        the cores, and the process that runs jobs on them
-slurm.py       a recipe or an ablation -> templates/job.sh, filled in
-accelerate/    how the processes of a run share a model
+ablation.py     reads a YAML with a grid into cells and the jobs they need
+scheduler.py    runs jobs in parallel, each pinned to its own CPU cores
+slot.py         a set of cores and the processes that run on them
+fork_server.py  a process with torch, TRL and vLLM imported, from which jobs are forked
+slurm.py        fills in templates/job.sh for a recipe or an ablation
+accelerate/     accelerate configs: DDP, DeepSpeed, FSDP2, CPU
 """

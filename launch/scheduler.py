@@ -1,7 +1,7 @@
-"""Runs jobs side by side, each on cores of its own, until all are done or cannot be.
+"""Runs the jobs of an ablation in parallel, each pinned to its own cores, until all are done or cannot run.
 
-Cores are shared out and pinned, because two processes with as many threads as there are cores slow each other tenfold.
-Jobs end with this process, however it ends; the same command resumes them in their folders. Nothing is deleted.
+Cores are divided and pinned because two processes with one thread per core each slow each other down tenfold. Jobs end when
+this process ends, for whatever reason; the same command resumes them in their folders. Nothing is deleted.
 """
 
 import json
@@ -20,31 +20,31 @@ from data_mix.mixture_folder import is_taken
 from launch.ablation import ROOT, Ablation, StageJob
 from launch.slot import Slot
 
-# The options whose values are paths; what stands before all options is the program.
-PATHS = ("", "--config", "--out", "--output_dir", "--mixture", "--model", "--model_name_or_path")
+# Options whose values are paths; "" stands for the words before the first option, such as the script.
+PATH_OPTIONS = ("", "--config", "--out", "--output_dir", "--mixture", "--model", "--model_name_or_path")
 
 
 @dataclass
-class Running:
-    """A job that runs, where, since when, and the lock that keeps it from being run twice."""
+class RunningJob:
+    """A job, the slot it runs on, its start time, and the lock that keeps other processes from running it too."""
 
     job: StageJob
     slot: Slot
-    began: float
-    claim: TextIO
+    started: float
+    lock: TextIO
 
 
 def check_folders(ablation: Ablation) -> None:
-    """Refuses folders of other commands: a finished one would be taken for this ablation's, and none is ever deleted.
+    """Refuses folders written by a different command, which would otherwise count as this ablation's.
 
     Raises:
-        InputError: naming the folder and what differs.
+        InputError: naming the folder and the option that differs.
     """
     for job in ablation.jobs.values():
         recorded = _read_record(ablation, job)
         if recorded is None or not is_taken(str(job.folder)):
             continue
-        was, now = _options(recorded), _options(_essence(job))
+        was, now = _by_option(recorded), _by_option(_portable_command(job))
         for name in {**now, **was}:
             if was.get(name) != now.get(name):
                 raise InputError(
@@ -53,13 +53,13 @@ def check_folders(ablation: Ablation) -> None:
                 )
 
 
-def run(ablation: Ablation, slots: int) -> list[str]:
-    """Runs what is not done; returns the names of the jobs that failed or could not start."""
+def run(ablation: Ablation, n_slots: int) -> list[str]:
+    """Runs the unfinished jobs; returns the names of those that failed or were skipped because a job they need failed."""
     cores = sorted(os.sched_getaffinity(0))
-    free = [Slot(tuple(cores[i::slots])) for i in range(slots)]
-    everywhere = list(free)
+    slots = [Slot(tuple(cores[i::n_slots])) for i in range(n_slots)]
+    free = list(slots)
     waiting = {name: job for name, job in ablation.jobs.items() if not job.is_done()}
-    running: list[Running] = []
+    running: list[RunningJob] = []
     failed: list[str] = []
     total, finished = len(ablation.jobs), len(ablation.jobs) - len(waiting)
     try:
@@ -68,97 +68,95 @@ def run(ablation: Ablation, slots: int) -> list[str]:
                 if any(name in failed for name in job.needs):
                     failed.append(job.name)
                     del waiting[job.name]
-                    print(f"skipped {job.name}: what it needs failed", flush=True)
-                elif free and not set(job.needs) & {*waiting, *(one.job.name for one in running)}:
-                    claim = _claim(ablation, job)
-                    if claim is None:
-                        continue  # another cell's process is at it
+                    print(f"skipped {job.name}: a job it needs failed", flush=True)
+                elif free and not set(job.needs) & {*waiting, *(current.job.name for current in running)}:
+                    lock = locks.try_lock(_log_path(ablation, job, "lock"))
+                    if lock is None:
+                        continue  # the process of another cell is running it
                     del waiting[job.name]
                     if job.is_done():
                         finished += 1
-                        claim.close()
+                        lock.close()
                     else:
-                        running.append(_start(ablation, job, free.pop(), claim))
+                        running.append(_start(ablation, job, free.pop(), lock))
             time.sleep(0.1)
-            for one in list(running):
-                status = one.slot.poll()
+            for current in list(running):
+                status = current.slot.poll()
                 if status is None:
                     continue
-                running.remove(one)
-                one.claim.close()
-                free.append(one.slot)
+                running.remove(current)
+                current.lock.close()
+                free.append(current.slot)
                 finished += 1
-                seconds = time.monotonic() - one.began
-                if status == 0 and one.job.is_done():
-                    print(f"[{finished}/{total}] {one.job.name}: {seconds:.0f} s", flush=True)
+                name, seconds = current.job.name, time.monotonic() - current.started
+                if status == 0 and current.job.is_done():
+                    print(f"[{finished}/{total}] {name}: {seconds:.0f} s", flush=True)
                 else:
-                    failed.append(one.job.name)
-                    print(f"[{finished}/{total}] FAILED {one.job.name}: see {_log(ablation, one.job)}", flush=True)
+                    failed.append(name)
+                    print(f"[{finished}/{total}] FAILED {name}: see {_log_path(ablation, current.job, 'log')}", flush=True)
     except KeyboardInterrupt:
-        print("interrupted; the same command resumes what is not finished", file=sys.stderr)
+        print("interrupted; the same command resumes unfinished jobs", file=sys.stderr)
         raise
     finally:
-        for slot in everywhere:
+        for slot in slots:
             slot.close()
     return failed
 
 
-def _claim(ablation: Ablation, job: StageJob) -> TextIO | None:
-    """The job's lock, held until the file is closed; None while another process holds it."""
-    return locks.try_lock(ablation.out / "logs" / f"{job.name}.lock")
-
-
-def _start(ablation: Ablation, job: StageJob, slot: Slot, claim: TextIO) -> Running:
-    for path in (_log(ablation, job), job.folder):
+def _start(ablation: Ablation, job: StageJob, slot: Slot, lock: TextIO) -> RunningJob:
+    log = _log_path(ablation, job, "log")
+    for path in (log, job.folder):
         path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(_record(ablation, job), json.dumps(_essence(job)))
-    slot.start(job.command, _log(ablation, job))
-    return Running(job, slot, time.monotonic(), claim)
+    write_text(_log_path(ablation, job, "json"), json.dumps(_portable_command(job)))
+    slot.start(job.command, log)
+    return RunningJob(job, slot, time.monotonic(), lock)
 
 
-def _essence(job: StageJob) -> list[str]:
-    """The command without the interpreter, with its paths as `_portable` has them."""
+def _log_path(ablation: Ablation, job: StageJob, suffix: str) -> Path:
+    """A job's log (`log`), lock (`lock`) or recorded command (`json`)."""
+    return ablation.out / "logs" / f"{job.name}.{suffix}"
+
+
+def _read_record(ablation: Ablation, job: StageJob) -> list[str] | None:
+    """The command that wrote the job's folder; None if there is no readable record, as after a crash."""
+    try:
+        words = json.loads(_log_path(ablation, job, "json").read_text(encoding="utf-8"))
+        return _portable(words, ROOT.resolve())  # older versions recorded absolute paths
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _portable_command(job: StageJob) -> list[str]:
+    """The job's command without the interpreter, and with portable paths."""
     return _portable(job.command[1:], Path.cwd())
 
 
 def _portable(words: list[str], folder: Path) -> list[str]:
-    """Words of a command, with paths in the checkout relative to it: it may move, and have several names."""
+    """Makes paths into the checkout relative to it, so that it can be moved or reached by another path.
+
+    Args:
+        words: a command line.
+        folder: what its relative paths are relative to.
+    """
     portable, option = [], ""
     for word in words:
         option = word if word.startswith("--") else option
-        is_path = "/" in word and option in PATHS and not (option == "--model_name_or_path" and is_hub_id(word))
-        portable.append(_in_checkout(folder / word) if is_path else word)
+        is_path = "/" in word and option in PATH_OPTIONS and not (option == "--model_name_or_path" and is_hub_id(word))
+        portable.append(_portable_path(folder / word) if is_path else word)
     return portable
 
 
-def _in_checkout(path: Path) -> str:
+def _portable_path(path: Path) -> str:
     root = ROOT.resolve()
-    spellings = (Path(os.path.abspath(path)), path.resolve())  # the first keeps links, such as `runs` to another disk
-    return next((str(one.relative_to(root)) for one in spellings if one.is_relative_to(root)), str(spellings[0]))
+    candidates = (Path(os.path.abspath(path)), path.resolve())  # the first keeps symlinks, such as `runs` on another disk
+    return next((str(one.relative_to(root)) for one in candidates if one.is_relative_to(root)), str(candidates[0]))
 
 
-def _options(words: list[str]) -> dict[str, str]:
-    """A command by its options, each with its values; under "the program" what comes before them."""
+def _by_option(words: list[str]) -> dict[str, str]:
+    """Splits a command line by option: each maps to itself and its values, "the program" to the words before the first."""
     options: dict[str, str] = {}
     name = "the program"
     for word in words:
         name = word if word.startswith("--") else name
         options[name] = f"{options[name]} {word}" if name in options else word
     return options
-
-
-def _read_record(ablation: Ablation, job: StageJob) -> list[str] | None:
-    """The command that the job's folder was made by; None where nobody knows, as after a crash."""
-    try:
-        words = json.loads(_record(ablation, job).read_text(encoding="utf-8"))
-        return _portable(words, ROOT.resolve())  # older versions wrote absolute paths
-    except (OSError, ValueError, TypeError):
-        return None
-
-
-def _log(ablation: Ablation, job: StageJob) -> Path:
-    return ablation.out / "logs" / f"{job.name}.log"
-
-
-def _record(ablation: Ablation, job: StageJob) -> Path:
-    return ablation.out / "logs" / f"{job.name}.json"

@@ -1,6 +1,6 @@
-"""A batch script for Slurm: a recipe on some nodes, with vLLM on others or beside the trainers, or an ablation as a job array.
+"""Writes Slurm batch scripts: for a recipe on one or more nodes, optionally with vLLM servers, or an ablation as a job array.
 
-The script is templates/job.sh, filled in; everything that only the cluster knows (nodes, ports, attempts) it asks Slurm for.
+The script is templates/job.sh, filled in. What only the cluster knows (node names, ports, attempts) is looked up when it runs.
 """
 
 import contextlib
@@ -16,27 +16,26 @@ from typing import Any
 
 from data_mix.errors import InputError, nearest
 from eval.model_folder import compute_dtype
+from launch.ablation import Ablation, to_arguments
 
-ROOT = Path(__file__).parents[1]
-# Where jobs run and relative paths start: the checkout, or the current folder if cotmix is installed from a wheel.
-BASE = ROOT if (ROOT / "pyproject.toml").is_file() else Path.cwd()
+ROOT = Path(__file__).parents[1]  # the checkout, or site-packages if cotmix is installed from a wheel
+WORKDIR = ROOT if (ROOT / "pyproject.toml").is_file() else Path.cwd()  # where jobs run; relative paths start here
 RECIPES = ("sft", "grpo", "star")
-ACCELERATE = ROOT / "launch" / "accelerate"
-LEAD = 300  # seconds before the time limit in which a run saves; half of a shorter job
-SERVER_START = 1800  # seconds that vLLM may take to load its model
+SAVE_SECONDS = 300  # before the time limit, for saving; half of a job shorter than twice this
+SERVER_START_SECONDS = 1800  # for vLLM to load its model
 
 
 @dataclass
-class Cluster:
-    """What is asked of Slurm.
+class Resources:
+    """Resources to request from Slurm.
 
     Attributes:
-        nodes: that train.
+        nodes: training nodes.
         gpus_per_node: 0 for CPU.
-        cpus_per_node: cores; None for the whole node.
-        vllm_nodes: that serve rollouts; 0: vLLM is beside the trainer on every GPU.
-        time: limit, as Slurm takes it: minutes, HH:MM:SS or D-HH:MM:SS.
-        partition: one, or several with commas; None for the cluster's own default.
+        cpus_per_node: CPU cores; None requests exclusive nodes.
+        vllm_nodes: additional nodes for a vLLM server; 0 means that every trainer process has its own engine.
+        time: time limit in Slurm's notation: minutes, HH:MM:SS or D-HH:MM:SS.
+        partition: partition names, separated by commas; None for the cluster's default.
     """
 
     nodes: int = 1
@@ -47,49 +46,49 @@ class Cluster:
     partition: str | None = None
 
     def check(self) -> None:
-        """Raises InputError for what no cluster can do."""
+        """Raises InputError for values that are invalid on every cluster."""
         for name, least in (("nodes", 1), ("gpus_per_node", 0), ("vllm_nodes", 0)):
             if getattr(self, name) < least:
                 option = name.replace("_", "-")
                 raise InputError(f"--{option} is {getattr(self, name)}; it must be at least {least}")
         if self.vllm_nodes and not self.gpus_per_node:
-            raise InputError("--vllm-nodes: weights reach a vLLM server through NCCL, which needs GPUs; leave it out on CPU")
+            raise InputError("--vllm-nodes: weights reach a vLLM server through NCCL, which needs GPUs; omit it on CPU")
         if self.partition is not None and not re.fullmatch(r"[\w.,-]+", self.partition, re.ASCII):
-            raise InputError(f"--partition {self.partition}: give names as `sinfo` lists them, with commas between them")
+            raise InputError(f"--partition {self.partition}: give partition names from `sinfo`, separated by commas")
         self.seconds()
 
     def seconds(self) -> int:
-        """The time limit."""
+        """The time limit in seconds."""
         days, _, clock = self.time.rpartition("-")
         parts = clock.split(":")
         if not re.fullmatch(r"(\d+-)?\d+(:\d+){0,2}", self.time, re.ASCII):
-            raise InputError(f"--time {self.time}: give minutes, HH:MM:SS or D-HH:MM:SS, as Slurm takes it")
+            raise InputError(f"--time {self.time}: not a time limit; give minutes, HH:MM:SS or D-HH:MM:SS")
         # D-HH:MM:SS from the left, else MM, MM:SS, HH:MM:SS
         units = (3600, 60, 1) if days else {1: (60,), 2: (60, 1), 3: (3600, 60, 1)}[len(parts)]
         return int(days or 0) * 86400 + sum(int(part) * unit for part, unit in zip(parts, units, strict=False))
 
-    def lead(self) -> int:
-        """Seconds before the time limit at which the run is asked to save."""
-        return min(LEAD, self.seconds() // 2)
+    def save_seconds(self) -> int:
+        """How many seconds before the time limit the run is told to save and exit."""
+        return min(SAVE_SECONDS, self.seconds() // 2)
 
 
 @dataclass
 class SlurmJob:
-    """What templates/job.sh is filled with.
+    """The values that fill templates/job.sh.
 
     Attributes:
-        cluster: what is asked of Slurm.
-        name: of the job.
-        made_by: the words of the command that made the script.
-        logs: folder of the logs, from the repository's root.
+        resources: what to request from Slurm.
+        name: the job's name.
+        made_by: the command line that made the script.
+        logs: log folder, relative to WORKDIR.
         command: the recipe, or `-m launch ablate FILE`, with its arguments.
-        launcher: what starts the recipe's processes, with its arguments, for Python.
-        done: the file that a finished run has.
-        server: `vllm serve` with its arguments, for nodes of its own.
-        array: Slurm's --array.
+        launcher: arguments of `python` that start the recipe's processes.
+        done: a file that exists once the run is finished.
+        server: arguments of `vllm`, for the server nodes.
+        array: the value of --array.
     """
 
-    cluster: Cluster
+    resources: Resources
     name: str
     made_by: list[str]
     logs: Path
@@ -100,15 +99,17 @@ class SlurmJob:
     array: str | None = None
 
     def __post_init__(self) -> None:
-        """Raises InputError for what would not stay in its place in the script."""
-        check_text("the path of the folder that jobs run in", BASE)
-        check_text("the path of python", sys.executable)
-        check_words([*self.made_by, *self.command, *self.server])
+        """Raises InputError for values that could break out of their place in the script."""
+        check_printable("the path of the job's working directory", WORKDIR)
+        check_printable("the path of python", sys.executable)
+        check_arguments([*self.made_by, *self.command, *self.server])
         if "\\" in str(self.logs):
-            raise InputError(f"the log folder {self.logs} has a backslash, after which Slurm fills in no job id; give another")
+            raise InputError(
+                f"the log folder {self.logs} has a backslash, which stops Slurm from filling in job ids; rename it"
+            )
 
     def render(self) -> str:
-        """The script."""
+        """The text of the script."""
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
         loader = FileSystemLoader(Path(__file__).parent / "templates")
@@ -120,152 +121,143 @@ class SlurmJob:
         }
         values = {
             "job": self,
-            "cluster": self.cluster,
-            "root": BASE,
+            "resources": self.resources,
+            "workdir": WORKDIR,
             "python": Path(sys.executable),
-            "server_start": SERVER_START,
+            "server_start": SERVER_START_SECONDS,
         }
         return environment.get_template("job.sh").render(**values)
 
     def submit(self) -> str:
-        """Hands the script to sbatch; returns what that says."""
-        (BASE / self.logs).mkdir(parents=True, exist_ok=True)
+        """Submits the script with sbatch; returns its output."""
+        (WORKDIR / self.logs).mkdir(parents=True, exist_ok=True)
         try:
-            done = subprocess.run(["sbatch"], input=self.render(), cwd=BASE, capture_output=True, text=True, check=False)
+            done = subprocess.run(["sbatch"], input=self.render(), cwd=WORKDIR, capture_output=True, text=True, check=False)
         except FileNotFoundError:
             raise InputError("--submit: sbatch is not on this machine; run it on a login node of the cluster") from None
         if done.returncode:
-            raise InputError(f"sbatch refused the job: {' '.join(done.stderr.split())}")
+            raise InputError(f"sbatch rejected the job: {' '.join(done.stderr.split())}")
         return done.stdout.strip()
 
 
-def check_text(name: str, value: object) -> None:
-    """Raises InputError for a control character: a newline would begin another line of the script."""
+def check_printable(name: str, value: object) -> None:
+    """Raises InputError for a control character: a newline would start another line of the script."""
     if not str(value).isprintable():
-        raise InputError(f"{name} {str(value)!r} has a control character, which cannot be in a batch script; remove it")
+        raise InputError(f"{name} {str(value)!r} has a control character, which a batch script cannot contain; remove it")
 
 
-def check_words(words: list[str]) -> None:
-    """Raises InputError for a command line that cannot be in a batch script.
+def check_arguments(words: list[str]) -> None:
+    """Raises InputError for control characters and Hub tokens in a command line.
 
-    A token cannot: whoever may read the script, the queue or the list of processes would have it.
+    Anyone who can read the script, the queue or the process list would see a token.
     """
-    for option, word in zip(["", *words], words, strict=False):
-        where = option if option.startswith("--") and not word.startswith("--") else "argument"
-        name = word.partition("=")[0]
-        is_token_option = name.startswith("--") and name.endswith(("hub_token", "hub-token"))
+    for previous, word in zip(["", *words], words, strict=False):
+        name = previous if previous.startswith("--") and not word.startswith("--") else "argument"
+        option = word.partition("=")[0]
+        is_token_option = option.startswith("--") and option.endswith(("hub_token", "hub-token"))
         if is_token_option or re.search(r"\bhf_[A-Za-z0-9]{20,}", word):
-            where = name if is_token_option else where
-            raise InputError(f"{where}: a token does not belong in a batch script; set HF_TOKEN in the environment instead")
-        check_text(where, word)
+            name = option if is_token_option else name
+            raise InputError(f"{name}: a token does not belong in a batch script; set HF_TOKEN in the environment instead")
+        check_printable(name, word)
 
 
 def sbatch_quote(value: object) -> str:
-    """A value for an #SBATCH line, as sbatch reads it: a backslash takes what follows as it is, within quotes too."""
+    """Quotes a value for an #SBATCH line; sbatch treats a backslash as an escape within double quotes too."""
     return '"' + re.sub(r'(["\\])', r"\\\1", str(value)) + '"'
 
 
-def recipe_job(recipe: str, arguments: list[str], cluster: Cluster, accelerate: str | None, made_by: list[str]) -> SlurmJob:
-    """A job that runs `accelerate launch RECIPE ARGUMENTS` on all training nodes.
+def recipe_job(script: str, arguments: list[str], resources: Resources, accelerate: str | None, made_by: list[str]) -> SlurmJob:
+    """A job that runs `accelerate launch SCRIPT ARGUMENTS` on all training nodes.
 
     Raises:
-        InputError: for a recipe, config or accelerate config that does not exist, or settings that do not go together.
+        InputError: for an unknown recipe, config or accelerate config, or settings that do not go together.
     """
-    cluster.check()
-    script = ROOT / recipe
-    if script.stem not in RECIPES or script.resolve() != (ROOT / "recipes" / f"{script.stem}.py").resolve():
-        raise InputError(f"{recipe}: no such recipe; there are recipes/sft.py, recipes/grpo.py and recipes/star.py")
-    names = sorted(path.stem for path in ACCELERATE.glob("*.yaml"))
+    resources.check()
+    recipe = Path(script).stem
+    if recipe not in RECIPES or (ROOT / script).resolve() != (ROOT / "recipes" / f"{recipe}.py").resolve():
+        raise InputError(f"{script}: no such recipe; choose from {', '.join(f'recipes/{name}.py' for name in RECIPES)}")
+    known = sorted(path.stem for path in (ROOT / "launch" / "accelerate").glob("*.yaml"))
     if accelerate is None:
-        accelerate = "cpu" if not cluster.gpus_per_node else "ddp" if script.stem == "star" else "zero2"
-    if accelerate not in names:
-        raise InputError(f"--accelerate {accelerate}: there are {', '.join(names)}{nearest(accelerate, names)}")
-    if script.stem == "star" and accelerate not in ("cpu", "ddp"):
-        raise InputError(f"--accelerate {accelerate}: star.py trains each round anew and shares nothing out; use ddp")
-    fields = config_fields(script.stem, arguments)
+        accelerate = "cpu" if not resources.gpus_per_node else "ddp" if recipe == "star" else "zero2"
+    if accelerate not in known:
+        raise InputError(f"--accelerate {accelerate}: choose from {', '.join(known)}{nearest(accelerate, known)}")
+    if recipe == "star" and accelerate not in ("cpu", "ddp"):
+        raise InputError(f"--accelerate {accelerate}: star.py cannot shard a model; use ddp")
+    fields = config_fields(recipe, arguments)
     out = fields["output_dir"]
     if out is None:
         raise InputError("output_dir is in neither the config nor the arguments; give --output_dir")
     if not isinstance(out, str):
         raise InputError(f"output_dir is {out!r}; it must be the path of a folder")
-    check_text("output_dir", out)
+    check_printable("output_dir", out)
     server = []
-    if cluster.vllm_nodes:
-        if script.stem != "grpo":
-            raise InputError(f"--vllm-nodes: {recipe} has no vLLM server mode; leave it out")
-        server = serve_command(fields, cluster)
+    if resources.vllm_nodes:
+        if recipe != "grpo":
+            raise InputError(f"--vllm-nodes: {script} has no vLLM server mode; omit the option")
+        server = server_command(fields, resources)
         arguments = [*arguments, "--vllm_mode", "server"]
-    processes = max(1, cluster.gpus_per_node) * cluster.nodes
-    launcher = ours(f"launch/accelerate/{accelerate}.yaml")
-    launch = ["-m", "accelerate.commands.launch", "--config_file", launcher, "--num_machines", str(cluster.nodes)]
-    launch += ["--num_processes", str(processes)]
-    name = re.sub(r"[^\w.+-]", "-", "-".join([script.stem, *(BASE / out).parent.parts[-1:]]))
+    processes = max(1, resources.gpus_per_node) * resources.nodes
+    launcher = ["-m", "accelerate.commands.launch", "--config_file", package_file(f"launch/accelerate/{accelerate}.yaml")]
+    launcher += ["--num_machines", str(resources.nodes), "--num_processes", str(processes)]
+    name = re.sub(r"[^\w.+-]", "-", "-".join([recipe, *(WORKDIR / out).parent.parts[-1:]]))
     logs, done = Path(out).parent / "slurm", Path(out) / "model.safetensors"
-    return SlurmJob(cluster, name, made_by, logs, [ours(recipe), *arguments], launch, done, server)
+    return SlurmJob(resources, name, made_by, logs, [package_file(script), *arguments], launcher, done, server)
 
 
-def ours(path: str) -> str:
-    """A file of cotmix as a job names it: relative in a checkout, where the job runs."""
-    return path if BASE == ROOT else str(ROOT / path)
+def package_file(path: str) -> str:
+    """The path of a cotmix file in the script: relative in a checkout, where the job runs; else absolute."""
+    return path if WORKDIR == ROOT else str(ROOT / path)
 
 
 def config_fields(recipe: str, arguments: list[str]) -> dict[str, Any]:
-    """A recipe's fields from its config and arguments, read by its own parser as it will read them in the job.
+    """A recipe's fields from its config and arguments, read by the same parser as in the job.
 
     Raises:
-        InputError: for a config that is not there, an unknown field, or a value of the wrong type.
+        InputError: for a missing config, an unknown field, or a value of the wrong type.
     """
     environment = dict(os.environ)
     try:
-        with contextlib.chdir(BASE):  # where the job runs
+        with contextlib.chdir(WORKDIR):
             from recipes.training import config
 
-            parts = importlib.import_module(f"recipes.{recipe}").PARTS
-            return config.parse_fields(parts, arguments, str(ROOT / "recipes" / "parity" / f"{recipe}.yaml"))
-    finally:  # the recipe prepares for the machine it is on; the job, which inherits the environment, is on another
+            classes = importlib.import_module(f"recipes.{recipe}").CONFIG_CLASSES
+            return config.parse_fields(recipe, classes, arguments)
+    finally:  # importing a recipe sets variables for this machine, and sbatch would pass them on to the job's
         os.environ.clear()
         os.environ.update(environment)
 
 
-def serve_command(fields: dict, cluster: Cluster) -> list[str]:
-    """`vllm serve` as TRL 1.16's server mode needs it (trl/scripts/vllm_serve.py): weights over NCCL, processed log-probs."""
+def server_command(fields: dict, resources: Resources) -> list[str]:
+    """`vllm serve` with the options that TRL 1.16's server mode needs (trl/scripts/vllm_serve.py)."""
     for name in ("model_name_or_path", "vllm_max_model_length"):
         if fields.get(name) is None:
             raise InputError(f"--vllm-nodes: the server needs {name}; set it in the config")
-    model, length = fields["model_name_or_path"], fields["vllm_max_model_length"]
-    check_text("model_name_or_path", model)
-    # TRL's bf16 is on unless it is switched off
-    half = compute_dtype({**fields, "bf16": fields["bf16"] is not False}) or fields["dtype"]
-    command = ["serve", str(model), "--max-model-len", str(length), "--dtype", half]
-    command += ["--tensor-parallel-size", str(cluster.gpus_per_node), "--gpu-memory-utilization", "0.9"]
-    command += [
-        "--weight-transfer-config",
-        '{"backend": "nccl"}',
-        "--logprobs-mode",
-        "processed_logprobs",
-        "--max-logprobs",
-        "-1",
-    ]
-    command += ["--seed", str(fields["seed"])]
-    if cluster.vllm_nodes > 1:
-        command += ["--pipeline-parallel-size", str(cluster.vllm_nodes), "--nnodes", str(cluster.vllm_nodes)]
-    return command
+    check_printable("model_name_or_path", fields["model_name_or_path"])
+    options = {
+        "max-model-len": fields["vllm_max_model_length"],
+        # TRL defaults to bf16
+        "dtype": compute_dtype({**fields, "bf16": fields["bf16"] is not False}) or fields["dtype"],
+        "tensor-parallel-size": resources.gpus_per_node,
+        "gpu-memory-utilization": 0.9,
+        "weight-transfer-config": '{"backend": "nccl"}',
+        "logprobs-mode": "processed_logprobs",
+        "max-logprobs": -1,
+        "seed": fields["seed"],
+    }
+    if resources.vllm_nodes > 1:
+        options |= dict.fromkeys(("pipeline-parallel-size", "nnodes"), resources.vllm_nodes)
+    return ["serve", str(fields["model_name_or_path"]), *to_arguments(options)]
 
 
-def ablation_job(path: str, cells: int, out: Path, most: int | None, cluster: Cluster, made_by: list[str]) -> SlurmJob:
-    """A job array with a task a cell, `most` of them at a time."""
-    cluster.check()
-    if cluster.nodes > 1 or cluster.vllm_nodes:
-        raise InputError("--array-over: a cell runs on one node; leave --nodes and --vllm-nodes out")
-    if most is not None and most < 1:
-        raise InputError(f"--max-parallel is {most}; it must be at least 1")
-    check_text("out", out)
-    array = f"0-{cells - 1}" + (f"%{most}" if most else "")
-    return SlurmJob(
-        cluster,
-        "ablate-" + re.sub(r"[^\w.+-]", "-", out.name),
-        made_by,
-        out / "slurm",
-        ["-m", "launch", "ablate", path],
-        array=array,
-    )
+def ablation_job(path: str, ablation: Ablation, max_parallel: int | None, resources: Resources, made_by: list[str]) -> SlurmJob:
+    """A job array with one task per cell, at most `max_parallel` at a time."""
+    resources.check()
+    if resources.nodes > 1 or resources.vllm_nodes:
+        raise InputError("--array-over: a cell runs on one node; omit --nodes and --vllm-nodes")
+    if max_parallel is not None and max_parallel < 1:
+        raise InputError(f"--max-parallel is {max_parallel}; it must be at least 1")
+    check_printable("out", ablation.out)
+    array = f"0-{len(ablation.cells) - 1}" + (f"%{max_parallel}" if max_parallel else "")
+    name = "ablate-" + re.sub(r"[^\w.+-]", "-", ablation.out.name)
+    command = ["-m", "launch", "ablate", path]
+    return SlurmJob(resources, name, made_by, ablation.out / "slurm", command, array=array)

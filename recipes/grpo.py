@@ -3,20 +3,21 @@
     accelerate launch recipes/grpo.py                                         # the embedded default: parity
     accelerate launch recipes/grpo.py --config recipes/gsm8k/smollm2-135m-cpu/grpo.yaml --output_dir runs/gsm8k/grpo
 
-Starts from a checkpoint that recipes/sft.py wrote. Rollouts come from vLLM, in this process (`vllm_mode: colocate`, CPU
-and GPU) or from `trl vllm-serve` (`server`, GPUs); rewards from the verifier that evaluation uses.
+Starts from a model that recipes/sft.py has trained. Rollouts come from vLLM, in this process (`vllm_mode: colocate`, CPU and
+GPU) or in a server (`server`, GPUs). Rewards come from the same verifier as in evaluation.
 """
 
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from eval.generation import machine
 from recipes.training import config, processes
+from recipes.training.patches import peft as peft_patches
 
 machine.prepare()
 processes.end_with_launcher()
-config.hurry_help()
+peft_patches.skip_import_for_help()
 
 import trl
 from transformers import TrainerCallback
@@ -24,110 +25,100 @@ from transformers import TrainerCallback
 from data_mix.errors import InputError
 from eval.generation.tokens import end_ids
 from recipes.training import models
-from recipes.training.loop import train_and_save
 from recipes.training.patches import trl as trl_patches
-from recipes.training.preflight import (
-    checks,
-    inspection,
-)
-from recipes.training.preflight.findings import Findings
-from recipes.training.preflight.inspection import Environment, Inputs
-from recipes.training.rollouts import VLLMGenerator, sync_once_a_step
+from recipes.training.preflight import checks, inspection
+from recipes.training.preflight.findings import Finding
+from recipes.training.preflight.inspection import Inputs
+from recipes.training.rollouts import VLLMGenerator
 from recipes.training.tracking.log import JsonlLog
+from recipes.training.train import train_and_save
 from recipes.training.trainers import algorithms
 from rewards.functions import dump_meta, make_reward_functions
 
 
 @dataclass
 class GRPORecipe:
-    """What the recipe needs beside TRL's GRPOConfig and ModelConfig."""
+    """The recipe's own fields, besides TRL's GRPOConfig and ModelConfig."""
 
-    mixture: str = field(metadata={"help": "mixture folder; its train problems are prompts, its forms play no part"})
+    mixture: str = field(metadata={"help": "mixture folder; its train problems are the prompts, its forms are not used"})
     algorithm: str = field(
-        default="dr_grpo", metadata={"help": "see recipes/training/trainers/algorithms.py; sets TRL's loss_type and such"}
+        default="dr_grpo", metadata={"help": "see recipes/training/trainers/algorithms.py; sets TRL's loss_type and others"}
     )
     baseline: str | None = field(
-        default=None, metadata={"help": "group, leave_one_out or batch; the algorithm's own if not given"}
+        default=None, metadata={"help": "group, leave_one_out or batch; by default the algorithm's own"}
     )
     rewards: list[str] = field(
-        default_factory=lambda: ["answer"], metadata={"help": "see rewards/functions.py, and reward_weights"}
+        default_factory=lambda: ["answer"], metadata={"help": "see rewards/functions.py; weights are in reward_weights"}
     )
-    heldout_problems: int = field(default=128, metadata={"help": "test problems that are tracked during training"})
-    heldout_every: int = field(default=0, metadata={"help": "track every N steps (0: only before and after)"})
+    heldout_problems: int = field(default=128, metadata={"help": "number of test problems to track during training"})
+    heldout_every: int = field(default=0, metadata={"help": "track every N steps (0: only before and after training)"})
     max_logp_difference: float = field(
-        default=0.1, metadata={"help": "mean |sampler - trainer log-prob| above which the run stops: weights are out of step"}
+        default=0.1, metadata={"help": "abort when the sampler-trainer log-prob gap, mean |difference|, is above this"}
     )
-    sync_timeout: int = field(default=600, metadata={"help": "seconds that weights may take to reach vLLM; then the run ends"})
+    sync_timeout: int = field(default=600, metadata={"help": "abort when a weight push to vLLM takes more seconds than this"})
 
 
-PARTS = (GRPORecipe, trl.GRPOConfig, trl.ModelConfig)
+CONFIG_CLASSES = (GRPORecipe, trl.GRPOConfig, trl.ModelConfig)
 
 
-def inspect(
-    found: Findings, recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig, environment: Environment
-) -> Inputs:
-    """What is known to be wrong before a model is loaded; returns what could be read."""
-    with found.of("reward_weights"):
-        if args.reward_weights and len(args.reward_weights) != len(recipe.rewards):
-            given = f"{len(args.reward_weights)} numbers for {len(recipe.rewards)} rewards"
-            raise InputError(f"reward_weights has {given}; give one each")
-    with found.of("use_vllm"):
-        if not args.use_vllm:
-            raise InputError("use_vllm is false; rollouts come from vLLM, set it to true")
-    with found.of("algorithm"):
+def inspect(inputs: Inputs, recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig) -> Iterator[Finding]:
+    """The preflight checks; fills `inputs` with what they read."""
+    if not args.use_vllm:
+        yield Finding("use_vllm", "use_vllm is false, but rollouts come from vLLM", "set it to true")
+    try:
         algorithm = algorithms.choose(recipe.algorithm, recipe.baseline, args)
         if algorithm.resamples and args.per_device_train_batch_size * args.steps_per_generation % args.num_generations:
-            raise InputError(
-                f"algorithm {recipe.algorithm} replaces whole groups: per_device_train_batch_size x steps_per_generation "
-                f"({args.per_device_train_batch_size} x {args.steps_per_generation}) must be a multiple of "
-                f"{args.num_generations}; change one of them"
+            problem = (
+                f"algorithm {recipe.algorithm} replaces groups, but per_device_train_batch_size x steps_per_generation "
+                f"({args.per_device_train_batch_size} x {args.steps_per_generation}) is not a multiple of num_generations "
+                f"({args.num_generations})"
             )
-    inputs = inspection.inspect(found, "grpo", recipe, args, model_args, environment)
-    inspection.inspect_rollouts(found, recipe.rewards, args, args, model_args, inputs)
-    with found.of("lora_dropout"):
-        if model_args.use_peft and model_args.lora_dropout:
-            raise InputError(
-                f"lora_dropout is {model_args.lora_dropout} (TRL's default: 0.05): the trainer would score completions with "
-                "another model than the one that wrote them; set it to 0"
-            )
-    if inputs.rows:
-        with found.of("generation_batch_size"):
-            checks.check_enough(args, inputs.rows)
-    if (args.vllm_importance_sampling_mode or "").startswith("sequence"):
-        found.note(
-            "vllm_importance_sampling_mode",
-            f"vllm_importance_sampling_mode is {args.vllm_importance_sampling_mode}, which drops long completions more often; "
-            "use token_truncate",
+            yield Finding("algorithm", problem, "change one of them")
+    except InputError as error:
+        yield Finding("algorithm", error.problem, error.fix)
+    yield from inspection.inspect(inputs, "grpo", recipe, args, model_args)
+    yield from inspection.inspect_rollouts(inputs, recipe.rewards, args, args, model_args)
+    if model_args.use_peft and model_args.lora_dropout:
+        problem = (
+            f"lora_dropout is {model_args.lora_dropout} (TRL's default: 0.05): the trainer would score completions with a "
+            "different model than the one that sampled them"
         )
-    return inputs
+        yield Finding("lora_dropout", problem, "set it to 0")
+    if inputs.rows:
+        yield from checks.check_batch(args, inputs.rows)
+    if (args.vllm_importance_sampling_mode or "").startswith("sequence"):
+        problem = (
+            f"vllm_importance_sampling_mode is {args.vllm_importance_sampling_mode}, which masks long completions more often"
+        )
+        yield Finding("vllm_importance_sampling_mode", problem, "use token_truncate", "note")
 
 
-class OutOfStep(TrainerCallback):
-    """Stops the run when sampler and trainer log-probs part: then rollouts come from other weights than those trained."""
+class LogpGapLimit(TrainerCallback):
+    """Aborts above a sampler-trainer log-prob gap: rollouts then come from other weights than those trained."""
 
     def __init__(self, limit: float) -> None:
         self.limit = limit
 
     def on_log(self, args, state, control, logs=None, **_) -> None:
-        """Reads TRL's own measurement from each log entry."""
-        difference = (logs or {}).get("sampling/sampling_logp_difference/mean", 0.0)
-        if difference > self.limit:
+        """Reads TRL's own metric from each log entry."""
+        gap = (logs or {}).get("sampling/sampling_logp_difference/mean", 0.0)
+        if gap > self.limit:
             raise RuntimeError(
-                f"step {state.global_step}: sampler and trainer log-probs differ by {difference:.3f} on average (limit "
+                f"step {state.global_step}: sampler and trainer log-probs differ by {gap:.3f} on average (limit "
                 f"max_logp_difference={self.limit}); the weights did not reach vLLM, or the two compute in different precision"
             )
 
 
 def main(recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig) -> None:
-    """Trains and saves; see the module docstring."""
-    inputs = inspection.require(inspect, recipe, args, model_args)
+    """Trains and saves the model; see the module docstring."""
+    inputs = inspection.prepare_run(inspect, recipe, args, model_args)
     from datasets import Dataset
 
     from recipes.training.trainers.grpo import CotmixGRPOTrainer
 
     path, rows, tokenizer = model_args.model_name_or_path, inputs.rows, inputs.tokenizer
     config.save_config(args.output_dir, recipe, args, model_args)
-    # left open, vLLM would reserve for the model's whole context: 131,072 tokens for Llama 3
+    # vLLM's default is the model's full context: 131,072 tokens for Llama 3
     args.vllm_max_model_length = args.vllm_max_model_length or inputs.length
 
     trl_patches.score_labels_only()
@@ -143,9 +134,9 @@ def main(recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig) 
         train_dataset=Dataset.from_list([{k: r[k] for k in columns} | {"meta": dump_meta(r)} for r in rows]),
         processing_class=tokenizer,
         peft_config=trl.get_peft_config(model_args),
-        callbacks=[JsonlLog(args.output_dir), OutOfStep(recipe.max_logp_difference)],
+        callbacks=[JsonlLog(args.output_dir), LogpGapLimit(recipe.max_logp_difference)],
     )
-    sync = functools.partial(sync_once_a_step, trainer)
+    sync = functools.partial(trl_patches.sync_weights_once_per_step, trainer)
     generate = VLLMGenerator(trainer.vllm_generation, tokenizer, sync)
     train_and_save(trainer, generate, recipe)
     if trainer.accelerator.is_main_process:
@@ -153,5 +144,4 @@ def main(recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig) 
 
 
 if __name__ == "__main__":
-    here = Path(__file__).parent
-    config.run_recipe(main, PARTS, str(here / "parity" / "grpo.yaml"))
+    config.run_recipe("grpo", main, CONFIG_CLASSES)

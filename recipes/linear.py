@@ -1,18 +1,18 @@
-"""The theory's model of parity with chains of thought: logistic predictors, one a position, trained by SGD (arXiv 2510.11495).
+"""The linear model of arXiv 2510.11495 for parity with chain-of-thought: one logistic predictor per position, trained by SGD.
 
-    python recipes/linear.py                     # the four studies below at d = 50, and their figure, into runs/linear
+    python recipes/linear.py                     # the four studies below at d = 50, with a figure, into runs/linear
     python recipes/linear.py --study star --d 1000 --p-cot 0.25
 
-Inputs are x in {-1, 1}^d. A long completion is the d prefix products, a short one the product of all; both then end. The
-predictors are linear in x at the first token, and in the products of x with the token before at every other: degree-2
-features. After the first token a second predictor decides whether the completion ends. No single predictor can compute the
-product of all d inputs, so short completions are right half of the time; the chain of them can.
+Inputs are x in {-1, 1}^d. A long completion consists of the d prefix products, a short one of the product of all inputs; both
+then end. The first predictor is linear in x. The others are linear in the products of x with the previous token (degree-2
+features). After the first token, another predictor decides whether the completion ends. No single predictor can compute the
+product of all d inputs, so short completions are correct half of the time; a chain of predictors can.
 
-calibration  sampled p_long and accuracy against p_cot: the model is long as often as its data
-threshold    greedy p_long against p_cot: the end, after a first token equal to x_1, has the weight (1 - p) / 2 against p, so
-             greedy decoding turns long at p = 1/3
+calibration  sampled p_long and accuracy against p_cot: the model is long as often as its training data
+threshold    greedy p_long against p_cot: after a first token equal to x_1, ending has weight (1 - p) / 2 against p, so greedy
+             completions turn long at p = 1/3
 star         rounds of STaR: p_long follows 2 p / (1 + p)
-steps        SGD steps until long completions are right, against d
+steps        SGD steps until long completions are correct, against d
 """
 
 import argparse
@@ -26,16 +26,16 @@ import numpy as np
 STUDIES = ("calibration", "threshold", "star", "steps")
 P_COTS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.28, 0.3, 0.32, 0.34, 0.36, 0.38, 0.4, 0.45, 0.5)
 DECAY = 1e-5  # weight decay
-RATE = 8.0  # of SGD at the start; it falls linearly to a hundredth
+RATE = 8.0  # initial learning rate; decays linearly to a hundredth
 
 
 def sigmoid(z: np.ndarray) -> np.ndarray:
-    """1 / (1 + exp(-z)), without overflow."""
+    """1 / (1 + exp(-z)) without overflow."""
     return 0.5 * (1 + np.tanh(0.5 * z))
 
 
 class ChainModel:
-    """The predictors: `first` (d,) of y_1, `stop` (d + 1,) of the end after it, `chain` (d - 1, d) of y_2 ... y_d."""
+    """The predictors: `first` (d,) for y_1, `stop` (d + 1,) for the end after y_1, `chain` (d - 1, d) for y_2 ... y_d."""
 
     def __init__(self, d: int) -> None:
         self.first = np.zeros(d, np.float32)
@@ -51,18 +51,18 @@ class ChainModel:
         return sigmoid(self.stop[0] + y_1 * (x @ self.stop[1:]))
 
     def update(self, x: np.ndarray, y: np.ndarray, is_long: np.ndarray, rate: float) -> None:
-        """One SGD step on completions `y` (n, d), of which only y_1 counts where not `is_long`."""
+        """One SGD step on completions `y` (n, d); of short ones only y_1 is used."""
         n, y_1 = len(x), y[:, 0]
         self.first -= rate * (x.T @ (self.p_first(x) - (y_1 + 1) / 2) / n + DECAY * self.first)
-        wrong = self.p_stop(x, y_1) - ~is_long
-        self.stop -= rate * (np.concatenate([[wrong.sum()], (wrong * y_1) @ x]) / n + DECAY * self.stop)
+        error = self.p_stop(x, y_1) - ~is_long
+        self.stop -= rate * (np.concatenate([[error.sum()], (error * y_1) @ x]) / n + DECAY * self.stop)
         x, y = x[is_long], y[is_long]
         before, after = y[:, :-1], y[:, 1:]
-        wrong = (sigmoid(before * (x @ self.chain.T)) - (after + 1) / 2) * before
-        self.chain -= rate * (wrong.T @ x / n + DECAY * self.chain)
+        error = (sigmoid(before * (x @ self.chain.T)) - (after + 1) / 2) * before
+        self.chain -= rate * (error.T @ x / n + DECAY * self.chain)
 
     def complete(self, x: np.ndarray, rng: np.random.Generator | None) -> tuple[np.ndarray, np.ndarray]:
-        """Completions (n, d) and whether each is long; greedy without `rng`, else sampled."""
+        """Completions (n, d) and whether each is long, (n,); greedy if `rng` is None, else sampled."""
 
         def draw(p: np.ndarray) -> np.ndarray:
             return p > (0.5 if rng is None else rng.random(len(p), dtype=np.float32))
@@ -76,7 +76,7 @@ class ChainModel:
         return y, is_long
 
     def chain_accuracy(self, x: np.ndarray) -> float:
-        """The probability that a long completion is right all the way, its first token given; a mean over `x`."""
+        """The probability that all later tokens of a long completion are correct, given its first; mean over `x`."""
         y = np.cumprod(x, axis=1)
         return float(np.prod(sigmoid(y[:, 1:] * y[:, :-1] * (x @ self.chain.T)), axis=1).mean())
 
@@ -87,7 +87,7 @@ def draw_inputs(rng: np.random.Generator, n: int, d: int) -> np.ndarray:
 
 
 def draw_mixture(rng: np.random.Generator, n: int, d: int, p_cot: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A batch of the mixture: inputs, completions, whether each is long."""
+    """A batch of the mixture: inputs (n, d), completions (n, d), whether each is long (n,)."""
     x, is_long = draw_inputs(rng, n, d), rng.random(n) < p_cot
     y = np.cumprod(x, axis=1)
     y[~is_long, 0] = y[~is_long, -1]
@@ -103,16 +103,16 @@ def pretrain(d: int, p_cot: float, steps: int, batch: int, rng: np.random.Genera
 
 
 def measure(model: ChainModel, rng: np.random.Generator | None, x: np.ndarray) -> dict[str, float]:
-    """p_long, accuracy, and accuracy by form."""
+    """p_long, accuracy, and accuracy by form (None if a form does not occur)."""
     y, is_long = model.complete(x, rng)
-    right = np.where(is_long, y[:, -1], y[:, 0]) == x.prod(axis=1)
-    by_form = {"accuracy_long": right[is_long], "accuracy_short": right[~is_long]}
-    figures = {"p_long": float(is_long.mean()), "accuracy": float(right.mean())}
-    return figures | {name: float(of.mean()) if len(of) else None for name, of in by_form.items()}
+    correct = np.where(is_long, y[:, -1], y[:, 0]) == x.prod(axis=1)
+    by_form = {"accuracy_long": correct[is_long], "accuracy_short": correct[~is_long]}
+    metrics = {"p_long": float(is_long.mean()), "accuracy": float(correct.mean())}
+    return metrics | {name: float(values.mean()) if len(values) else None for name, values in by_form.items()}
 
 
 def over_p_cot(args: argparse.Namespace, rng: np.random.Generator) -> list[dict]:
-    """Greedy and sampled figures at each p_cot, for the studies `calibration` and `threshold`."""
+    """Greedy and sampled metrics at each p_cot, for the studies `calibration` and `threshold`."""
     x = draw_inputs(rng, 20_000, args.d)
     rows = []
     for p_cot in P_COTS:
@@ -124,7 +124,7 @@ def over_p_cot(args: argparse.Namespace, rng: np.random.Generator) -> list[dict]
 
 
 def crossing(rows: list[dict]) -> float | None:
-    """The p_cot at which half of the greedy completions are long, between the last below and the first above."""
+    """The p_cot at which half of the greedy completions are long, interpolated linearly; None if they never are."""
     points = [(row["p_cot"], row["greedy"]["p_long"]) for row in rows]
     for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
         if y0 < 0.5 <= y1:
@@ -133,26 +133,26 @@ def crossing(rows: list[dict]) -> float | None:
 
 
 def star(args: argparse.Namespace, rng: np.random.Generator) -> list[dict]:
-    """STaR after pre-training: a round fits the completions sampled at its start that are right in the end."""
+    """STaR after pre-training: each round trains on completions sampled from the model at its start that are correct."""
     model, rows, predicted = pretrain(args.d, args.p_cot, args.steps, args.batch, rng), [], None
     held_out = draw_inputs(rng, 50_000, args.d)
     for number in range(args.rounds + 1):
-        figures = measure(model, rng, held_out) | {"greedy": measure(model, None, held_out)["p_long"]}
-        rows.append({"round": number, "predicted": predicted, **figures})
-        told = "" if predicted is None else f"predicted {predicted:.3f} "
-        print(f"round {number}  {told}{show(figures)}", flush=True)
-        predicted = 2 * figures["p_long"] / (1 + figures["p_long"])
+        metrics = measure(model, rng, held_out) | {"greedy": measure(model, None, held_out)["p_long"]}
+        rows.append({"round": number, "predicted": predicted, **metrics})
+        prediction = "" if predicted is None else f"predicted {predicted:.3f} "
+        print(f"round {number}  {prediction}{show(metrics)}", flush=True)
+        predicted = 2 * metrics["p_long"] / (1 + metrics["p_long"])
         sampler, steps = copy.deepcopy(model), args.steps // 2
         for step in range(steps if number < args.rounds else 0):
             x = draw_inputs(rng, args.batch, args.d)
             y, is_long = sampler.complete(x, rng)
-            right = np.where(is_long, y[:, -1], y[:, 0]) == x.prod(axis=1)
-            model.update(x[right], y[right], is_long[right], RATE * max(1 - step / steps, 0.01))
+            kept = np.where(is_long, y[:, -1], y[:, 0]) == x.prod(axis=1)
+            model.update(x[kept], y[kept], is_long[kept], RATE * max(1 - step / steps, 0.01))
     return rows
 
 
 def steps_to_learn(args: argparse.Namespace, rng: np.random.Generator) -> list[dict]:
-    """At each d, the steps of SGD (batches of 32, rate 1 all along) until long completions are right with probability 0.9."""
+    """SGD steps (batch size 32, constant rate 1) until long completions are correct with probability 0.9, for each d."""
     rows = []
     for d in (25, 50, 100, 200):
         model, step, held_out = ChainModel(d), 0, draw_inputs(rng, 1000, d)
@@ -167,13 +167,13 @@ def steps_to_learn(args: argparse.Namespace, rng: np.random.Generator) -> list[d
     return [*rows, {"exponent": float(exponent)}]
 
 
-def show(figures: dict) -> str:
-    """A few figures in a line."""
-    return " ".join(f"{name} {value:.3f}" for name, value in figures.items() if value is not None)
+def show(metrics: dict) -> str:
+    """The metrics on one line."""
+    return " ".join(f"{name} {value:.3f}" for name, value in metrics.items() if value is not None)
 
 
 def draw(results: dict, path: Path) -> None:
-    """One panel a study."""
+    """Draws one panel per study."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -182,8 +182,8 @@ def draw(results: dict, path: Path) -> None:
     fig, axes = plt.subplots(1, 4, figsize=(15, 3.6))
     grid = results.get("threshold", results.get("calibration", []))
     for ax, kind, title in ((axes[0], "sampled", "calibration: sampled"), (axes[1], "greedy", "threshold: greedy")):
-        for figure in ("p_long", "accuracy"):
-            ax.plot([row["p_cot"] for row in grid], [row[kind][figure] for row in grid], marker="o", ms=3, label=figure)
+        for metric in ("p_long", "accuracy"):
+            ax.plot([row["p_cot"] for row in grid], [row[kind][metric] for row in grid], marker="o", ms=3, label=metric)
         line = {"sampled": ([0, 0.5], [0, 0.5]), "greedy": ([1 / 3] * 2, [0, 1])}[kind]
         ax.plot(*line, "k:", lw=1, label="theory")
         ax.set(title=title, xlabel="p_cot")
@@ -204,15 +204,13 @@ def draw(results: dict, path: Path) -> None:
 
 
 def main() -> None:
-    """Runs the studies asked for; writes DIR/linear.json and DIR/linear.png."""
+    """Runs the chosen studies; writes DIR/linear.json and DIR/linear.png."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--study", choices=STUDIES, nargs="+", default=STUDIES)
-    parser.add_argument("--d", type=int, default=50, help="inputs (50)")
-    parser.add_argument("--p-cot", type=float, default=0.25, help="of the studies star and steps (0.25)")
-    parser.add_argument(
-        "--steps", type=int, default=3000, help="SGD steps of pre-training; half as many a round of STaR (3000)"
-    )
-    parser.add_argument("--batch", type=int, default=256, help="rows a step (256)")
+    parser.add_argument("--d", type=int, default=50, help="number of inputs (50)")
+    parser.add_argument("--p-cot", type=float, default=0.25, help="for the studies star and steps (0.25)")
+    parser.add_argument("--steps", type=int, default=3000, help="pre-training SGD steps; STaR rounds take half as many (3000)")
+    parser.add_argument("--batch", type=int, default=256, help="rows per step (256)")
     parser.add_argument("--rounds", type=int, default=8, help="rounds of STaR (8)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("runs/linear"), metavar="DIR")
@@ -222,16 +220,15 @@ def main() -> None:
     rng, results, began = np.random.default_rng(args.seed), {}, time.monotonic()
     if {"calibration", "threshold"} & set(args.study):
         results["calibration"] = results["threshold"] = over_p_cot(args, rng)
-        threshold = crossing(results["threshold"])
-        print(f"half of the greedy completions are long at p_cot {threshold:.3f} (theory: 0.333)")
+        if threshold := crossing(results["threshold"]):
+            print(f"half of the greedy completions are long at p_cot {threshold:.3f} (theory: 0.333)")
     if "star" in args.study:
         results["star"] = star(args, rng)
     if "steps" in args.study:
         results["steps"] = steps_to_learn(args, rng)
     args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "linear.json").write_text(
-        json.dumps({"config": vars(args) | {"out": str(args.out)}, **results}, indent=1) + "\n"
-    )
+    config = vars(args) | {"out": str(args.out)}
+    (args.out / "linear.json").write_text(json.dumps({"config": config, **results}, indent=1) + "\n")
     draw(results, args.out / "linear.png")
     print(f"{args.out}/linear.png and linear.json, {time.monotonic() - began:.0f} s")
 

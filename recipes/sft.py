@@ -3,84 +3,90 @@
     accelerate launch recipes/sft.py                                          # the embedded default: parity
     accelerate launch recipes/sft.py --config recipes/gsm8k/smollm2-135m-cpu/sft.yaml --output_dir runs/gsm8k/sft
 
-Reads a mixture folder, writes a checkpoint folder that recipes/grpo.py and `python -m eval run` read. From scratch when
-the config gives `model_config`, else from `model_name_or_path`; LoRA with `use_peft`, merged into the weights at the end.
+Reads a mixture folder and writes a model folder for recipes/grpo.py and `python -m eval run`. Trains from scratch if the config
+has `model_config`, else from `model_name_or_path`. With `use_peft`, the LoRA adapter is merged into the weights at the end.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from eval.generation import machine
 from recipes.training import config, processes
+from recipes.training.patches import peft as peft_patches
 
 machine.prepare()
 processes.end_with_launcher()
-config.hurry_help()
+peft_patches.skip_import_for_help()
 
 import trl
+import yaml
 
 from data_mix.errors import InputError
 from eval.generation.tokens import context_length, encode_prompts
 from recipes.training import models
-from recipes.training.loop import train_and_save
 from recipes.training.patches import trl as trl_patches
 from recipes.training.preflight import inspection
-from recipes.training.preflight.findings import Findings
-from recipes.training.preflight.inspection import Environment, Inputs
+from recipes.training.preflight.findings import Finding
+from recipes.training.preflight.inspection import Inputs
 from recipes.training.rollouts import ModelGenerator
 from recipes.training.tracking.log import JsonlLog
+from recipes.training.train import train_and_save
 from rewards.functions import text_of
 
 
 @dataclass
 class SFTRecipe:
-    """What the recipe needs beside TRL's SFTConfig and ModelConfig."""
+    """The recipe's own fields, besides TRL's SFTConfig and ModelConfig."""
 
-    mixture: str = field(metadata={"help": "mixture folder, made by `python -m data_mix build`"})
+    mixture: str = field(metadata={"help": "mixture folder, built by `python -m data_mix build`"})
     model_config: dict | str | None = field(
-        default=None, metadata={"help": "AutoConfig fields, from scratch: a mapping in YAML, JSON on the command line"}
+        default=None, metadata={"help": "AutoConfig fields, to train from scratch: a mapping in YAML, JSON on the command line"}
     )
-    tokenizer_characters: str | None = field(default=None, metadata={"help": "from scratch: one token a character"})
-    heldout_problems: int = field(default=128, metadata={"help": "test problems that are tracked during training"})
-    heldout_every: int = field(default=0, metadata={"help": "track every N steps (0: only before and after)"})
-    heldout_max_tokens: int = field(default=256, metadata={"help": "token limit of tracked completions"})
+    tokenizer_characters: str | None = field(default=None, metadata={"help": "from scratch: one token per character"})
+    heldout_problems: int = field(default=128, metadata={"help": "number of test problems to track during training"})
+    heldout_every: int = field(default=0, metadata={"help": "track every N steps (0: only before and after training)"})
+    heldout_max_tokens: int = field(default=256, metadata={"help": "token limit of held-out completions"})
+
+    def __post_init__(self) -> None:
+        """Parses a model_config from the command line."""
+        if isinstance(self.model_config, str):
+            try:
+                fields = yaml.safe_load(self.model_config)
+            except yaml.YAMLError:
+                fields = None
+            if not isinstance(fields, dict):
+                raise InputError(f'model_config {self.model_config}: must be a mapping such as {{"model_type": "llama"}}')
+            self.model_config = fields
 
 
-PARTS = (SFTRecipe, trl.SFTConfig, trl.ModelConfig)
+CONFIG_CLASSES = (SFTRecipe, trl.SFTConfig, trl.ModelConfig)
 
 
-def inspect(
-    found: Findings, recipe: SFTRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig, environment: Environment
-) -> Inputs:
-    """What is known to be wrong before a model is loaded; returns what could be read."""
-    with found.of("model_config"):
-        if isinstance(recipe.model_config, str):
-            recipe.model_config = config.parse_mapping(recipe.model_config, "model_config")
-        if (recipe.model_config is None) == (model_args.model_name_or_path is None):
-            raise InputError("model_config or model_name_or_path; give one of them: from scratch, or a checkpoint")
-        if (recipe.model_config is None) != (recipe.tokenizer_characters is None):
-            raise InputError("model_config and tokenizer_characters go together; from scratch needs both")
-    with found.of("train_sampling_strategy"):
-        if args.train_sampling_strategy == "group_by_length":
-            # The loss is a mean over a batch's tokens. In a batch of long rows alone, the first token, which decides between
-            # the forms, weighs far less than in a batch of short ones: p_long came out at 0.05 for p_cot 0.25.
-            raise InputError(
-                "train_sampling_strategy group_by_length parts short rows from long ones and biases p_long; use random"
-            )
+def inspect(inputs: Inputs, recipe: SFTRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -> Iterator[Finding]:
+    """The preflight checks; fills `inputs` with what they read."""
+    if (recipe.model_config is None) == (model_args.model_name_or_path is None):
+        problem = "model_config or model_name_or_path: exactly one is needed"
+        yield Finding("model_config", problem, "give one of them, to train from scratch or from a checkpoint")
+    if (recipe.model_config is None) != (recipe.tokenizer_characters is None):
+        problem = "model_config and tokenizer_characters go together"
+        yield Finding("model_config", problem, "give both, or neither")
+    if args.train_sampling_strategy == "group_by_length":
+        # The loss is a mean over a batch's tokens. In a batch of long rows alone, the first token, which decides between the
+        # forms, weighs far less than in a batch of short ones: sampled p_long was 0.05 for p_cot 0.25.
+        problem = "train_sampling_strategy is group_by_length, which separates short and long rows and biases p_long"
+        yield Finding("train_sampling_strategy", problem, "use random")
     for name in ("packing", "padding_free"):
-        with found.of(name):
-            if getattr(args, name) and "flash" not in (model_args.attn_implementation or ""):
-                raise InputError(f"{name} is true, and without flash attention rows would read one another; leave it out")
-    inputs = inspection.inspect(found, "sft", recipe, args, model_args, environment)
+        if getattr(args, name) and "flash" not in (model_args.attn_implementation or ""):
+            problem = f"{name} is true: without flash attention, rows would attend to each other"
+            yield Finding(name, problem, "leave it out")
+    yield from inspection.inspect(inputs, "sft", recipe, args, model_args)
     if inputs.rows and inputs.tokenizer:
-        with found.of("max_length"):
-            check_lengths(inputs.rows, inputs.tokenizer, args, context_length(inputs.config))
-    inspection.check_memory(found, inputs)
-    return inputs
+        yield from check_lengths(inputs.rows, inputs.tokenizer, args, context_length(inputs.config))
+    yield from inspection.check_memory(inputs)
 
 
-def check_lengths(rows: list[dict], tokenizer, args: trl.SFTConfig, context: int) -> None:
-    """Refuses rows that TRL would cut at `max_length` without a word: the end, where the answer is, would go."""
+def check_lengths(rows: list[dict], tokenizer, args: trl.SFTConfig, context: int) -> Iterator[Finding]:
+    """Rows that TRL would silently truncate to `max_length` tokens: the end, where the answer is, would be lost."""
     limit = min(args.max_length or context, context)
     prompts = encode_prompts(tokenizer, [row["prompt"] for row in rows])
     texts = [text_of(row["completion"]) for row in rows]
@@ -89,26 +95,21 @@ def check_lengths(rows: list[dict], tokenizer, args: trl.SFTConfig, context: int
     lengths = [len(p) + len(c) + 2 for p, c in zip(prompts, completions, strict=True)]
     if max(lengths) > limit:
         over = sum(length > limit for length in lengths)
-        longest = f"the longest has {max(lengths)}"
-        raise InputError(f"{over} of {len(rows)} rows are longer than {limit} tokens ({longest}); raise max_length")
+        problem = f"{over} of {len(rows)} rows are longer than {limit} tokens (the longest has {max(lengths)})"
+        yield Finding("max_length", problem, "raise max_length")
 
 
 def main(recipe: SFTRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -> None:
-    """Trains and saves; see the module docstring."""
-    inputs = inspection.require(inspect, recipe, args, model_args)
+    """Trains and saves the model; see the module docstring."""
+    inputs = inspection.prepare_run(inspect, recipe, args, model_args)
     from datasets import Dataset
-    from transformers import AutoModelForCausalLM, set_seed
+    from transformers import set_seed
 
     from recipes.training.trainers.sft import CotmixSFTTrainer
 
-    path, tokenizer = model_args.model_name_or_path, inputs.tokenizer
+    tokenizer = inputs.tokenizer
     set_seed(args.seed)
-    kinds = {"dtype": model_args.dtype, "attn_implementation": model_args.attn_implementation}
-    if path:
-        model = AutoModelForCausalLM.from_pretrained(path, **kinds)
-    else:
-        model = AutoModelForCausalLM.from_config(inputs.config, **kinds)
-    models.set_end_tokens(model, tokenizer)
+    model = models.load_model(model_args.model_name_or_path or inputs.config, tokenizer, model_args)
     config.save_config(args.output_dir, recipe, args, model_args)
     trl_patches.score_labels_only()
 
@@ -127,5 +128,4 @@ def main(recipe: SFTRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) ->
 
 
 if __name__ == "__main__":
-    here = Path(__file__).parent
-    config.run_recipe(main, PARTS, str(here / "parity" / "sft.yaml"))
+    config.run_recipe("sft", main, CONFIG_CLASSES)

@@ -1,8 +1,8 @@
-"""A real Slurm on this machine: munge, slurmctld and two `slurmd -N` as nodes, all in one folder, gone with the fixture.
+"""Starts a real Slurm on this machine: munge, slurmctld and two `slurmd -N` as nodes, with all files in one folder.
 
-    make test-deps
+    make test-deps    # installs it
 
-The nodes, n1 and n2, have half of this machine's cores each. As root only.
+The nodes, n1 and n2, have half of this machine's cores each. Root only.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ SelectTypeParameters=CR_CPU
 SchedulerParameters=batch_sched_delay=0,sched_interval=2,bf_interval=2,sched_min_interval=0
 KillWait=10
 CompleteWait=0
-# jobs that have ended stay known
+# keep finished jobs, so that their state can be queried
 MinJobAge=60000
 GresTypes=gpu
 NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={port_one} CPUs={cores} Gres=gpu:1 State=UNKNOWN
@@ -50,8 +50,8 @@ PartitionName=cpu Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP
 """
 
 
-def why_not() -> str | None:
-    """Why a Slurm cannot be started here; None where it can."""
+def missing_requirement() -> str | None:
+    """Why Slurm cannot run here; None if it can."""
     if os.geteuid() != 0:
         return "slurmd must run as root"
     missing = [name for name in PROGRAMS if shutil.which(name) is None]
@@ -60,14 +60,14 @@ def why_not() -> str | None:
 
 @contextlib.contextmanager
 def start(folder: Path) -> Iterator["Cluster"]:
-    """Starts the daemons in `folder`; they end with the context. Raises RuntimeError when they do not come up."""
+    """Runs the daemons in `folder` for the duration of the context. Raises RuntimeError if they do not start."""
     ports = dict(zip(("port", "port_one", "port_two"), _free_ports(3), strict=True))
     cores = sorted(os.sched_getaffinity(0))
     parts = [cores[i::2] or cores for i in range(2)]
     (folder / "state").mkdir(parents=True)
     folder.chmod(0o755)
     (folder / "slurm.conf").write_text(CONF.format(folder=folder, host=socket.gethostname(), cores=len(parts[1]), **ports))
-    # GPUs by name only: a job may ask for one, and finds none
+    # fake GPUs: a job can request one, but will not find it
     (folder / "gres.conf").write_text("Name=gpu File=/dev/null\n")
     (folder / "munge.key").write_bytes(os.urandom(128))
     (folder / "munge.key").chmod(0o400)
@@ -75,7 +75,7 @@ def start(folder: Path) -> Iterator["Cluster"]:
     munge += [f"--{name}-file={folder}/munge.{name}" for name in ("pid", "seed", "log")]
     env = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf")}
     daemons = [["munged", "--foreground", "--force", *munge], ["slurmctld", "-D"]]
-    # Jobs inherit the cores: neither node slows the other.
+    # Jobs inherit the affinity, so the nodes do not slow each other down.
     daemons += [
         ["taskset", "--cpu-list", ",".join(map(str, part)), "slurmd", "-D", "-N", f"n{i + 1}"] for i, part in enumerate(parts)
     ]
@@ -84,7 +84,7 @@ def start(folder: Path) -> Iterator["Cluster"]:
         for number, line in enumerate(daemons):
             with (folder / f"{line[0]}-{number}.out").open("w") as out:
                 running.append(subprocess.Popen(line, env=env, stdout=out, stderr=out))
-            time.sleep(1)  # munged before those that ask it, slurmctld before the nodes
+            time.sleep(1)  # munged must be up before its clients, slurmctld before the nodes
         _wait_for_nodes(env)
         yield Cluster(folder, env)
     finally:
@@ -95,7 +95,7 @@ def start(folder: Path) -> Iterator["Cluster"]:
 
 
 def _wait_for_nodes(env: dict[str, str]) -> None:
-    """Raises RuntimeError with what Slurm says of its nodes, when they are not both idle after a minute."""
+    """Raises RuntimeError if the two nodes are not idle after a minute."""
     for _ in range(120):
         done = subprocess.run(["sinfo", "-h", "-o", "%T %D"], env=env, capture_output=True, text=True, check=False)
         if done.stdout.split() == ["idle", "2"]:
@@ -113,33 +113,29 @@ def _free_ports(number: int) -> list[int]:
 
 
 class Cluster:
-    """Asks and waits."""
+    """A running Slurm: runs its commands and waits for jobs."""
 
     def __init__(self, folder: Path, env: dict[str, str]) -> None:
         self.folder, self.env = folder, env
 
     def ask(self, *line: object) -> str:
-        """What a Slurm command prints."""
+        """Runs a Slurm command; returns its output."""
         done = subprocess.run([str(word) for word in line], env=self.env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{line}: {done.stdout} {done.stderr}"
         return done.stdout
 
     def state(self, job: str) -> str:
-        """PENDING, RUNNING, COMPLETED, FAILED, ... of a job, or of all its tasks in one line."""
+        """The state of a job (PENDING, RUNNING, COMPLETED, ...), or the states of its array tasks, separated by spaces."""
         lines = self.ask("scontrol", "-o", "show", "job", job).splitlines()
         return " ".join(
             sorted({field.removeprefix("JobState=") for line in lines for field in line.split() if "JobState=" in field})
         )
 
-    def wait(self, true, seconds: float, what: str) -> None:
-        """Waits until `true()`; fails after so many seconds."""
-        deadline = time.monotonic() + seconds
-        while not true():
-            assert time.monotonic() < deadline, f"not within {seconds} s: {what}; see {self.folder}"
-            time.sleep(0.2)
-
     def wait_for_end(self, job: str, seconds: float = 400) -> str:
-        """Waits until a job is over; returns its state."""
-        over = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL")
-        self.wait(lambda: all(one in over for one in self.state(job).split()), seconds, f"job {job} has ended")
+        """Waits until a job has ended; returns its state. Fails after the given time."""
+        final = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL"}
+        deadline = time.monotonic() + seconds
+        while not set(self.state(job).split()) <= final:
+            assert time.monotonic() < deadline, f"job {job} has not ended within {seconds} s; see {self.folder}"
+            time.sleep(0.2)
         return self.state(job)

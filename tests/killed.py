@@ -1,11 +1,11 @@
-"""Runs a program once undisturbed, and then, killed at twenty random moments, as often as that takes.
+"""Runs a program once to completion, then kills and restarts it, twenty kills in all at random moments.
 
     python -m tests.killed RESULT OPTION OUT ARGV ...
 
-The program is `python ARGV OPTION FOLDER`: OUT/whole is the undisturbed folder, OUT/killed-1, OUT/killed-2, ... are those of
-the others, each gone on with until RESULT, the file that the program writes last, is there. Each time it is forked from this
-process, which has imported the libraries, so that twenty starts do not take minutes, and killed after a tenth to six tenths of
-what the undisturbed run took. Prints how often.
+The program is `python ARGV OPTION FOLDER`, with OUT/whole as the folder of the undisturbed run and OUT/killed-1, OUT/killed-2,
+... for the others. Each of these is restarted until RESULT, the file that the program writes last, exists. A kill comes after
+0.1 to 0.6 of the undisturbed run's time. Programs are forked from this process, which has imported the libraries; otherwise
+twenty starts would take minutes. Prints the number of kills.
 """
 
 import os
@@ -15,29 +15,30 @@ import sys
 import time
 from pathlib import Path
 
-from eval.generation import machine, spool, warm
+from eval.generation import machine, spool
+from launch import fork_server
 
 KILLS = 20
 
 
 def fork(argv: list[str]) -> int:
-    """Starts the program, without its progress bars; returns its process."""
+    """Starts the program in a child process, without progress bars; returns its pid."""
     pid = os.fork()
     if pid == 0:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-        warm.run_program(argv)
+        fork_server.run_program(argv)
         sys.exit(0)
     return pid
 
 
 if __name__ == "__main__":
     machine.prepare()
-    warm.import_libraries()
-    spool.EVERY = 0.05
+    fork_server.import_libraries()
+    spool.FLUSH_SECONDS = 0.05
     result, option, out, *argv = sys.argv[1:]
     began = time.monotonic()
     os.waitpid(fork([*argv, option, f"{out}/whole"]), 0)
-    took = time.monotonic() - began
+    duration = time.monotonic() - began
     random.seed(0)
     kills, run = 0, 0
     while kills < KILLS:
@@ -45,7 +46,7 @@ if __name__ == "__main__":
         folder, ended = Path(out) / f"killed-{run}", 0
         while not ended and not (folder / result).exists():
             pid = fork([*argv, option, str(folder)])
-            deadline = time.monotonic() + random.uniform(0.1, 0.6) * took
+            deadline = time.monotonic() + random.uniform(0.1, 0.6) * duration
             while not ended and (kills == KILLS or time.monotonic() < deadline):
                 ended, _ = os.waitpid(pid, os.WNOHANG)
                 time.sleep(0.02)

@@ -1,72 +1,118 @@
-"""The names upstream that our patches and subclasses rely on: what needs attention when a library's version is raised."""
+"""The upstream names that our patches and subclasses rely on: what needs attention after raising a library's version."""
 
+import ast
+import importlib
 import inspect
+from functools import reduce
 
 import pytest
 
+from tests.conftest import ROOT
 
-def test_trl_has_what_its_patches_replace():
-    from trl.generation import vllm_generation
-    from trl.trainer import utils
+# patch, upstream object (module:attribute), text that its source must contain
+UPSTREAM = [
+    ("trl.prepare_engine", "trl.generation.vllm_generation:VLLMGeneration._init_vllm", "LLM("),
+    ("trl.prepare_engine", "trl.generation.vllm_generation:VLLMGeneration._init_vllm", "ensure_master_addr_port()"),
+    ("trl.reload_weights", "trl.generation.vllm_generation:VLLMGeneration.sync_weights", "load_weights([(name, param)])"),
+    ("trl.reload_weights", "trl.generation.vllm_generation:VLLMGeneration._iter_named_params", ""),
+    ("trl.reload_weights", "vllm.v1.worker.gpu_model_runner:GPUModelRunner.reload_weights", "weights_iterator"),
+    ("trl.limit_sync", "trl.trainer.grpo_trainer:GRPOTrainer._generate_single_turn", "vllm_generation.sync_weights()"),
+    ("trl.score_labels_only", "trl.trainer.utils", "compact = _use_triton(hidden_states.device)"),
+    ("trl.sync_weights_once_per_step", "trl:GRPOTrainer._generate_single_turn", "self._last_loaded_step"),
+    ("trl.add_metrics", "trl:GRPOTrainer.log", "self._metrics[mode]"),
+    ("trl.add_metrics", "trl:SFTTrainer.log", "self._metrics[mode]"),
+    ("accelerate.shard_on_cpu", "accelerate.state:AcceleratorState.__init__", "ACCELERATE_USE_FSDP"),
+    ("accelerate.shard_on_cpu", "accelerate.state:PartialState", "_shared_state"),
+    ("accelerate.shard_on_cpu", "accelerate:DistributedType", "MULTI_GPU"),
+    ("torch.exit_process", "torch.distributed:destroy_process_group", ""),
+    ("peft.skip_import_for_help", "transformers.trainer", "from peft import"),
+    ("vllm.sample_by_inversion", "vllm.v1.sample.ops.topk_topp_sampler:TopKTopPSampler.forward_cpu", "generators:"),
+    ("vllm.sample_by_inversion", "vllm.v1.sample.ops.topk_topp_sampler:apply_top_k_top_p", ""),
+    ("sympy.convert_numbers", "sympy.parsing.sympy_parser:eval_expr", ""),
+    ("rollouts.VLLMGenerator", "trl.generation.vllm_generation:VLLMGeneration.generate", "self.temperature"),
+    ("rollouts.ModelGenerator", "trl.models:unwrap_model_for_generation", ""),
+    ("checkpoints.final.save_merged", "trl.distributed:DistributedBackend.gather_params", ""),
+    ("trainers.grpo._prepare_inputs", "trl:GRPOTrainer._prepare_inputs", "self._buffered_inputs[self._step % self.args"),
+    ("trainers.grpo._generate_and_score_completions", "trl:GRPOTrainer._generate_and_score_completions", 'self._logs["advan'),
+]
+OVERRIDDEN = [
+    ("grpo:CotmixGRPOTrainer", "_get_train_sampler"),
+    ("grpo:CotmixGRPOTrainer", "_generate_and_score_completions"),
+    ("grpo:CotmixGRPOTrainer", "_calculate_rewards"),
+    ("grpo:CotmixGRPOTrainer", "_generate"),
+    ("grpo:CotmixGRPOTrainer", "_compute_loss"),
+    ("grpo:CotmixGRPOTrainer", "_get_per_token_logps_and_entropies"),
+    ("grpo:CotmixGRPOTrainer", "_prepare_inputs"),
+    ("sft:CotmixSFTTrainer", "get_batch_samples"),
+]
 
-    assert hasattr(vllm_generation, "LLM")
-    assert {"sync_weights", "_iter_named_params", "generate"} <= vars(vllm_generation.VLLMGeneration).keys()
-    assert "load_weights([(name, param)])" in inspect.getsource(vllm_generation.VLLMGeneration.sync_weights)
-    source = inspect.getsource(utils)
-    assert source.count("_use_triton(") == 1 and "compact = _use_triton(" in source
+
+def resolve(path):
+    module, _, names = path.partition(":")
+    return reduce(getattr, filter(None, names.split(".")), importlib.import_module(module))
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "_get_train_sampler",
-        "_prepare_inputs",
-        "_generate_and_score_completions",
-        "_compute_loss",
-        "_get_per_token_logps_and_entropies",
-        "_calculate_rewards",
-        "_generate",
-    ],
-)
-def test_grpo_trainer_has_the_methods_that_policy_trainer_overrides(name):
-    import trl
+@pytest.mark.parametrize(("patch", "upstream", "text"), UPSTREAM)
+def test_upstream_still_has_what_a_patch_relies_on(patch, upstream, text):
+    assert text in inspect.getsource(resolve(upstream))
 
-    from recipes.training.trainers.grpo import CotmixGRPOTrainer
 
-    assert name in vars(CotmixGRPOTrainer)
-    ours, theirs = (inspect.signature(getattr(one, name)).parameters for one in (CotmixGRPOTrainer, trl.GRPOTrainer))
+def test_every_patch_is_tested():
+    files = [path for top in ("recipes/training", "eval", "rewards") for path in (ROOT / top / "patches").glob("*.py")]
+    functions = {
+        f"{path.stem}.{node.name}"
+        for path in files
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.FunctionDef) and node.name[0] != "_"
+    }
+    assert functions - {"vllm.draw"} <= {patch for patch, *_ in UPSTREAM}
+
+
+@pytest.mark.parametrize(("trainer", "name"), OVERRIDDEN)
+def test_upstream_still_has_the_methods_that_our_trainers_override(trainer, name):
+    trainer = resolve(f"recipes.training.trainers.{trainer}")
+    upstream = trainer.__bases__[0]
+    assert name in vars(trainer)
+    ours, theirs = (inspect.signature(getattr(one, name)).parameters for one in (trainer, upstream))
     takes_anything = any(p.kind is p.VAR_POSITIONAL for p in ours.values())
     assert takes_anything or len(ours) == len(theirs)
 
 
-@pytest.mark.parametrize("name", ["_buffered_inputs", "_step", "_logs", "_metrics", "_last_loaded_step"])
-def test_grpo_trainer_has_the_state_that_we_read(name):
+def test_every_private_method_that_our_grpo_trainer_overrides_is_tested_and_explained():
     import trl
-    from transformers import Trainer
 
-    assert f"self.{name}" in inspect.getsource(trl.GRPOTrainer) + inspect.getsource(Trainer)
+    from recipes.training.trainers import grpo
 
-
-def test_vllm_has_what_its_patches_replace():
-    from vllm.v1.sample.ops import topk_topp_sampler as upstream
-    from vllm.v1.worker.gpu_model_runner import GPUModelRunner
-
-    assert list(inspect.signature(upstream.TopKTopPSampler.forward_cpu).parameters) == [
-        "self",
-        "logits",
-        "generators",
-        "k",
-        "p",
-    ]
-    assert hasattr(upstream, "apply_top_k_top_p")
-    assert "weights_iterator" in inspect.signature(GPUModelRunner.reload_weights).parameters
+    ours = vars(grpo.CotmixGRPOTrainer)
+    private = {name for name in ours if name[0] == "_" and name[1] != "_" and hasattr(trl.GRPOTrainer, name)}
+    assert private == {name for trainer, name in OVERRIDDEN if trainer.startswith("grpo")}
+    assert all(f"\n    {name} " in grpo.__doc__ for name in private)
 
 
-def test_accelerate_still_asks_for_a_gpu_before_it_shards_with_fsdp():
-    from accelerate import DistributedType, PartialState, state
+def test_trl_asks_for_triton_only_where_we_patch_it():
+    from trl.trainer import utils
 
-    assert DistributedType.MULTI_GPU and PartialState._shared_state is not None
-    assert "ACCELERATE_USE_FSDP" in inspect.getsource(state.AcceleratorState.__init__)
+    assert inspect.getsource(utils).count("_use_triton(") == 1
+
+
+def test_trl_starts_its_engine_through_the_name_that_we_replace():
+    from trl.generation import vllm_generation
+    from vllm import LLM
+
+    assert vllm_generation.LLM is LLM or vllm_generation.LLM.__wrapped__ is LLM
+
+
+def test_vllm_samples_with_the_arguments_of_our_sampler():
+    from vllm.v1.sample.ops.topk_topp_sampler import TopKTopPSampler
+
+    parameters = ["self", "logits", "generators", "k", "p"]
+    assert list(inspect.signature(TopKTopPSampler.forward_cpu).parameters) == parameters
+
+
+def test_python_has_the_private_function_that_runs_exit_handlers():
+    import atexit
+
+    assert callable(atexit._run_exitfuncs)
 
 
 def test_sympy_still_evaluates_the_text_of_a_number(monkeypatch):

@@ -1,22 +1,24 @@
-"""Completions from a model: through vLLM, or through transformers where vLLM is not installed. Both take and give the same."""
+"""Generates completions with vLLM, or with transformers where vLLM is not installed. Both engines have the same interface."""
 
 import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-SEQUENCES = 256  # that vLLM generates at a time
+from eval.model_folder import choose_dtype
+
+MAX_SEQUENCES = 256  # vLLM's batch size (max_num_seqs)
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How completions are drawn.
+    """Sampling parameters.
 
     Attributes:
-        n: completions a prompt.
+        n: completions per prompt.
         temperature: 0 is greedy.
-        max_tokens: of a completion.
-        end_ids: tokens that end it, and are no part of it.
-        stop: texts that end it, and are no part of it either, as few-shot prompts need them.
+        max_tokens: length limit of a completion.
+        end_ids: tokens that end a completion.
+        stop: texts that end a completion and are not part of it; needed by few-shot prompts.
     """
 
     n: int
@@ -26,34 +28,42 @@ class Sampling:
     stop: tuple[str, ...] = ()
 
 
-class Engine:
-    """vLLM, or transformers where it is not installed: started when it is first needed, given other weights after that."""
+class LazyEngine:
+    """Starts vLLM (transformers where vLLM is not installed) on first use; later calls only load other weights."""
 
-    def __init__(self, seed: int) -> None:
-        self.seed, self.started, self.model = seed, None, None
+    def __init__(self) -> None:
+        self.engine, self.model = None, None
 
-    def start(self, model: str, dtype: str, tokenizer, max_length: int) -> "VLLMEngine | TransformersEngine":
-        """The engine with the weights of `model`; `max_length` is prompt + completion, in tokens, and that of the first."""
-        if self.started is None:
+    def load(self, model: str, tokenizer, max_length: int, seed: int) -> "VLLMEngine | TransformersEngine":
+        """The engine with the weights of `model` and the given sampling seed.
+
+        Args:
+            model: checkpoint folder or hub id; after the first call, one of the same architecture and precision.
+            tokenizer: the model's.
+            max_length: prompt + completion, in tokens; later calls cannot raise it.
+            seed: sampling seed.
+        """
+        if self.engine is None:
+            dtype = choose_dtype(model)
             if importlib.util.find_spec("vllm"):
-                self.started = VLLMEngine(model, dtype, max_length, self.seed)
+                self.engine = VLLMEngine(model, dtype, max_length, seed)
             else:
-                self.started = TransformersEngine(load_model(model, dtype), tokenizer, self.seed)
+                self.engine = TransformersEngine(load_model(model, dtype), tokenizer, seed)
         elif model != self.model:
-            self.started.load(model)
-        self.model = model
-        return self.started
+            self.engine.load(model)
+        self.model, self.engine.seed = model, seed
+        return self.engine
 
 
 def load_model(model: str, dtype: str):
-    """A checkpoint through transformers, for generating."""
+    """Loads a checkpoint with transformers, in eval mode."""
     from transformers import AutoModelForCausalLM
 
     return AutoModelForCausalLM.from_pretrained(model, dtype=dtype).eval()
 
 
 class VLLMEngine:
-    """vLLM on a checkpoint folder, in this process."""
+    """vLLM in this process."""
 
     def __init__(self, model: str, dtype: str, max_length: int, seed: int) -> None:
         """Starts the engine; `max_length` is prompt + completion, in tokens."""
@@ -69,27 +79,32 @@ class VLLMEngine:
             model=model,
             dtype=dtype,
             max_model_len=max_length,
-            max_num_seqs=SEQUENCES,
-            kv_cache_memory_bytes=cache_bytes(model, dtype, max_length, SEQUENCES),
+            max_num_seqs=MAX_SEQUENCES,
+            kv_cache_memory_bytes=cache_bytes(model, dtype, max_length, MAX_SEQUENCES),
             seed=seed,
             enforce_eager=not has_gpu(),
-            # A prompt prefilled in pieces rewinds its request's generator, which only CUDA's can do.
+            # Chunked prefill rewinds the request's torch.Generator, which only CUDA generators support.
             enable_chunked_prefill=has_gpu(),
             max_num_batched_tokens=max(max_length, 8192),
         )
 
     def load(self, model: str) -> None:
-        """Takes the weights of another checkpoint of the same model."""
+        """Loads the weights of another checkpoint of the same architecture."""
         self.llm.collective_rpc("reload_weights", kwargs={"weights_path": model})
         self.llm.reset_prefix_cache()
 
     def stream(
         self, prompt_ids: Sequence[list[int]], sampling: Sampling, numbers: Sequence[int] | None = None
     ) -> Iterator[tuple[int, list[list[int]]]]:
-        """Yields (number, lists of generated ids) of each prompt as it finishes.
+        """Yields (number, generated ids of each sample) for each prompt as it finishes.
 
-        Every sample has a seed of its own, made of the prompt's number (its place, if `numbers` are not given), so that neither
-        batching nor what else is asked changes anything.
+        Each sample's seed is derived from its prompt's number, so completions depend neither on batching nor on the other
+        prompts.
+
+        Args:
+            prompt_ids: token ids of each prompt.
+            sampling: sampling parameters.
+            numbers: the prompts' numbers; by default their positions.
         """
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
@@ -100,7 +115,7 @@ class VLLMEngine:
                 n=sampling.n,
                 temperature=sampling.temperature,
                 max_tokens=sampling.max_tokens,
-                # vLLM counts on from it
+                # sample i of the prompt gets seed + i from vLLM
                 seed=self.seed * 1_000_003 + number * sampling.n if sampling.temperature > 0 else None,
                 stop_token_ids=list(sampling.end_ids),
                 stop=list(sampling.stop),
@@ -115,20 +130,20 @@ class VLLMEngine:
 
 
 class TransformersEngine:
-    """transformers' own generate, in batches of prompts of similar length."""
+    """transformers' `generate`, in batches of prompts of similar length."""
 
     def __init__(self, model, tokenizer, seed: int, batch_size: int = 128, synced: bool = False) -> None:
-        """`synced`: processes that share the model's weights between them generate until the last of them has finished."""
+        """`synced`: the weights are sharded, so every process keeps generating until the last one has finished."""
         self.model, self.tokenizer, self.seed, self.batch_size, self.synced = model, tokenizer, seed, batch_size, synced
 
     def load(self, model: str) -> None:
-        """Takes the weights of another checkpoint of the same model."""
+        """Loads the weights of another checkpoint of the same architecture."""
         self.model = load_model(model, self.model.dtype).to(self.model.device)
 
     def stream(
         self, prompt_ids: Sequence[list[int]], sampling: Sampling, numbers: Sequence[int] | None = None
     ) -> Iterator[tuple[int, list[list[int]]]]:
-        """Yields (number, lists of generated ids) of each prompt, shorter prompts first."""
+        """As `VLLMEngine.stream`, shorter prompts first; sampling has one seed per call, so it does depend on batching."""
         import torch
 
         n = sampling.n
@@ -160,5 +175,5 @@ class TransformersEngine:
 
 
 def in_order(stream: Iterator[tuple[int, list[list[int]]]]) -> list[list[list[int]]]:
-    """A stream's samples, by the prompts' numbers."""
+    """Collects a stream; returns the samples of each prompt, ordered by prompt number."""
     return [samples for _, samples in sorted(stream, key=lambda pair: pair[0])]

@@ -1,28 +1,28 @@
-"""Prepares the process for the machine it runs on. Called before torch and vllm are imported: both read it only once."""
+"""Adapts the process to the machine: environment, malloc, KV-cache size. Call `prepare` before importing torch or vllm."""
 
 import ctypes
 import os
 import signal
 from pathlib import Path
 
-BLOCK = 128  # tokens in a block of vLLM's KV cache on CPU
-CACHE_LIMIT = 2 * 2**30  # bytes of it
+BLOCK = 128  # tokens per block of vLLM's KV cache on CPU
+CACHE_LIMIT = 2 * 2**30  # bytes; largest KV cache on CPU
 
 
 def end_with_parent(number: int = signal.SIGKILL) -> None:
-    """Has the kernel send this process a signal when its parent ends, however that ends."""
+    """Asks the kernel to send this process a signal when its parent exits for any reason."""
     pr_set_pdeathsig = 1  # linux/prctl.h
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, number)
 
 
 def prepare() -> None:
-    """Sets the environment for vLLM, in this process, on CPU and GPU; what the user has set already is kept.
+    """Sets environment variables for vLLM, unless the user has set them.
 
-    On CPU vLLM reserves one core and binds its threads by default: on two cores that is half the machine (178 against
-    811 tokens/s of SmolLM2-135M).
+    By default vLLM on CPU reserves one core and pins its threads, which leaves half of a two-core machine unused (178
+    instead of 811 tokens/s for SmolLM2-135M).
     """
-    ours = {
-        # The trainer reaches into the engine to push weights, so engine and trainer share the process.
+    defaults = {
+        # The trainer pushes weights into the engine directly, so both must be in one process.
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
         "VLLM_LOGGING_LEVEL": "ERROR",
         "VLLM_NO_USAGE_STATS": "1",
@@ -30,24 +30,21 @@ def prepare() -> None:
     }
     if not has_gpu():
         keep_freed_memory()
-        ours |= {
-            "VLLM_CPU_NUM_OF_RESERVED_CPU": "0",
-            "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-        }
-        # `accelerate launch` sets one thread a process on CPU, unasked: a third of the speed on two cores. Whoever wants
-        # fewer threads gives the process fewer cores (taskset), which is what keeps two jobs off each other's cores anyway.
+        defaults |= {"VLLM_CPU_NUM_OF_RESERVED_CPU": "0", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+        # `accelerate launch` defaults to one thread per process on CPU, a third of the speed on two cores, so 1 is overridden.
+        # To use fewer threads, restrict the cores with taskset; that also keeps concurrent jobs off each other's cores.
         if os.environ.get("OMP_NUM_THREADS", "1") == "1":
             processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
             os.environ["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) // processes))
-    for name, value in ours.items():
+    for name, value in defaults.items():
         os.environ.setdefault(name, value)
 
 
 def keep_freed_memory() -> None:
-    """Has glibc keep freed memory for the next tensor of this process.
+    """Makes glibc's malloc keep freed memory for later allocations.
 
-    By default it hands every large block back to the system and asks for it again page by page: of a softmax over
-    SmolLM2's vocabulary that is four fifths of the time. The numbers are M_MMAP_MAX and M_TRIM_THRESHOLD of malloc.h.
+    By default it returns each large block to the system and page-faults it in again, which takes four fifths of the time of
+    a softmax over SmolLM2's vocabulary. -4 and -1 are M_MMAP_MAX and M_TRIM_THRESHOLD in malloc.h.
     """
     libc = ctypes.CDLL(None)
     libc.mallopt(-4, 0)
@@ -55,16 +52,16 @@ def keep_freed_memory() -> None:
 
 
 def cache_bytes(model: str, dtype: str, max_length: int, sequences: int) -> int | None:
-    """What vLLM's KV cache needs on CPU, at most 2 GiB; None on GPUs, where vLLM measures what is free.
+    """Bytes to reserve for vLLM's KV cache on CPU, at most 2 GiB; None on GPUs, where vLLM measures free memory.
 
-    All of it is written to when the engine starts: for a small model 2 GiB would take longer than loading it.
-    `VLLM_CPU_KVCACHE_SPACE` (GiB), where it is set, is what vLLM takes instead.
+    vLLM writes to the entire cache at startup; for a small model, 2 GiB would take longer than loading the model.
+    `VLLM_CPU_KVCACHE_SPACE` (GiB) takes precedence in vLLM.
 
     Args:
         model: checkpoint folder or hub id.
-        dtype: float32, bfloat16, float16, or auto for the checkpoint's own.
+        dtype: float32, bfloat16, float16, or auto for the one the checkpoint is stored in.
         max_length: prompt + completion, in tokens.
-        sequences: how many at a time.
+        sequences: batch size.
     """
     if has_gpu():
         return None
@@ -76,13 +73,13 @@ def cache_bytes(model: str, dtype: str, max_length: int, sequences: int) -> int 
 
 
 def stored_dtype(config) -> str | None:
-    """The precision that a checkpoint says it is stored in; `config` is transformers' own."""
+    """The dtype recorded in a transformers config; None if there is none."""
     dtype = getattr(config, "dtype", None)
     return dtype and str(dtype).removeprefix("torch.")
 
 
 def cache_size(config, dtype: str, max_length: int, sequences: int) -> int:
-    """Bytes of keys and values of so many sequences of `max_length` tokens; `config` is transformers' own."""
+    """Bytes of KV cache for `sequences` sequences of `max_length` tokens, for a transformers config; one spare block each."""
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     width = heads * (getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
     blocks = -(-max_length // BLOCK) + 1
@@ -90,5 +87,5 @@ def cache_size(config, dtype: str, max_length: int, sequences: int) -> int:
 
 
 def has_gpu() -> bool:
-    """Whether an NVIDIA driver is loaded; asked of the system, because importing torch would settle the environment."""
+    """Whether an NVIDIA GPU is visible. Does not ask torch, which must not be imported before `prepare`."""
     return Path("/proc/driver/nvidia/version").exists() and os.environ.get("CUDA_VISIBLE_DEVICES") != ""

@@ -1,4 +1,4 @@
-"""Completions as they come: written beside the eval folder every few seconds, so that a killed run loses no more than that."""
+"""Saves completions beside the eval folder every few seconds during generation, so that a killed run can be resumed."""
 
 import json
 import shutil
@@ -8,24 +8,24 @@ from pathlib import Path
 from data_mix import files, locks
 from data_mix.errors import InputError
 
-EVERY = 5.0  # seconds between two parts
+FLUSH_SECONDS = 5.0  # between two parts
 
 
 class Spool:
-    """What an eval run has generated so far, in `.NAME.run/` beside the folder that it will be, which is locked meanwhile.
+    """The completions an eval run has generated so far, in a locked folder `.NAME.run/` beside the eval folder NAME.
 
-    Each problem is in exactly one part, and a part is there whole or not at all.
+    Each problem is in exactly one part file. Part files are written atomically.
     """
 
     def __init__(self, out: str, settings: dict) -> None:
-        """Resumes from the parts that are there, if any.
+        """Locks the folder and reads the parts in it, if any.
 
         Args:
             out: the eval folder.
-            settings: whatever decides the completions, as JSON.
+            settings: everything that determines the completions; JSON.
 
         Raises:
-            InputError: when another process has them, or they were made with other settings.
+            InputError: when another process holds the lock, or the parts were generated with other settings.
         """
         target = Path(out).resolve()
         self.folder = target.with_name(f".{target.name}.run")
@@ -35,32 +35,32 @@ class Spool:
         else:
             files.write_text(self.folder / "settings.json", json.dumps(settings))
         self.done: dict[int, list[list[int]]] = {}
-        self.fresh: list[int] = []
-        self.written = time.monotonic()
+        self.unwritten: list[int] = []
+        self.flushed_at = time.monotonic()
         self._read()
 
     def add(self, number: int, samples: list[list[int]]) -> None:
-        """Takes the generated ids of one problem."""
+        """Adds the generated ids of one problem, one list per sample."""
         self.done[number] = samples
-        self.fresh.append(number)
-        if time.monotonic() - self.written > EVERY:
+        self.unwritten.append(number)
+        if time.monotonic() - self.flushed_at > FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        """Writes what came since the last part."""
+        """Writes the completions since the last flush as a new part."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        if self.fresh:
-            rows = [{"number": number, "samples": self.done[number]} for number in self.fresh]
+        if self.unwritten:
+            rows = [{"number": number, "samples": self.done[number]} for number in self.unwritten]
             number = len(list(self.folder.glob("*.parquet")))
             with files.new_file(self.folder / f"part-{number:05d}.parquet") as path:
                 pq.write_table(pa.Table.from_pylist(rows), path)
-        self.fresh, self.written = [], time.monotonic()
+        self.unwritten, self.flushed_at = [], time.monotonic()
 
     def remove(self) -> None:
-        """Ends it, once the eval folder is there."""
-        shutil.rmtree(self.folder, ignore_errors=True)  # another process may be trying the lock just now
+        """Removes the spool, after the eval folder was written."""
+        shutil.rmtree(self.folder, ignore_errors=True)  # another process may be opening the lock file
         self.lock.close()
 
     def _read(self) -> None:
@@ -71,17 +71,17 @@ class Spool:
 
 
 def _check_settings(folder: Path, settings: dict) -> None:
-    """Raises InputError unless the parts in `folder` were made with these settings: they may be hours of work."""
+    """Raises InputError unless the parts in `folder` were generated with these settings. They may be hours of work."""
     try:
         before = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         raise InputError(
-            f"{folder} holds completions of an unknown eval: its settings.json cannot be read; remove the folder first"
+            f"{folder} holds completions with unknown settings (its settings.json cannot be read); remove the folder"
         ) from None
     changed = [name for name in settings if before.get(name) != settings[name]]
     if changed:
-        was = f"{changed[0]} was {before.get(changed[0])!r} and is {settings[changed[0]]!r}"
+        change = f"{changed[0]} was {before.get(changed[0])!r}, now {settings[changed[0]]!r}"
         raise InputError(
-            f"{folder} holds completions of an interrupted eval with other settings ({was}); "
-            "run that one again to resume it, give another --out, or remove this folder first"
+            f"{folder} holds completions of an interrupted eval with other settings ({change}); "
+            "rerun that eval to resume it, give another --out, or remove this folder"
         )

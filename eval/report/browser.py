@@ -1,19 +1,20 @@
-"""The completions of a report as data for the page's own browser: templates/browser.js sorts, filters and searches them."""
+"""Packs completions as JSON for the report's completion browser; templates/browser.js sorts, filters and searches them."""
 
 import json
 import os
 
 from rewards.functions import text_of
 
-PER_EVAL = 1000  # completions of an eval that a page holds; all of them are in the eval's completions.parquet
+PER_EVAL = 1000  # completions per eval in the page; completions.parquet has all
 COLUMNS = ("outcome", "form", "source", "n_tokens", "truncated", "answer", "extracted", "completion")
 
 
 def pack(completions: dict[str, list[dict]], per_eval: int = PER_EVAL) -> dict:
-    """Eval → completions as one JSON-serialisable mapping.
+    """Packs the completions of several evals (name → rows) into one JSON-serialisable mapping.
 
     Returns:
-        `prompts` (each once), `columns`, and for every eval its name, `total` and `rows`: prompt number, then the columns.
+        `prompts` (without duplicates), `columns`, and `evals`, each with `name`, `total` and `rows`: index into `prompts`, then
+        the columns.
     """
     prompts: dict[str, int] = {}
     evals = []
@@ -28,12 +29,12 @@ def pack(completions: dict[str, list[dict]], per_eval: int = PER_EVAL) -> dict:
 
 
 def as_script(packed: dict) -> str:
-    """JSON that may stand inside a script element, whatever a model wrote."""
+    """JSON that is safe inside a script element whatever the completions contain."""
     return json.dumps(packed, ensure_ascii=False).replace("<", "\\u003c").replace("\u2028", " ").replace("\u2029", " ")
 
 
 def _without_shots(prompts: list[str]) -> list[str]:
-    """Prompts without the worked examples that they all begin with; those end in an empty line."""
+    """Removes the few-shot examples: the shared beginning of all prompts, up to its last empty line."""
     shared = os.path.commonprefix(prompts) if len(set(prompts)) > 1 else ""
     start = shared.rfind("\n\n") + 2
     return [prompt[start:] for prompt in prompts] if start > 1 else prompts

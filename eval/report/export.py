@@ -1,7 +1,7 @@
-"""`eval export`: an eval folder's metrics in the formats of others, printed as text.
+"""`eval export`: prints an eval's accuracy in the formats of other tools.
 
-lm-eval       the results JSON of EleutherAI's lm-evaluation-harness, one task a source: `exact_match` with the filters
-              `strict-match` (the style's own mark only) and `flexible-extract` (the verifier), and their standard errors
+lm-eval       results JSON of EleutherAI's lm-evaluation-harness, one task per source: `exact_match` with the filters
+              `strict-match` (only the answer style's mark) and `flexible-extract` (the verifier), and their standard errors
 model-index   the `model-index` block of a Hugging Face model card's YAML header
 """
 
@@ -14,10 +14,14 @@ from eval.scoring.eval_folder import read_completions
 
 
 def export(folder: str, form: str) -> str:
-    """The eval in `form`, lm-eval or model-index.
+    """Returns the text of an export.
+
+    Args:
+        folder: eval folder.
+        form: lm-eval or model-index.
 
     Raises:
-        InputError: when the folder is no eval.
+        InputError: when it is not an eval folder.
     """
     rows, info = read_completions(folder)
     by_source: dict[str, dict[str, list]] = defaultdict(lambda: defaultdict(list))
@@ -27,7 +31,7 @@ def export(folder: str, form: str) -> str:
 
 
 def accuracy_of(problems: dict[str, list], outcome: str) -> tuple[float, float]:
-    """Mean accuracy over problems and its standard error; `outcome` is the column that says what is right."""
+    """Mean accuracy over problems and its standard error; `outcome` is the column to use (outcome or strict_outcome)."""
     shares = np.array([np.mean([row[outcome] == "correct" for row in samples]) for samples in problems.values()])
     return float(shares.mean()), float(shares.std(ddof=1) / np.sqrt(len(shares))) if len(shares) > 1 else 0.0
 

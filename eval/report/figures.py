@@ -1,4 +1,4 @@
-"""The figures of a report, drawn with matplotlib from logs and completions. A figure without data is not drawn (None)."""
+"""Draws the figures of a report with matplotlib, from logs and completions. Without data, a function returns None."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +10,10 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
+from data_mix import files
 from eval.scoring.metrics import accuracy_by_budget
 
-# Okabe and Ito's palette: told apart by readers with any colour vision.
+# Okabe and Ito's colour-blind-safe palette.
 COLOURS = {
     "long": "#0072B2",
     "short": "#E69F00",
@@ -26,12 +27,12 @@ COLOURS = {
 LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 plt.rcParams.update({"figure.dpi": 110, "axes.spines.top": False, "axes.spines.right": False})
 plt.rcParams.update({"axes.grid": True, "grid.alpha": 0.25})
-plt.rcParams["text.parse_math"] = False  # a `$` in a name is a `$`
+plt.rcParams["text.parse_math"] = False  # names may contain `$`
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawn figure: its title, what it shows in a sentence, and its PNG."""
+    """A drawn figure: title, a sentence on what it shows, and the path of its PNG."""
 
     title: str
     text: str
@@ -39,14 +40,14 @@ class Figure:
 
 
 def short_names(groups: list[dict]) -> dict[str, str]:
-    """The axes of an ablation's groups, and what to call them: `mixture.p_cot` is p_cot if no other stage has one."""
+    """Display names of an ablation's axes: `mixture.p_cot` becomes p_cot unless another stage has an axis of that name."""
     axes = list(dict.fromkeys(axis for group in groups for axis in group["axes"]))
     last = [axis.rsplit(".", 1)[-1] for axis in axes]
     return {axis: name if last.count(name) == 1 else axis for axis, name in zip(axes, last, strict=True)}
 
 
 def draw_curves(logs: dict[str, list[dict]], path: Path) -> Figure | None:
-    """Accuracy, length and calibration on held-out problems over the steps of every stage, the stages one after another."""
+    """Accuracy, length and p_long on held-out problems over training steps, one column per stage."""
     stages = {stage: [e for e in log if "heldout/greedy/accuracy" in e] for stage, log in logs.items()}
     stages = {stage: entries for stage, entries in stages.items() if entries}
     if not stages:
@@ -75,12 +76,12 @@ def draw_curves(logs: dict[str, list[dict]], path: Path) -> Figure | None:
     for row in (0, 3):
         if axes[row][0].lines:
             axes[row][0].legend(frameon=False)
-    text = "A held-out slice during training, decoded greedily and sampled at temperature 1, and how often each form is right."
+    text = "Held-out problems during training, decoded greedily and sampled at temperature 1, and the accuracy of each form."
     return _save(fig, "Accuracy and length over training", text, path)
 
 
 def draw_rewards(log: list[dict], path: Path) -> Figure | None:
-    """Reward, share of long completions, length by outcome and sampler agreement at each RL step."""
+    """Reward, p_long, zero-variance groups, length by outcome and the sampler-trainer log-prob gap at each RL step."""
     entries = [e for e in log if "reward" in e]
     if not entries:
         return None
@@ -100,12 +101,12 @@ def draw_rewards(log: list[dict], path: Path) -> Figure | None:
         ax.set_xlabel("RL step")
         if len(lines) > 1:
             ax.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
-    text = "What rollouts earned at each step, how long they were, and whether vLLM sampled from the trained weights."
+    text = "Reward and length of the rollouts at each step, and the gap between vLLM's and the trainer's log-probs."
     return _save(fig, "Rollouts of each RL step", text, path)
 
 
 def draw_lengths(completions: dict[str, list[dict]], by: str, path: Path) -> Figure | None:
-    """Histograms of completion length, stacked by form or outcome, one panel an eval."""
+    """Histograms of completion length, one panel per eval, stacked by the column `by` (form or outcome)."""
     names = list(completions)
     columns = min(2, len(names))
     rows = -(-len(names) // columns)
@@ -123,28 +124,28 @@ def draw_lengths(completions: dict[str, list[dict]], by: str, path: Path) -> Fig
         ax.legend(frameon=False, fontsize=8)
     for ax in flat[len(names) :]:
         ax.set_visible(False)
-    return _save(fig, f"Length by {by}", f"How long completions are in each eval, by {by}.", path)
+    return _save(fig, f"Length by {by}", f"Completion lengths of each eval, by {by}.", path)
 
 
 def draw_forecast(predicted: list[float], measured: list[float], flips_at: float, path: Path) -> Figure:
-    """p_long over rounds of STaR: forecast from the SFT checkpoint's sampled eval, and measured on held-out problems."""
+    """p_long over STaR rounds: forecast from the SFT checkpoint's sampled eval, and measured on held-out problems."""
     fig, ax = plt.subplots(figsize=(5.2, 3.6))
     ax.plot(range(len(predicted)), predicted, "k:", label="forecast")
     ax.plot(range(len(measured)), measured, marker="o", ms=3, color=LINES[0], label="measured")
     ax.axhline(flips_at, color=LINES[1], lw=0.8, label="greedy decoding turns long")
-    ax.set(xlabel="round of STaR", ylabel="p_long, sampled", ylim=(-0.03, 1.03))
+    ax.set(xlabel="STaR round", ylabel="p_long, sampled", ylim=(-0.03, 1.03))
     ax.legend(frameon=False, fontsize=8)
-    text = "p' = p a_long / (p a_long + (1 - p) a_short), from the sampled eval of the SFT checkpoint alone, and what came."
+    text = "Forecast: p' = p a_long / (p a_long + (1 - p) a_short), from the SFT checkpoint's sampled eval."
     return _save(fig, "Forecast and measurement of STaR", text, path)
 
 
 def draw_budgets(completions: dict[str, list[dict]], path: Path) -> Figure:
-    """Accuracy against a token budget, a line an eval: what its accuracy costs a user."""
+    """Accuracy as a function of a token budget per completion, one line per eval."""
     fig, ax = plt.subplots(figsize=(6.4, 3.8))
     curves = {name: {int(k): v for k, v in accuracy_by_budget(rows).items()} for name, rows in completions.items()}
     most = max(budget for curve in curves.values() for budget in curve)
     for number, (name, curve) in enumerate(curves.items()):
-        points = (curve | {most: curve[max(curve)]}).items()  # a larger budget changes nothing more
+        points = (curve | {most: curve[max(curve)]}).items()  # constant beyond its longest completion
         ax.plot(*zip(*points, strict=True), marker="o", ms=3, label=name, color=LINES[number % len(LINES)])
     ax.set_xscale("log", base=2)
     ax.xaxis.set_major_formatter("{x:g}")
@@ -154,11 +155,12 @@ def draw_budgets(completions: dict[str, list[dict]], path: Path) -> Figure:
 
 
 def draw_map(groups: list[dict], axis: str, path: Path) -> Figure:
-    """Accuracy against mean length, a panel for each stage and decoding, points coloured by a numeric axis of an ablation.
+    """Accuracy against mean length, one panel per stage and decoding; colour shows a numeric axis of an ablation.
 
     Args:
-        groups: of eval.report.table.over_seeds.
-        axis: what the colour is.
+        groups: from `eval.report.table.average_seeds`.
+        axis: the axis shown as colour.
+        path: PNG to write.
     """
     name = short_names(groups)[axis]
     groups = [group for group in groups if axis in group["axes"]]
@@ -174,16 +176,17 @@ def draw_map(groups: list[dict], axis: str, path: Path) -> Figure:
         ax.set(title=title, xlabel="mean length (tokens)", ylim=(-0.03, 1.03))
     axes[0][0].set_ylabel("accuracy")
     fig.colorbar(dots, ax=axes[0][-1], label=name)
-    return _save(fig, f"Accuracy and length by {name}", f"Each point is a cell's mean over seeds; its colour is {name}.", path)
+    return _save(fig, f"Accuracy and length by {name}", f"Each point is a cell's mean over seeds, coloured by {name}.", path)
 
 
-def draw_axis(groups: list[dict], axis: str, names: dict[str, str], path: Path) -> Figure:
-    """Figures of an ablation over one of its axes: a line for each stage, decoding and value of the other axes.
+def draw_axis(groups: list[dict], axis: str, labels: dict[str, str], path: Path) -> Figure:
+    """Metrics over one axis of an ablation, one line per stage, decoding and combination of the other axes' values.
 
     Args:
-        groups: of eval.report.table.over_seeds; bands are their half widths.
-        axis: what is on the horizontal axis; values that are no numbers stand side by side.
-        names: figure → label, a panel each.
+        groups: from `eval.report.table.average_seeds`; bands show their half widths.
+        axis: the horizontal axis; values that are not numbers are treated as categories.
+        labels: metric → panel title, one panel each.
+        path: PNG to write.
     """
     short = short_names(groups)
     groups = [group for group in groups if axis in group["axes"]]
@@ -195,10 +198,10 @@ def draw_axis(groups: list[dict], axis: str, names: dict[str, str], path: Path) 
         others = [f"{short[name]} {value}" for name, value in group["axes"].items() if name != axis]
         lines.setdefault(", ".join([f"{group['stage']}, {group['kind']}", *others]), []).append(group)
     long_names = not numeric and sum(map(len, places)) > 40
-    fig, axes = plt.subplots(1, len(names), figsize=(4.3 * len(names), 4.2))
-    for ax, (figure, label) in zip(axes, names.items(), strict=True):
+    fig, axes = plt.subplots(1, len(labels), figsize=(4.3 * len(labels), 4.2))
+    for ax, (metric, label) in zip(axes, labels.items(), strict=True):
         for number, (line, members) in enumerate(lines.items()):
-            points = sorted((places[str(m["axes"][axis])], *m[figure]) for m in members if m[figure] is not None)
+            points = sorted((places[str(m["axes"][axis])], *m[metric]) for m in members if m[metric] is not None)
             if points:
                 x, mean, half = (np.array(column) for column in zip(*points, strict=True))
                 ax.plot(x, mean, marker="o", ms=3, label=line, color=LINES[number % len(LINES)])
@@ -206,12 +209,12 @@ def draw_axis(groups: list[dict], axis: str, names: dict[str, str], path: Path) 
         ax.set_title(label, fontsize=10)
         ax.set_xlabel(short[axis])
         if not numeric:
-            turned = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if long_names else {}
-            ax.set_xticks(list(places.values()), list(places), fontsize=8, **turned)
-    axes[len(names) // 2].legend(
+            rotated = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if long_names else {}
+            ax.set_xticks(list(places.values()), list(places), fontsize=8, **rotated)
+    axes[len(labels) // 2].legend(
         frameon=False, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.4 if long_names else -0.16), ncols=2
     )
-    text = "Each line's mean over seeds; the band is the mean's 95% interval (Student's t)."
+    text = "Means over seeds with 95% intervals (Student's t)."
     return _save(fig, f"Over {axis}", text, path)
 
 
@@ -222,6 +225,7 @@ def _bins(top: int) -> list[float]:
 
 def _save(fig, title: str, text: str, path: Path) -> Figure:
     fig.tight_layout()
-    fig.savefig(path)
+    with files.new_file(path) as temporary:
+        fig.savefig(temporary, format="png")
     plt.close(fig)
     return Figure(title, text, path)

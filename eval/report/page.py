@@ -1,9 +1,10 @@
-"""`eval report`: one self-contained report.html of a run folder or an ablation, and its figures as PNG under figures/."""
+"""`eval report`: writes a self-contained report.html for a run folder or an ablation, and its figures as PNG."""
 
 import base64
 import json
 from pathlib import Path
 
+from data_mix import files
 from data_mix.errors import InputError
 from eval.report import browser, figures
 from eval.report.table import write_table
@@ -12,14 +13,13 @@ from eval.scoring.forecast import forecast, read_measured
 
 TEMPLATES = Path(__file__).parent / "templates"
 STAGES = ("base", "sft", "star", "grpo")
-IN_ALL = 20_000  # completions in the page of an ablation, however many evals it has
+MAX_COMPLETIONS = 20_000  # in the page of an ablation, over all its evals
 
 
 def find_stages(run_dir: Path) -> dict[str, dict[str, Path]]:
-    """The run's eval folders: stage to `{"greedy": path, "sampled": path}`, in the order of the pipeline.
+    """A run's eval folders: stage → `{"greedy": path, "sampled": path}`, in pipeline order.
 
-    A folder `NAME-sampled` is the sampled eval of stage NAME, any other folder the greedy one. An eval of several tasks has a
-    folder for each, `NAME/TASK`.
+    A folder `NAME-sampled` is the sampled eval of stage NAME, `NAME` the greedy one. Evals of tasks are in `NAME/TASK`.
     """
     stages: dict[str, dict[str, Path]] = {}
     for metrics in sorted([*run_dir.glob("eval/*/metrics.json"), *run_dir.glob("eval/*/*/metrics.json")]):
@@ -31,12 +31,12 @@ def find_stages(run_dir: Path) -> dict[str, dict[str, Path]]:
 
 
 def read_log(path: Path) -> list[dict]:
-    """The entries of a log.jsonl; none where the stage has no log."""
+    """The entries of a log.jsonl; an empty list if there is no such file."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
 
 
 def pipeline_table(stages: dict[str, dict[str, Path]]) -> list[dict]:
-    """One row a stage: greedy and sampled accuracy with intervals, median length (greedy) and p_long (sampled)."""
+    """One row per stage: greedy and sampled accuracy with intervals, median length, p_long, accuracy by form, truncation."""
     table = []
     for stage, kinds in stages.items():
         greedy, sampled = (read_metrics(str(kinds[kind])) if kind in kinds else None for kind in ("greedy", "sampled"))
@@ -57,7 +57,7 @@ def pipeline_table(stages: dict[str, dict[str, Path]]) -> list[dict]:
 
 
 def format_table(table: list[dict]) -> str:
-    """The pipeline's table for the terminal."""
+    """The pipeline table as text for the terminal."""
     lines = [f"{'stage':<8}{'greedy accuracy':>24}{'sampled accuracy':>24}{'median length':>15}{'p_long':>8}"]
     for row in table:
         cells = [_with_interval(row["greedy"]), _with_interval(row["sampled"])]
@@ -70,7 +70,7 @@ def write_report(folder: str) -> str:
     """Writes FOLDER/report.html and FOLDER/figures/*.png; returns the table and the report's path as text.
 
     Raises:
-        InputError: when the run or ablation has no eval yet.
+        InputError: when the run or ablation has no finished eval.
     """
     run = Path(folder)
     text = _write_ablation(run) if (run / "evals.json").is_file() else _write_run(run)
@@ -80,7 +80,7 @@ def write_report(folder: str) -> str:
 def _write_run(run: Path) -> str:
     stages = find_stages(run)
     if not stages:
-        raise InputError(f"{run}: no eval/*/metrics.json in it; `python -m eval run ... --out {run}/eval/sft` makes one")
+        raise InputError(f"{run}: no eval/*/metrics.json in it; create one with `python -m eval run ... --out {run}/eval/sft`")
     folder = run / "figures"
     folder.mkdir(exist_ok=True)
     evals = {f"{stage}, {kind}": str(path) for stage, kinds in stages.items() for kind, path in kinds.items()}
@@ -103,7 +103,7 @@ def _write_run(run: Path) -> str:
 def _write_ablation(run: Path) -> str:
     table = write_table(str(run))
     completions = {name: read_completions(path)[0] for name, path in table.folders.items()}
-    packed = browser.pack(completions, min(browser.PER_EVAL, IN_ALL // len(completions)))
+    packed = browser.pack(completions, min(browser.PER_EVAL, MAX_COMPLETIONS // len(completions)))
     _render("ablation.html", run, table.figures, packed, table=table, done=table.done)
     return table.markdown()
 
@@ -113,10 +113,10 @@ def _render(template: str, run: Path, drawn: list[figures.Figure | None], packed
 
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True)
     environment.filters["interval"] = _with_interval
-    pictures = [{"title": f.title, "text": f.text, "data": base64.b64encode(f.path.read_bytes()).decode()} for f in drawn if f]
+    images = [{"title": f.title, "text": f.text, "data": base64.b64encode(f.path.read_bytes()).decode()} for f in drawn if f]
     completions = browser.as_script(packed)
-    page = environment.get_template(template).render(run=run.resolve().name, figures=pictures, completions=completions, **rest)
-    (run / "report.html").write_text(page, encoding="utf-8")
+    page = environment.get_template(template).render(run=run.resolve().name, figures=images, completions=completions, **rest)
+    files.write_text(run / "report.html", page)
 
 
 def _with_interval(accuracy: dict | None) -> str:
@@ -135,7 +135,7 @@ def _draw_forecast(run: Path, stages: dict[str, dict[str, Path]], path: Path) ->
 
 
 def _describe(run: Path) -> tuple[str | None, float | None]:
-    """The run's mixture in a sentence, and its p_cot."""
+    """A one-line description of the run's mixture, and its p_cot; None if it has no manifest."""
     path = run / "mixture" / "manifest.json"
     if not path.is_file():
         return None, None

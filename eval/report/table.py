@@ -1,4 +1,4 @@
-"""`eval table`: all evals of an ablation as one table (parquet and Markdown) and figures with bands over seeds."""
+"""`eval table`: all evals of an ablation in one table (parquet and Markdown), and figures with intervals over seeds."""
 
 import json
 import math
@@ -8,19 +8,28 @@ from pathlib import Path
 
 import numpy as np
 
+from data_mix import files
 from data_mix.errors import InputError
 from eval.report import figures
 from eval.scoring.eval_folder import read_metrics
 
-FIGURES = {"accuracy": "accuracy", "p_long": "p_long", "length_p50": "median length (tokens)"}
+METRIC_LABELS = {"accuracy": "accuracy", "p_long": "p_long", "length_p50": "median length (tokens)"}
 COLUMNS = ("accuracy", "p_long", "accuracy_long", "accuracy_short", "length_mean", "length_p50", "truncated")
-# Student's t at 97.5% for 1, 2, ... degrees of freedom: the half width of a 95% interval of a mean, in standard errors.
+# 97.5% quantiles of Student's t for 1, 2, ... degrees of freedom: half width of a mean's 95% interval in standard errors.
 T975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 
 
 @dataclass(frozen=True)
 class Table:
-    """An ablation's evals: cells as text, how many are done, figures, and the eval folders by what they measure."""
+    """An ablation's evals.
+
+    Attributes:
+        head: column names.
+        lines: cells as text.
+        done: a sentence on how many evals are done.
+        figures: the figures drawn.
+        folders: name → eval folder of every finished eval.
+    """
 
     head: list[str]
     lines: list[list[str]]
@@ -35,23 +44,24 @@ class Table:
 
 
 def write_table(out: str) -> Table:
-    """Writes OUT/table.parquet, OUT/table.md and OUT/figures/*.png from the evals that are there.
+    """Writes OUT/table.parquet, OUT/table.md and OUT/figures/*.png from the finished evals.
 
     Raises:
-        InputError: when `out` is no ablation's folder or no eval in it is done.
+        InputError: when `out` is not an ablation's folder, or no eval in it is finished.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     folder = Path(out)
     evals = read_evals(folder)
-    made = [one for one in evals if (folder / one["folder"] / "metrics.json").is_file()]
-    rows = [{**one["axes"], **flatten(one["stage"], one["kind"], read_metrics(str(folder / one["folder"])))} for one in made]
+    finished = [entry for entry in evals if (folder / entry["folder"] / "metrics.json").is_file()]
+    rows = [{**e["axes"], **flatten(e["stage"], e["kind"], read_metrics(str(folder / e["folder"])))} for e in finished]
     if not rows:
         raise InputError(f"{out}: none of its {len(evals)} evals is done; `python -m launch ablate FILE.yaml` resumes it")
-    axes = list(dict.fromkeys(axis for one in evals for axis in one["axes"]))
-    pq.write_table(pa.Table.from_pylist(rows), folder / "table.parquet")
-    groups = over_seeds(rows, [axis for axis in axes if axis != "seed"])
+    axes = list(dict.fromkeys(axis for entry in evals for axis in entry["axes"]))
+    with files.new_file(folder / "table.parquet") as path:
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    groups = average_seeds(rows, [axis for axis in axes if axis != "seed"])
     (folder / "figures").mkdir(exist_ok=True)
     drawn = []
     short = figures.short_names(groups)
@@ -59,56 +69,58 @@ def write_table(out: str) -> Table:
         values = [group["axes"][axis] for group in groups if axis in group["axes"]]
         if axis != "seed" and len({str(value) for value in values}) > 1:
             path = folder / "figures" / f"{short[axis]}.png"
-            drawn.append(figures.draw_axis(groups, axis, FIGURES, path))
+            drawn.append(figures.draw_axis(groups, axis, METRIC_LABELS, path))
             if all(isinstance(value, int | float) for value in values):
                 drawn.append(figures.draw_map(groups, axis, path.with_stem(f"{path.stem}_map")))
-    folders = {one["folder"].removeprefix("eval/"): str(folder / one["folder"]) for one in made}
+    folders = {entry["folder"].removeprefix("eval/"): str(folder / entry["folder"]) for entry in finished}
     table = Table(*as_text(groups), f"{len(rows)} of {len(evals)} evals are done.", drawn, folders)
-    (folder / "table.md").write_text(table.markdown(), encoding="utf-8")
+    files.write_text(folder / "table.md", table.markdown())
     return table
 
 
 def read_evals(folder: Path) -> list[dict]:
-    """The entries of an ablation's evals.json: folder, stage, kind and axes of each eval.
+    """Reads an ablation's evals.json: folder, stage, kind and axes of each eval.
 
     Raises:
-        InputError: when it is not there, not what `launch ablate` writes, or leads out of the ablation's folder.
+        InputError: when it is missing or malformed, or a path in it may lead out of the ablation's folder.
     """
     path = folder / "evals.json"
     if not path.is_file():
         raise InputError(f"{folder}: no evals.json in it; `python -m launch ablate FILE.yaml` writes it")
-    again = "`python -m launch ablate FILE.yaml` writes it again"
+    fix = "`python -m launch ablate FILE.yaml` writes it again"
     try:
         evals = json.loads(path.read_text(encoding="utf-8"))
-        odd = [one["folder"] for one in evals if Path(one["folder"]).is_absolute() or ".." in Path(one["folder"]).parts]
-        odd += [axis for one in evals for axis in one["axes"] if not re.fullmatch(r"[\w.+-]+", axis)]
+        paths = [Path(entry["folder"]) for entry in evals]
+        unsafe = [str(path) for path in paths if path.is_absolute() or ".." in path.parts]
+        unsafe += [axis for entry in evals for axis in entry["axes"] if not re.fullmatch(r"[\w.+-]+", axis)]
     except (ValueError, KeyError, TypeError):
-        raise InputError(f"{path}: not a list of evals; {again}") from None
-    if odd:
-        raise InputError(f"{path}: {odd[0]!r} may lead out of {folder}; {again}")
+        raise InputError(f"{path}: not a list of evals; {fix}") from None
+    if unsafe:
+        raise InputError(f"{path}: {unsafe[0]!r} may lead out of {folder}; {fix}")
     return evals
 
 
 def flatten(stage: str, kind: str, metrics: dict) -> dict:
-    """An eval as one row of a table: `metrics` of the model of `stage`, decoded as `kind` says."""
+    """One table row from the metrics.json of an eval of a stage's model; `kind` is greedy, sampled, etc."""
     low, high = metrics["accuracy"]["ci95"]
-    figures_ = {"accuracy": metrics["accuracy"]["value"], "accuracy_low": low, "accuracy_high": high}
+    accuracy = {"accuracy": metrics["accuracy"]["value"], "accuracy_low": low, "accuracy_high": high}
     lengths = {f"length_{name}": value for name, value in metrics["length"].items()}
     plain = ("p_long", "accuracy_long", "accuracy_short", "truncated", "n_problems", "n_samples", "temperature")
-    return {"stage": stage, "kind": kind, **figures_, **lengths} | {name: metrics[name] for name in plain}
+    return {"stage": stage, "kind": kind, **accuracy, **lengths} | {name: metrics[name] for name in plain}
 
 
-def over_seeds(rows: list[dict], axes: list[str]) -> list[dict]:
-    """Rows that differ in their seed alone, together: `axes`, stage, kind, seeds, and each figure's mean and half width.
+def average_seeds(rows: list[dict], axes: list[str]) -> list[dict]:
+    """Groups the rows that differ only in their seed, and averages them.
 
-    The half width is that of the mean's 95% interval over seeds, Student's t; 0 where there is one seed.
+    Returns:
+        Groups with `axes`, stage, kind, `seeds` (how many), and for each of COLUMNS its mean and `half_width`, or None.
     """
-    together: dict[str, list[dict]] = {}
+    by_cell: dict[str, list[dict]] = {}
     for row in rows:
         key = json.dumps([row["stage"], row["kind"], *[row.get(axis) for axis in axes]])
-        together.setdefault(key, []).append(row)
+        by_cell.setdefault(key, []).append(row)
     groups = []
-    for members in together.values():
+    for members in by_cell.values():
         first = members[0]
         group = {"axes": {axis: first[axis] for axis in axes if first.get(axis) is not None}}
         group |= {"stage": first["stage"], "kind": first["kind"], "seeds": len(members)}
@@ -120,13 +132,13 @@ def over_seeds(rows: list[dict], axes: list[str]) -> list[dict]:
 
 
 def half_width(values: list[float]) -> float:
-    """Half the 95% interval of the mean of values, Student's t; 0 for one value."""
+    """Half width of the 95% interval of the mean (Student's t); 0 for a single value."""
     n = len(values)
     return T975[min(n - 2, len(T975) - 1)] * float(np.std(values, ddof=1)) / math.sqrt(n) if n > 1 else 0.0
 
 
 def as_text(groups: list[dict]) -> tuple[list[str], list[list[str]]]:
-    """The groups as a table's head and lines: mean ± half width over seeds."""
+    """Column names and cells of the table of groups: mean ± half width over seeds."""
     axes = figures.short_names(groups)
     lines = []
     for group in groups:

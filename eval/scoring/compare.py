@@ -1,4 +1,4 @@
-"""`eval compare`: two evals of the same problems, paired, so that the interval is that of the difference."""
+"""`eval compare`: paired comparison of two evals on their shared problems."""
 
 from collections import defaultdict
 
@@ -8,7 +8,7 @@ from data_mix.errors import InputError
 from eval.scoring.eval_folder import read_completions
 from eval.scoring.metrics import bootstrap_ci95, mcnemar_p
 
-FIGURES = {
+METRICS = {
     "accuracy": lambda row: row["outcome"] == "correct",
     "length": lambda row: row["n_tokens"],
     "p_long": lambda row: row["form"] == "long",
@@ -17,20 +17,23 @@ FIGURES = {
 
 
 def compare(a: str, b: str) -> dict:
-    """For each figure its mean in `a` and `b`, and the difference b - a with its 95% interval over the shared problems.
+    """Compares two eval folders.
 
-    With one completion a problem also `flips`: the problems that only one of the two got right, and McNemar's exact p.
+    Returns:
+        `n_problems` (shared), `only_a`, `only_b` (problems in one folder only), and for each metric `a` and `b` (means over the
+        shared problems) and `difference` (b - a: value, ci95). With one completion per problem also `flips`: the problems that
+        only one of the two got right, and McNemar's exact p.
 
     Raises:
-        InputError: when the two share no problem.
+        InputError: when the two folders share no problem.
     """
     first, second = _by_problem(a), _by_problem(b)
     shared = [problem for problem in first if problem in second]
     if not shared:
         raise InputError(f"{a} and {b} have no problem in common; compare evals of the same mixture")
     result = {"n_problems": len(shared), "only_a": len(first) - len(shared), "only_b": len(second) - len(shared)}
-    for name, figure in FIGURES.items():
-        x, y = (np.array([np.mean([figure(r) for r in rows[p]]) for p in shared]) for rows in (first, second))
+    for name, metric in METRICS.items():
+        x, y = (np.array([np.mean([metric(r) for r in rows[p]]) for p in shared]) for rows in (first, second))
         difference = {"value": float((y - x).mean()), "ci95": bootstrap_ci95(y - x)}
         result[name] = {"a": float(x.mean()), "b": float(y.mean()), "difference": difference}
     if all(len(rows[p]) == 1 for rows in (first, second) for p in shared):
@@ -41,16 +44,16 @@ def compare(a: str, b: str) -> dict:
 
 
 def format_comparison(result: dict) -> str:
-    """The comparison as a table."""
+    """The comparison as a text table."""
     lines = [f"{result['n_problems']} shared problems", f"{'':<12}{'a':>10}{'b':>10}{'b - a':>10}   95% interval"]
-    for name in FIGURES:
+    for name in METRICS:
         r = result[name]
         low, high = r["difference"]["ci95"]
         lines.append(f"{name:<12}{r['a']:>10.3f}{r['b']:>10.3f}{r['difference']['value']:>+10.3f}   [{low:+.3f}, {high:+.3f}]")
     if "flips" in result:
         flips = result["flips"]
         lost, gained = flips["only_a_right"], flips["only_b_right"]
-        lines.append(f"right in one alone: a {len(lost)}, b {len(gained)}; McNemar's exact p = {flips['mcnemar_p']:.2g}")
+        lines.append(f"right in only one: a {len(lost)}, b {len(gained)}; McNemar's exact p = {flips['mcnemar_p']:.2g}")
         for name, problems in (("a", lost), ("b", gained)):
             if problems:
                 more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""

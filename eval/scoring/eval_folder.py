@@ -1,4 +1,4 @@
-"""The eval folder: completions.parquet and metrics.json. Scoring reads the parquet alone, so no model is needed for it."""
+"""Reads, scores and writes eval folders: completions.parquet and metrics.json. Rescoring needs only the parquet file."""
 
 import contextlib
 import json
@@ -10,23 +10,23 @@ from eval.scoring.metrics import compute_metrics
 from rewards.scorer import Item, score
 
 COMPLETIONS, METRICS = "completions.parquet", "metrics.json"
-INFO = b"cotmix.eval"  # key of the parquet's own metadata that holds the eval's settings
+INFO = b"cotmix.eval"  # key of the eval's settings in the parquet file's metadata
 
 
 def score_rows(rows: list[dict]) -> list[dict]:
-    """The rows with form, extracted, outcome and strict_outcome from the verifier."""
+    """Adds the verifier's form, extracted, outcome and strict_outcome to the rows."""
     verdicts = score([Item(row["completion"], row["answer"], json.loads(row["meta"]), row["truncated"]) for row in rows])
     names = ("form", "extracted", "outcome", "strict_outcome")
     return [{**row, **{name: getattr(v, name) for name in names}} for row, v in zip(rows, verdicts, strict=True)]
 
 
 def write_folder(folder: str, rows: list[dict], info: dict) -> dict:
-    """Scores `rows`, writes the folder and returns its metrics. A new folder appears whole, in another each file does.
+    """Scores the rows, writes the folder and returns its metrics. A new folder is written atomically, else each file is.
 
     Args:
-        folder: where; its files are replaced.
+        folder: eval folder; files in it are replaced.
         rows: problem_id, source, sample, prompt, completion, answer, meta (JSON), n_tokens, truncated.
-        info: the eval's settings: model, temperature, seed, max_tokens, and what else decides the completions.
+        info: the eval's settings: model, temperature, seed, max_tokens, and everything else that determines completions.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -34,9 +34,9 @@ def write_folder(folder: str, rows: list[dict], info: dict) -> dict:
     rows = score_rows(rows)
     metrics = compute_metrics(rows, info)
     table = pa.Table.from_pylist(rows)
-    # an extracted column of nothing but None would have no type
+    # the column would have no type if all its values were None
     table = table.set_column(table.schema.get_field_index("extracted"), "extracted", table["extracted"].cast(pa.string()))
-    target = Path(folder).resolve()  # not a link to it, which nothing can be renamed to
+    target = Path(folder).resolve()  # a folder cannot be renamed onto a symlink
     is_new = not target.exists() or not any(target.iterdir())
     with files.new_folder(target) if is_new else contextlib.nullcontext(target) as into:
         with files.new_file(into / COMPLETIONS) as path:
@@ -46,10 +46,10 @@ def write_folder(folder: str, rows: list[dict], info: dict) -> dict:
 
 
 def read_completions(folder: str) -> tuple[list[dict], dict]:
-    """The rows of completions.parquet and the info it was written with.
+    """The rows of completions.parquet, and the settings stored with them.
 
     Raises:
-        InputError: when the folder holds none.
+        InputError: when it is not an eval folder.
     """
     import pyarrow.parquet as pq
 
@@ -58,30 +58,34 @@ def read_completions(folder: str) -> tuple[list[dict], dict]:
 
 
 def read_settings(folder: str) -> dict:
-    """The info that completions.parquet was written with, without the completions.
+    """The settings stored in completions.parquet.
 
     Raises:
-        InputError: when the folder holds none.
+        InputError: when it is not an eval folder.
     """
     import pyarrow.parquet as pq
 
     path = Path(folder) / COMPLETIONS
     if not path.is_file():
-        made_by = f"`python -m eval run ... --out {folder}`"
-        raise InputError(f"{folder}: not an eval folder (no completions.parquet); make one with {made_by}")
+        fix = f"create one with `python -m eval run ... --out {folder}`"
+        raise InputError(f"{folder}: not an eval folder (no completions.parquet)", fix)
     return json.loads(pq.read_schema(path).metadata[INFO])
 
 
 def read_metrics(folder: str) -> dict:
-    """The content of metrics.json."""
+    """The content of metrics.json.
+
+    Raises:
+        InputError: when there is none.
+    """
     path = Path(folder) / METRICS
     if not path.is_file():
-        raise InputError(f"{folder}: no metrics.json; `python -m eval score {folder}` makes it from the completions")
+        raise InputError(f"{folder}: no metrics.json; create it with `python -m eval score {folder}`")
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 def format_metrics(metrics: dict) -> str:
-    """The headline figures as one line of text."""
+    """The main metrics as one line of text."""
     low, high = metrics["accuracy"]["ci95"]
     return (
         f"accuracy {metrics['accuracy']['value']:.3f} [{low:.3f}, {high:.3f}]  median length {metrics['length']['p50']:g}  "

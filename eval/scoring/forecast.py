@@ -1,11 +1,11 @@
-"""`eval forecast`: what STaR will make of an SFT checkpoint, from its sampled eval alone.
+"""`eval forecast`: predicts p_long and accuracy over STaR rounds from the sampled eval of an SFT checkpoint.
 
-A round keeps what is right, so that the share of long completions among the kept is
+A round keeps the correct completions. The share of long completions among them is
 
     p' = p a_long / (p a_long + (1 - p) a_short)
 
-(p: p_long; a: accuracy given the form), and a model that fits the kept is long as often (arXiv 2510.11495; with a_long = 1
-and a_short = 1/2 this is 2p / (1 + p)). The forecast holds both accuracies fixed, so it shows what selection does alone.
+(p: p_long; a: accuracy given the form), and a model fitted to them has p_long = p' (arXiv 2510.11495; for a_long = 1 and
+a_short = 1/2 this is 2p / (1 + p)). Both accuracies are held fixed, so the forecast isolates the effect of selection.
 """
 
 import json
@@ -18,33 +18,35 @@ import numpy as np
 from data_mix.errors import InputError
 from eval.scoring.eval_folder import read_completions
 
-DRAWN_AGAIN = 0.05  # share of short completions that begin as the long ones do, from which the forms are told apart later
+SHARED_START = 0.05  # if more short completions than this start like a long one, the forms diverge after the first word
 
 
 def next_p_long(p: float, a_long: float, a_short: float) -> float:
-    """p_long after a round of STaR; `p` where nothing is right, so nothing kept."""
+    """p_long after one STaR round; unchanged if no completion is correct, so none is kept."""
     kept = p * a_long + (1 - p) * a_short
     return p * a_long / kept if kept else p
 
 
 def forecast(folder: str, rounds: int) -> dict:
-    """The forecast from a sampled eval.
+    """Forecasts STaR rounds from a sampled eval.
 
     Returns:
-        p_long and accuracy (lists over rounds, the first the measured one), a_long, a_short, `gain` (a_long - a_short over
-        problems that show both forms: value, ci95), `flips_at` (the p_long from which greedy decoding is long), `flips_in`
-        (rounds until then, None if not within `rounds`), and `spread` (share of problems with right and wrong completions).
+        `p_long` and `accuracy` (lists over rounds, starting with the measured values), `a_long`, `a_short`, `gain` (a_long -
+        a_short: value, ci95), `flips_at` (the p_long above which greedy decoding is long), `flips_in` (rounds until then; None
+        if not within `rounds`), and `mixed` (share of problems with both right and wrong completions).
 
     Raises:
-        InputError: for a greedy eval, or one in which a form does not occur.
+        InputError: for a greedy eval, one in which a form does not occur, or a negative number of rounds.
     """
+    if rounds < 0:
+        raise InputError(f"--rounds {rounds} is out of range; it must be at least 0")
     rows, info = read_completions(folder)
     if info["temperature"] == 0:
-        raise InputError(f"{folder}: a greedy eval shows one form alone; give one with `--samples 8 --temperature 1.0`")
+        raise InputError(f"{folder}: greedy eval, but a forecast needs samples; add `--samples 8 --temperature 1.0`")
     by_form = {form: [row for row in rows if row["form"] == form] for form in ("long", "short")}
-    for form, of in by_form.items():
-        if not of:
-            raise InputError(f"{folder}: no completion is {form}, so there is nothing to forecast from")
+    for form, completions in by_form.items():
+        if not completions:
+            raise InputError(f"{folder}: no completion is {form}, so its accuracy is unknown; give an eval with both forms")
     a_long, a_short = (float(np.mean([row["outcome"] == "correct" for row in by_form[form]])) for form in ("long", "short"))
     path = [len(by_form["long"]) / (len(by_form["long"]) + len(by_form["short"]))]
     for _ in range(rounds):
@@ -58,32 +60,33 @@ def forecast(folder: str, rounds: int) -> dict:
         "gain": _gain(rows),
         "flips_at": flips_at,
         "flips_in": next((number for number, p in enumerate(path) if p > flips_at), None),
-        "spread": _spread(rows),
+        "mixed": _mixed(rows),
     }
 
 
 def find_flip(long: list[dict], short: list[dict]) -> float:
-    """The p_long at which greedy decoding turns long.
+    """The p_long above which greedy decoding produces the long form.
 
-    Where short completions can begin as the long one of their problem does (s: how often), the forms part after that, and
-    long weighs p against (1 - p) s: for parity, s = 1/2, that is 1/3. Where they never do, they part at the first word, and the
-    most frequent first word of the long ones (m: how often two of a problem share theirs) weighs p m against 1 - p.
+    If short completions can start like the long one of their problem (with probability s), the forms diverge after the shared
+    start, where long has weight p and short (1 - p) s; for parity s = 1/2, so the threshold is 1/3. Otherwise they diverge at
+    the first word, where the most frequent first word of long completions has weight p m (m: probability that two long
+    completions of a problem share it) and short 1 - p.
     """
     first = {form: defaultdict(list) for form in ("long", "short")}
     for form, rows in (("long", long), ("short", short)):
         for row in rows:
-            first[form][row["problem_id"]].append(_first_piece(row))
-    shared = [a == b for problem, pieces in first["short"].items() for a, b in product(pieces, first["long"].get(problem, []))]
+            first[form][row["problem_id"]].append(_first_word(row))
+    shared = [a == b for problem, words in first["short"].items() for a, b in product(words, first["long"].get(problem, []))]
     s = float(np.mean(shared)) if shared else 0.0
-    if s > DRAWN_AGAIN:
+    if s > SHARED_START:
         return s / (1 + s)
-    twice = [a == b for pieces in first["long"].values() for i, a in enumerate(pieces) for b in pieces[:i]]
-    m = float(np.mean(twice)) if twice else 1.0
+    same = [a == b for words in first["long"].values() for i, a in enumerate(words) for b in words[:i]]
+    m = float(np.mean(same)) if same else 1.0
     return 1 / (1 + m)
 
 
 def read_measured(star_dir: str) -> list[float]:
-    """Sampled p_long on held-out problems after each round of a STaR run, the first before it.
+    """Sampled p_long on held-out problems before STaR and after each round of a run.
 
     Raises:
         InputError: when the folder has no log.
@@ -95,37 +98,38 @@ def read_measured(star_dir: str) -> list[float]:
 
 
 def mean_error(predicted: list[float], measured: list[float]) -> float:
-    """Mean absolute error of p_long over the rounds that both have, the starting point left out."""
+    """Mean absolute error of p_long over the rounds in both lists, without the starting point."""
     n = min(len(predicted), len(measured))
     return float(np.mean(np.abs(np.subtract(predicted[1:n], measured[1:n]))))
 
 
 def format_forecast(result: dict, measured: list[float] | None) -> str:
-    """The forecast for the terminal."""
+    """The forecast as text for the terminal."""
     low, high = result["gain"]["ci95"]
     lines = [f"{'round':>5}{'p_long':>10}{'accuracy':>10}" + ("" if measured is None else f"{'measured':>10}")]
     for number, (p, accuracy) in enumerate(zip(result["p_long"], result["accuracy"], strict=True)):
-        seen = f"{measured[number]:>10.3f}" if measured and number < len(measured) else ""
-        lines.append(f"{number:>5}{p:>10.3f}{accuracy:>10.3f}{seen}")
+        cell = f"{measured[number]:>10.3f}" if measured and number < len(measured) else ""
+        lines.append(f"{number:>5}{p:>10.3f}{accuracy:>10.3f}{cell}")
     flips = "not within these rounds" if result["flips_in"] is None else f"after {result['flips_in']} rounds"
     lines.append(f"greedy decoding turns long {flips} (from p_long {result['flips_at']:.3f})")
     worth = "yes" if low > 0 else "no" if high < 0 else "not shown"
-    better = f"long minus short accuracy {result['gain']['value']:+.3f} [{low:+.3f}, {high:+.3f}]"
+    gain = f"long minus short accuracy {result['gain']['value']:+.3f} [{low:+.3f}, {high:+.3f}]"
     lines.append(
-        f"RL is worth starting: {worth}: {better}; {result['spread']:.0%} of the problems have right and wrong samples"
+        f"RL is worth starting: {worth}: {gain}; {result['mixed']:.0%} of the problems have both right and wrong samples"
     )
     if measured is not None:
         lines.append(f"mean absolute error of p_long over rounds: {mean_error(result['p_long'], measured):.3f}")
     return "\n".join(lines)
 
 
-def _first_piece(row: dict) -> str:
+def _first_word(row: dict) -> str:
+    """The first word; the first character for text without spaces, as from character-level tokenizers."""
     text = row["completion"].strip()
     return text.split(maxsplit=1)[0] if " " in text or text.startswith("####") else text[:1]
 
 
 def _gain(rows: list[dict]) -> dict:
-    """a_long - a_short with its interval: problems are drawn again whole, each with its long and short completions."""
+    """a_long - a_short and its bootstrap interval, resampling problems with all their completions."""
     counts = defaultdict(lambda: np.zeros(4))
     for row in rows:
         if row["form"] in ("long", "short"):
@@ -138,11 +142,11 @@ def _gain(rows: list[dict]) -> dict:
         return right_long / np.maximum(n_long, 1) - right_short / np.maximum(n_short, 1)
 
     rng = np.random.default_rng(0)
-    drawn = gain(table[rng.integers(0, len(table), (1000, len(table)))])
-    return {"value": float(gain(table)), "ci95": [float(v) for v in np.quantile(drawn, (0.025, 0.975))]}
+    resampled = gain(table[rng.integers(0, len(table), (1000, len(table)))])
+    return {"value": float(gain(table)), "ci95": [float(v) for v in np.quantile(resampled, (0.025, 0.975))]}
 
 
-def _spread(rows: list[dict]) -> float:
+def _mixed(rows: list[dict]) -> float:
     outcomes = defaultdict(set)
     for row in rows:
         outcomes[row["problem_id"]].add(row["outcome"] == "correct")

@@ -1,4 +1,4 @@
-"""Metrics of an eval folder's completions: accuracy and length, with their uncertainty."""
+"""Computes the content of metrics.json: accuracy, pass@k, maj@k and length, with confidence intervals."""
 
 from collections import Counter, defaultdict
 from math import comb
@@ -8,35 +8,35 @@ import numpy as np
 from rewards.scorer import OUTCOMES
 
 BOOTSTRAP_SAMPLES = 2000
-QUANTILES = (10, 50, 90, 95, 99)
+PERCENTILES = (10, 50, 90, 95, 99)
 
 
 def bootstrap_ci95(values: np.ndarray, seed: int = 0) -> list[float]:
-    """Percentile bootstrap 95% interval of the mean of `values` (shape: problems), resampling problems."""
+    """95% percentile-bootstrap interval of the mean of `values` (shape: (problems,)), resampling problems."""
     rng = np.random.default_rng(seed)
-    n, at_once = len(values), 100
-    means = [values[rng.integers(0, n, (at_once, n))].mean(axis=1) for _ in range(BOOTSTRAP_SAMPLES // at_once)]
+    n, chunk = len(values), 100
+    means = [values[rng.integers(0, n, (chunk, n))].mean(axis=1) for _ in range(BOOTSTRAP_SAMPLES // chunk)]
     return [float(x) for x in np.quantile(means, [0.025, 0.975])]
 
 
 def pass_at_k(n: int, correct: int, k: int) -> float:
-    """Unbiased chance that at least one of k of n samples is right (Chen et al. 2021, arXiv 2107.03374, eq. 1)."""
+    """Unbiased estimate of pass@k from n samples, `correct` of them right (Chen et al. 2021, arXiv 2107.03374, eq. 1)."""
     return 1.0 - comb(n - correct, k) / comb(n, k)
 
 
 def maj_at_k(samples: list[dict]) -> list[float]:
-    """Chance that the most frequent extracted answer of k of the samples is right, for k = 1 ... n, drawn without replacement.
+    """maj@k for k = 1 ... n: the probability that the majority answer of k samples, drawn without replacement, is right.
 
-    Exact, over all subsets. Equal votes share the win; completions without an answer have no vote.
+    Exact, over all subsets. Tied answers share the win equally; completions without an answer do not vote.
     """
     n = len(samples)
     votes = Counter(row["extracted"] for row in samples if row["extracted"] is not None)
-    silent, wins = n - sum(votes.values()), [0.0] * n
+    unanswered, wins = n - sum(votes.values()), [0.0] * n
     for answer in {row["extracted"] for row in samples if row["outcome"] == "correct"}:
         others = [count for other, count in votes.items() if other != answer]
         for top in range(1, votes[answer] + 1):
-            # subsets of the others, by (completions drawn, answers that have `top` votes too): how many there are
-            ways = {(drawn, 0): comb(silent, drawn) for drawn in range(silent + 1)}
+            # (completions drawn from the others, other answers with `top` votes) → number of such subsets
+            ways = {(drawn, 0): comb(unanswered, drawn) for drawn in range(unanswered + 1)}
             for count in others:
                 after: dict[tuple[int, int], int] = defaultdict(int)
                 for (drawn, ties), number in ways.items():
@@ -49,15 +49,15 @@ def maj_at_k(samples: list[dict]) -> list[float]:
 
 
 def mcnemar_p(only_a: int, only_b: int) -> float:
-    """Exact two-sided p of McNemar's test: of the problems that one run alone got right, as many would be either's."""
+    """Exact two-sided p-value of McNemar's test, from the numbers of problems that only one of two runs got right."""
     n, least = only_a + only_b, min(only_a, only_b)
     return min(1.0, 2 * sum(comb(n, i) for i in range(least + 1)) / 2**n)
 
 
 def accuracy_by_budget(rows: list[dict]) -> dict[str, float]:
-    """Accuracy if a completion might have so many tokens and a longer one were wrong: token budget → accuracy.
+    """Token budget → accuracy if every completion longer than the budget were wrong.
 
-    Budgets are 1, 2, 4, ... up to the first that no completion exceeds.
+    Budgets are powers of two, up to the first that no completion exceeds.
     """
     lengths = np.array([row["n_tokens"] for row in rows])
     correct = np.array([row["outcome"] == "correct" for row in rows])
@@ -66,19 +66,19 @@ def accuracy_by_budget(rows: list[dict]) -> dict[str, float]:
 
 
 def describe(lengths: np.ndarray) -> dict[str, float]:
-    """Mean and quantiles of lengths in tokens."""
-    return {"mean": float(lengths.mean()), **{f"p{q}": float(np.quantile(lengths, q / 100)) for q in QUANTILES}}
+    """Mean and percentiles of lengths in tokens."""
+    return {"mean": float(lengths.mean()), **{f"p{q}": float(np.quantile(lengths, q / 100)) for q in PERCENTILES}}
 
 
 def compute_metrics(rows: list[dict], info: dict) -> dict:
-    """The content of metrics.json.
+    """Computes the content of metrics.json.
 
     Args:
-        rows: completions with outcome, strict_outcome, form, n_tokens, truncated, extracted, problem_id: all samples of all.
-        info: the eval's settings, as the generation recorded them: model, temperature, seed, and a mixture's p_cot.
+        rows: all completions, with problem_id, outcome, strict_outcome, form, n_tokens, truncated and extracted.
+        info: the eval's settings: model, temperature, seed and, for a mixture, its p_cot under `asked`.
 
     Returns:
-        Every key of the format; what does not apply (accuracy of a form that never came, maj@k of one sample) is None.
+        All keys of the format; metrics that do not apply (accuracy of an absent form, maj@k of one sample) are None.
     """
     by_problem = defaultdict(list)
     for row in rows:
@@ -87,7 +87,7 @@ def compute_metrics(rows: list[dict], info: dict) -> dict:
     n_samples = max(len(samples) for samples in problems)
     correct = [sum(row["outcome"] == "correct" for row in samples) for samples in problems]
     shares = np.array([c / len(samples) for c, samples in zip(correct, problems, strict=True)])
-    # a k that some problem has too few samples for would be another problem set's figure
+    # every problem needs k samples, or pass@k would be that of another problem set
     ks = range(1, min(len(samples) for samples in problems) + 1)
     majorities = [maj_at_k(samples) for samples in problems]
     longs = np.array([np.mean([row["form"] == "long" for row in samples]) for samples in problems])
@@ -96,12 +96,12 @@ def compute_metrics(rows: list[dict], info: dict) -> dict:
     outcomes = Counter(row["outcome"] for row in rows)
 
     def mean_length(outcome: str) -> float | None:
-        of = [row["n_tokens"] for row in rows if row["outcome"] == outcome]
-        return float(np.mean(of)) if of else None
+        values = [row["n_tokens"] for row in rows if row["outcome"] == outcome]
+        return float(np.mean(values)) if values else None
 
     def accuracy_of(form: str) -> float | None:
-        of = [row["outcome"] == "correct" for row in rows if row["form"] == form]
-        return float(np.mean(of)) if of else None
+        values = [row["outcome"] == "correct" for row in rows if row["form"] == form]
+        return float(np.mean(values)) if values else None
 
     return {
         "n_problems": len(problems),
@@ -123,7 +123,7 @@ def compute_metrics(rows: list[dict], info: dict) -> dict:
         "p_long": float(np.mean([row["form"] == "long" for row in rows])),
         "accuracy_long": accuracy_of("long"),
         "accuracy_short": accuracy_of("short"),
-        # how far lengths are from the shares that the mixture's train rows have, averaged within problems first
+        # generated share of long completions (averaged within problems first) minus that of the mixture's train rows
         "calibration": None
         if p_cot is None
         else {"p_cot": p_cot, "difference": {"value": float(longs.mean() - p_cot), "ci95": bootstrap_ci95(longs - p_cot)}},

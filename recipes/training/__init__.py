@@ -1,18 +1,18 @@
-"""What the recipes share, grouped by purpose.
+"""What the recipes share, by purpose.
 
-config.py      YAML and command line to dataclasses; recipe.json
-preflight/     checks before a model is loaded: of the config, the runtime environment, memory; `launch check`
-models.py      models and tokenizers, from scratch or from a checkpoint
-trainers/      TRL's trainers and what they lack
-    grpo.py        CotmixGRPOTrainer: baselines, dynamic sampling, fewer forward passes
-    algorithms.py  GRPO and its relatives in TRL's terms
+config.py      reads YAML and command line into dataclasses; writes recipe.json
+preflight/     checks before a model is loaded: config, runtime environment, memory; also `python -m launch check`
+models.py      builds or loads models and tokenizers
+trainers/      subclasses of TRL's trainers
+    grpo.py        CotmixGRPOTrainer: baselines, dynamic sampling, fewer forward passes; lists the TRL methods it overrides
+    algorithms.py  GRPO, Dr. GRPO, DAPO, REINFORCE and RLOO as TRL settings
     correction.py  importance-sampling correction of the vLLM-trainer log-prob mismatch
     sft.py         CotmixSFTTrainer
     batching.py    micro-batches of similar length
-rollouts.py    completions from the weights in training, through transformers or vLLM
-tracking/      log.jsonl, and held-out evaluation during training
-checkpoints/   atomic checkpoints, graceful shutdown, STaR's rounds, the final model
-loop.py        resume or start, train, save
-processes.py   a run's processes: their launcher, the lock of the output folder, settings without a GPU
-patches/       what TRL and accelerate lack, one file per library, with the condition for removing each patch
+rollouts.py    completions from the current weights, through vLLM or transformers
+tracking/      log.jsonl; held-out evaluation during training
+checkpoints/   atomic.py (complete or ignored), shutdown.py (SIGTERM), rounds.py (STaR), final.py (the final model)
+train.py       resume or start, train, save: the common end of sft.py and grpo.py
+processes.py   exit with the launcher, lock the output folder, defaults for CPU runs
+patches/       one file per library: each patch with its upstream cause and the condition for removing it
 """

@@ -1,4 +1,4 @@
-"""Reading a recipe's config: TRL's `TrlParser`, with strict fields, and every mistake of the user as one line, exit code 2.
+"""Recipe configs: YAML and command line to dataclasses through TRL's `TrlParser`, with strict fields; and recipe.json.
 
 A YAML's `env:` sets environment variables of the process, which is as good as code: read a stranger's config before you run it.
 """
@@ -6,6 +6,8 @@ A YAML's `env:` sets environment variables of the process, which is as good as c
 import dataclasses
 import errno
 import json
+import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,26 +19,21 @@ from data_mix.mapping import read_mapping
 from data_mix.mixture_folder import is_taken
 from recipes.training import processes
 from recipes.training.patches.accelerate import shard_on_cpu
+from recipes.training.patches.torch import exit_process
 
 RECIPE = "recipe.json"
-# Fields that say where a run is, and not what: another node, another port, and it is still the same run.
-PLACES = ("output_dir", "vllm_server_base_url", "vllm_server_host", "vllm_server_port", "vllm_group_port")
+# Fields that say where a run is, not what it computes: on another node or port it is still the same run.
+LOCATION_FIELDS = ("output_dir", "vllm_server_base_url", "vllm_server_host", "vllm_server_port", "vllm_group_port")
 
 
-def hurry_help() -> None:
-    """For `--help` alone: keeps transformers from importing peft, which takes as long as all the rest of starting."""
-    if {"-h", "--help"} & set(sys.argv):
-        sys.modules["peft"] = None  # Python's mark for a package that is not there
+def run_recipe(recipe: str, main: Callable[..., None], config_classes: tuple[type, ...]) -> None:
+    """Parses the command line, with recipes/parity/{recipe}.yaml if it has no `--config`, and runs `main` on the configs.
 
-
-def run_recipe(main: Callable[..., None], dataclass_types: tuple[type, ...], default_config: str) -> None:
-    """Parses the command line (and `--config FILE.yaml`, the embedded default without it) and runs `main` on the result.
-
-    An InputError, raised by the parsing or by `main`'s own checks, is printed as one line and ends with exit code 2.
+    An InputError is printed as one line and ends the process with exit code 2.
     """
     try:
-        status = exit_code(lambda: main(*parse(dataclass_types, sys.argv[1:], default_config)))
-    except SystemExit as end:  # asked to end
+        status = exit_code(lambda: main(*parse(recipe, config_classes, sys.argv[1:])))
+    except SystemExit as end:  # graceful shutdown
         status = end.code
     except KeyboardInterrupt:
         print("interrupted; checkpoints written so far are kept", file=sys.stderr)
@@ -49,118 +46,113 @@ def run_recipe(main: Callable[..., None], dataclass_types: tuple[type, ...], def
             file=sys.stderr,
         )
         sys.exit(2)
-    processes.end(status)
+    exit_process(status)
 
 
 def is_disk_full(error: BaseException | None) -> bool:
-    """Whether an error, or what it came from, is that of a full disk, as Python, safetensors and torch's archives say it."""
+    """Whether an error or one of its causes reports a full disk, in the words of Python, safetensors or torch's archives."""
     while error is not None:
-        said = str(error)
-        if getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in said or "inline_container" in said:
+        text = str(error)
+        if getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in text or "inline_container" in text:
             return True
         error = error.__cause__ or error.__context__
     return False
 
 
-def parse(dataclass_types: tuple[type, ...], argv: list[str], default_config: str) -> tuple:
-    """Instances of the dataclasses from `--config` and the fields on the command line, which win."""
-    parser, path, argv = _read_command(dataclass_types, argv, default_config)
+def parse(recipe: str, config_classes: tuple[type, ...], argv: list[str]) -> tuple:
+    """Instances of the config classes from the YAML file and the command line, which takes precedence. Sets the YAML's `env:`.
+
+    `TrlParser.parse_args_and_config` would read the file itself, without its `base`.
+
+    Raises:
+        InputError: for an unknown field, a value that a config class rejects, or a config of another recipe.
+    """
+    parser, path, fields, argv = _read_command(recipe, config_classes, argv)
     processes.prepare_processes(parser)
     try:
-        parts = parser.parse_args_and_config(["--config", path, *argv])
+        os.environ.update({name: str(value) for name, value in fields.pop("env", {}).items()})
+        parser.set_defaults_with_config(**fields)
+        configs = parser.parse_args_into_dataclasses(argv)
         shard_on_cpu()
-        return parts
+        return configs
     except (ValueError, TypeError) as error:
         raise InputError(f"{path}: {' '.join(str(error).split())}") from None
 
 
-def parse_fields(dataclass_types: tuple[type, ...], argv: list[str], default_config: str) -> dict[str, Any]:
-    """The fields as `parse` reads them, by name, without the dataclasses' own checks: those look for GPUs. Sets no `env:`.
+def parse_fields(recipe: str, config_classes: tuple[type, ...], argv: list[str]) -> dict[str, Any]:
+    """The fields as `parse` reads them, by name, without the classes' own checks: those look for GPUs. Sets no `env:`.
 
     Raises:
-        InputError: for an unknown field, or a value of the wrong type.
+        InputError: for an unknown field, a value of the wrong type, or a config of another recipe.
     """
-    parser, path, argv = _read_command(dataclass_types, argv, default_config)
-    parser.set_defaults_with_config(**{name: value for name, value in read_mapping(path).items() if name != "env"})
+    parser, _, fields, argv = _read_command(recipe, config_classes, argv)
+    parser.set_defaults_with_config(**fields)
     return vars(parser.parse_args(argv))
 
 
-def _read_command(dataclass_types: tuple[type, ...], argv: list[str], default_config: str) -> tuple[Any, str, list[str]]:
-    """A parser of the fields, the config's path, and the other arguments. Unknown fields in either are refused."""
+def _read_command(recipe: str, config_classes: tuple[type, ...], argv: list[str]) -> tuple[Any, str, dict, list[str]]:
+    """The parser, the config's path and its fields, and the command line without `--config`; raises for unknown fields."""
     from trl import TrlParser
 
-    known = [f.name for d in dataclass_types for f in dataclasses.fields(d) if f.init]
+    known = [f.name for config_class in config_classes for f in dataclasses.fields(config_class) if f.init]
     argv = [word for argument in argv for word in (argument.split("=", 1) if argument.startswith("--") else [argument])]
-    path = default_config
+    path = str(Path(__file__).parents[1] / "parity" / f"{recipe}.yaml")
     if "--config" in argv:
         place = argv.index("--config")
         path = argv[place + 1] if argv[place + 1 :] else ""
         argv = argv[:place] + argv[place + 2 :]
-    read_mapping(path, [*known, "env"])
+    fields = read_mapping(path, [*known, "env", "recipe"])
+    given = fields.pop("recipe", recipe)
+    if given != recipe:
+        raise InputError(f"{path}: `recipe: {given}` is not for recipes/{recipe}.py", f"use a config with `recipe: {recipe}`")
+    if not isinstance(fields.get("env", {}), dict):
+        raise InputError(f"{path}: env is {fields['env']!r}", "it must be a mapping of environment variables")
     for argument in argv:
         name = argument.removeprefix("--").replace("-", "_").removeprefix("no_")
         if argument.startswith("--") and name not in (*known, "help"):
             raise InputError(f"{argument}: unknown field{nearest(name, known)}")
-    parser = TrlParser(dataclass_types)
-    parser.error = _refuse
-    return parser, path, argv
+    parser = TrlParser(config_classes)
+    parser.error = _raise_input_error
+    return parser, path, fields, argv
 
 
-def _refuse(message: str) -> None:
-    raise InputError(message.removeprefix("argument "))
+def _raise_input_error(message: str) -> None:
+    """argparse's message about `--max_steps/--max-steps`, as one about `max_steps`."""
+    raise InputError(re.sub(r"^argument --(\w+)(/[\w-]+)*", r"\1", message))
 
 
-def names_of(parts: tuple) -> set[str]:
-    """The fields of a parsed config."""
-    return {f.name for part in parts for f in dataclasses.fields(part)}
-
-
-def parse_mapping(text: str, what: str) -> dict[str, Any]:
-    """The mapping that a command-line argument spells out in JSON (or YAML's short form)."""
-    import yaml
-
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        value = None
-    if not isinstance(value, dict):
-        raise InputError(f'{what} {text}: must be a mapping such as {{"model_type": "llama"}}')
-    return value
-
-
-def check_output_dir(output_dir: str, *parts: Any) -> None:
-    """Raises InputError when the folder holds a finished run, or one of another config: only the same run is resumed in it."""
+def check_output_dir(output_dir: str, *configs: Any) -> None:
+    """Raises InputError if the folder holds a finished run or a run of another config: only the same run is resumed there."""
     folder = Path(output_dir)
-    made_by = folder / RECIPE
-    if not is_taken(output_dir) or folder.is_dir() and all(map(_is_left_over, folder.iterdir())):
+    recorded = folder / RECIPE
+    if not is_taken(output_dir) or folder.is_dir() and all(map(_is_leftover, folder.iterdir())):
         return
-    if (folder / "model.safetensors").exists() or not made_by.is_file():
-        raise InputError(f"output_dir {output_dir} holds another run already; give another --output_dir, or remove it first")
+    fix = "give another --output_dir, or remove it first"
+    if (folder / "model.safetensors").exists() or not recorded.is_file():
+        raise InputError(f"output_dir {output_dir} holds another run already", fix)
     try:
-        before, now = json.loads(made_by.read_text(encoding="utf-8")), json.loads(dump(*parts))
+        before, now = json.loads(recorded.read_text(encoding="utf-8")), json.loads(dump(*configs))
     except ValueError:
-        raise InputError(
-            f"output_dir {output_dir} holds a run whose {RECIPE} cannot be read; give another --output_dir, or remove it first"
-        ) from None
-    changed = [name for name in now if before.get(name) != now[name] and name not in PLACES]
+        raise InputError(f"output_dir {output_dir} holds a run whose {RECIPE} cannot be read", fix) from None
+    changed = [name for name in now if before.get(name) != now[name] and name not in LOCATION_FIELDS]
     if changed:
-        was = f"{changed[0]} was {before.get(changed[0])!r} and is {now[changed[0]]!r}"
-        raise InputError(f"output_dir {output_dir} holds a run of another config ({was}); give another, or remove it first")
+        difference = f"{changed[0]} was {before.get(changed[0])!r} and is {now[changed[0]]!r}"
+        raise InputError(f"output_dir {output_dir} holds a run of another config ({difference})", fix)
 
 
-def _is_left_over(path: Path) -> bool:
-    """Whether it is all that a run leaves when it is killed before its first file is whole."""
+def _is_leftover(path: Path) -> bool:
+    """Whether a run that was killed while writing its first file, recipe.json, leaves this behind."""
     return path.name == locks.NAME or path.match(f".{RECIPE}.*.part")
 
 
-def dump(*parts: Any) -> str:
-    """Every field of the run's config as JSON."""
-    fields = {k: v for part in parts for k, v in dataclasses.asdict(part).items() if not k.endswith("_token")}
+def dump(*configs: Any) -> str:
+    """All fields of the configs as JSON, without access tokens."""
+    fields = {k: v for config in configs for k, v in dataclasses.asdict(config).items() if not k.endswith("_token")}
     return json.dumps(fields, indent=2, default=str)
 
 
-def save_config(output_dir: str, *parts: Any) -> None:
-    """Writes the run's config to `recipe.json`, so that a run folder says how it was made."""
+def save_config(output_dir: str, *configs: Any) -> None:
+    """Writes the run's config to `recipe.json` in its output folder."""
     folder = Path(output_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    files.write_text(folder / RECIPE, dump(*parts) + "\n")
+    files.write_text(folder / RECIPE, dump(*configs) + "\n")

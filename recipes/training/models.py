@@ -1,4 +1,4 @@
-"""Models and tokenizers: from scratch (an AutoConfig in YAML, a tokenizer of single characters) or from a checkpoint."""
+"""Models and tokenizers: from scratch (AutoConfig fields in YAML, a character tokenizer) or from a checkpoint."""
 
 from typing import Any
 
@@ -7,17 +7,17 @@ from eval import model_folder
 from eval.generation.machine import stored_dtype
 from eval.generation.tokens import end_ids
 
-# Reserved by Llama 3.1 and later for padding; a pad token that is also an end token would hide ends from whoever masks pads.
+# The first is Llama 3.1's. A pad token that is also an end token is avoided: masking padding would mask the end as well.
 PAD_TOKENS = ("<|finetune_right_pad_id|>", "<|endoftext|>", "<unk>")
 
 
 def character_tokenizer(characters: str):
-    """A tokenizer whose tokens are `<pad>` (0), `<end>` (1) and the given characters (2, 3, ... in order); nothing else."""
+    """A tokenizer with the tokens `<pad>` (0), `<end>` (1) and one per character (2, 3, ... in the given order)."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
     if len(set(characters)) != len(characters) or not characters:
-        raise InputError(f"tokenizer_characters {characters!r}: must name each character once, and at least one")
+        raise InputError(f"tokenizer_characters {characters!r} is empty or repeats a character", "list each character once")
     vocabulary = {token: i for i, token in enumerate(["<pad>", "<end>", *characters])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=None))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
@@ -26,7 +26,7 @@ def character_tokenizer(characters: str):
 
 
 def make_config(fields: dict[str, Any], tokenizer):
-    """An AutoConfig from its fields (`model_type: llama`, ...); vocabulary size and special tokens are the tokenizer's."""
+    """An AutoConfig from its fields (`model_type: llama`, ...), with the tokenizer's vocabulary size and special tokens."""
     from transformers import AutoConfig
 
     fields = dict(fields)
@@ -39,7 +39,7 @@ def make_config(fields: dict[str, Any], tokenizer):
 
 
 def load_tokenizer(path: str):
-    """The checkpoint's tokenizer, with a pad token that does not end text wherever its vocabulary has one."""
+    """The checkpoint's tokenizer; its pad token is not an end token if the vocabulary has another candidate."""
     from transformers import AutoTokenizer
 
     try:
@@ -54,30 +54,32 @@ def load_tokenizer(path: str):
     return tokenizer
 
 
-def load_model(path: str, tokenizer, model_args):
-    """The checkpoint, stopping at every end token, in the dtype and with the attention that `model_args` name."""
+def load_model(source, tokenizer, model_args):
+    """A model in the dtype and with the attention of `model_args`, whose generation config stops at every end token.
+
+    Args:
+        source: checkpoint folder or hub id, or an AutoConfig for random weights.
+        tokenizer: the model's.
+        model_args: TRL's ModelConfig.
+    """
     from transformers import AutoModelForCausalLM
 
-    kinds = {"dtype": model_args.dtype, "attn_implementation": model_args.attn_implementation}
-    model = AutoModelForCausalLM.from_pretrained(path, **kinds)
-    set_end_tokens(model, tokenizer)
+    load = AutoModelForCausalLM.from_pretrained if isinstance(source, str) else AutoModelForCausalLM.from_config
+    model = load(source, dtype=model_args.dtype, attn_implementation=model_args.attn_implementation)
+    # vLLM and TRL read the end tokens from here
+    model.generation_config.eos_token_id = end_ids(tokenizer)
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    model.config.pad_token_id = tokenizer.pad_token_id
     return model
 
 
 def weight_dtype(config, model_args) -> str:
-    """What the weights are held in: what `dtype` says, and for `auto` what the checkpoint is stored in."""
+    """The dtype of the weights in memory: that of `model_args`, or the checkpoint's for `auto`."""
     if model_args.dtype not in (None, "auto"):
         return model_args.dtype
     return stored_dtype(config) or "float32"
 
 
 def compute_dtype(args, model_args) -> str:
-    """What the trainer computes in: its autocast's precision, else the model's own."""
+    """The dtype that the trainer computes in: that of autocast (`bf16`, `fp16`), else that of the weights."""
     return model_folder.compute_dtype(vars(args)) or model_args.dtype
-
-
-def set_end_tokens(model, tokenizer) -> None:
-    """Makes the model's generation config stop at every end token; vLLM and TRL read it from there."""
-    model.generation_config.eos_token_id = end_ids(tokenizer)
-    model.generation_config.pad_token_id = tokenizer.pad_token_id
-    model.config.pad_token_id = tokenizer.pad_token_id

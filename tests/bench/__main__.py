@@ -1,9 +1,9 @@
-"""All benchmarks, one after another on idle cores: a table, and runs/bench.json.
+"""Runs all benchmarks, or the named ones, one after another; prints a table and writes runs/bench.json.
 
     python -m tests.bench [NAME ...] [--data ../shared/data]
 
-A comparison has `ours, reference, ratio, unit, repeats, command`; `ratio` is how many times better ours is than what a
-user would run otherwise. Each file beside this one runs alone, too.
+Each comparison in bench.json has `ours, reference, ratio, unit, repeats, command`. `reference` is what a user would run without
+cotmix; a `ratio` above 1 means that ours is better. Run it on idle cores. Every script in this folder also runs alone.
 """
 
 import argparse
@@ -28,7 +28,7 @@ BENCHES = {
 
 
 def run(name: str, data: str) -> dict[str, dict]:
-    """The figures that one benchmark prints; its own lines go to the terminal as they come."""
+    """Runs one benchmark, echoing its output; returns the comparisons that it printed as JSON."""
     script, *options = BENCHES[name]
     line = [sys.executable, str(HERE / script), *(data if word == "DATA" else word for word in options)]
     figures = {}
@@ -38,12 +38,12 @@ def run(name: str, data: str) -> dict[str, dict]:
             if text.startswith("{"):
                 figures |= json.loads(text)
     if process.returncode:
-        print(f"error: {name} ended with status {process.returncode}", file=sys.stderr)
+        print(f"error: {name} exited with status {process.returncode}", file=sys.stderr)
     return figures
 
 
 def main() -> int:
-    """Runs them; 1 when one gave no figures."""
+    """Returns 1 if a benchmark printed no comparison."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", choices=[*BENCHES, []], metavar="NAME", help=", ".join(BENCHES))
     parser.add_argument("--data", default="../shared/data", help="folder with gsm8k/ and math/")

@@ -1,9 +1,9 @@
-"""Twelve small cells as an ablation, side by side on cores of their own, against their commands one after another.
+"""Wall time of an ablation of twelve small cells: two parallel jobs on pinned cores, against the same commands in sequence.
 
     python tests/bench/ablate.py
 
-Each cell is a mixture, a short SFT and a greedy eval on parity. The reference is what a user would type: the commands that
-`launch ablate --dry-run` lists, each with all threads. What is compared is the wall time of the whole grid.
+Each cell is a mixture, a short SFT and a greedy eval on parity. The reference runs the commands that
+`launch ablate --dry-run` lists, each with all threads.
 """
 
 import shlex
@@ -33,31 +33,31 @@ eval:
 """
 
 
-def side_by_side(file: Path) -> None:
-    """The grid as an ablation with two jobs at a time."""
+def in_parallel(file: Path) -> None:
+    """Runs the grid with `launch ablate`, two jobs at a time."""
     subprocess.run([*ABLATE, str(file), "--jobs", "2"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
 
-def one_after_another(file: Path) -> None:
-    """The same commands in a loop."""
+def in_sequence(file: Path) -> None:
+    """Runs the same commands in a loop."""
     listed = subprocess.run([*ABLATE, str(file), "--dry-run"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     for line in listed.splitlines()[1:]:
         command = shlex.split(line.split(": ", 1)[1])
         subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def seconds(way: Callable[[Path], None]) -> float:
-    """Wall time of the grid, made in this way in a folder of its own."""
+def seconds(run_grid: Callable[[Path], None]) -> float:
+    """Wall time of the grid in a fresh folder."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "grid.yaml"
         for name in ("mixture.yaml", "sft.yaml"):
             shutil.copy(ROOT / "recipes" / "parity" / name, folder)
         file.write_text(GRID.format(out=Path(folder) / "out"))
         began = time.monotonic()
-        way(file)
+        run_grid(file)
         return time.monotonic() - began
 
 
 if __name__ == "__main__":
-    alone, together = zip(*((seconds(one_after_another), seconds(side_by_side)) for _ in range(REPEATS)), strict=True)
-    publish("ablation of 12 cells", together, alone, "s")
+    sequential, parallel = zip(*((seconds(in_sequence), seconds(in_parallel)) for _ in range(REPEATS)), strict=True)
+    publish("ablation of 12 cells", parallel, sequential, "s")

@@ -1,8 +1,8 @@
-"""How often the 95% intervals of eval hold the true accuracy: simulated runs of n problems, each with a difficulty of its own.
+"""Measures the coverage of eval's 95% intervals by simulation.
 
     python tests/bench/coverage.py
 
-A run draws its problems' chances of being solved from a Beta distribution and then their samples, so the truth is its mean.
+Each simulated run draws one solve rate per problem from a Beta distribution, whose mean is the true accuracy, and then samples.
 """
 
 import argparse
@@ -12,11 +12,11 @@ import numpy as np
 
 from eval.scoring.metrics import bootstrap_ci95
 
-BETAS = {0.5: (1.0, 1.0), 0.8: (1.2, 0.3), 0.2: (0.3, 1.2)}  # mean -> parameters: easy and hard problems, few in between
+BETAS = {0.5: (1.0, 1.0), 0.8: (1.2, 0.3), 0.2: (0.3, 1.2)}  # mean -> parameters; few problems of medium difficulty
 
 
 def covered(rng: np.random.Generator, n: int, samples: int, beta: tuple[float, float]) -> bool:
-    """Whether the interval of one simulated run holds the mean of `beta`."""
+    """Whether the interval of one simulated run contains the mean of `beta`."""
     shares = rng.binomial(samples, rng.beta(*beta, n)) / samples
     low, high = bootstrap_ci95(shares, seed=int(rng.integers(2**31)))
     return low <= beta[0] / sum(beta) <= high

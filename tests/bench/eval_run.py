@@ -1,15 +1,13 @@
-"""`eval run` of SmolLM2-135M on GSM8K against vLLM's own `LLM.generate` on the same prompts with the same token limit.
+"""`eval run` of SmolLM2-135M on GSM8K against vLLM's `LLM.generate` with the same prompts and token limit.
 
     python recipes/export_smollm2.py --out models/smollm2-135m && python tests/bench/eval_run.py --data DIR
 
-Alternating in one run, on one engine, greedy. Ours is the whole command but for the engine's start: reading, generating,
-scoring, metrics and writing. DIR holds gsm8k/test.jsonl; without it the
-hub is asked.
+Greedy, alternating on one engine. Ours is the entire command except for starting the engine: reading, generating, scoring,
+computing metrics and writing. DIR holds gsm8k/test.jsonl; without --data, GSM8K comes from the hub.
 """
 
 import argparse
 import tempfile
-from pathlib import Path
 
 from measure import alternate, publish
 
@@ -18,11 +16,10 @@ from eval.generation import machine
 machine.prepare()
 
 from eval import benchmarks
-from eval.__main__ import make_parser
+from eval.eval_config import EvalConfig
 from eval.evaluate import evaluate
-from eval.generation.engines import Engine
+from eval.generation.engines import LazyEngine
 from eval.generation.tokens import encode_prompts
-from eval.model_folder import choose_dtype
 from eval.scoring.eval_folder import read_completions
 
 
@@ -42,17 +39,14 @@ def main() -> None:
     rows = benchmarks.load("gsm8k", "chat", args.data).rows[: args.problems]
     prompts = [{"prompt_token_ids": ids} for ids in encode_prompts(tokenizer, [row["prompt"] for row in rows])]
     length = max(len(prompt["prompt_token_ids"]) for prompt in prompts) + args.max_tokens
-    engine = Engine(0)
-    llm = engine.start(args.model, choose_dtype(args.model), tokenizer, length).llm
+    engine = LazyEngine()
+    llm = engine.load(args.model, tokenizer, length, seed=0).llm
+    limits = {"data": args.data, "problems": args.problems, "max_tokens": args.max_tokens, "max_truncated": 1.0}
 
     def ours() -> int:
         with tempfile.TemporaryDirectory() as folder:
-            asked = ["run", "--model", args.model, "--tasks", "gsm8k", "--out", f"{folder}/e", "--max-truncated", "1"]
-            asked += ["--problems", str(args.problems), "--max-tokens", str(args.max_tokens)]
-            evaluate(make_parser().parse_args([*asked, *(["--data", args.data] if args.data else [])]), engine)
-            return sum(
-                row["n_tokens"] + (not row["truncated"]) for row in read_completions(str(Path(folder) / "e" / "gsm8k"))[0]
-            )
+            [out] = evaluate(EvalConfig(args.model, f"{folder}/e", tasks=["gsm8k"], **limits), engine)
+            return sum(row["n_tokens"] + (not row["truncated"]) for row in read_completions(out)[0])
 
     def raw() -> int:
         outputs = llm.generate(prompts, SamplingParams(temperature=0, max_tokens=args.max_tokens), use_tqdm=False)

@@ -1,9 +1,9 @@
-"""How a step's cost grows: with d, with completions a step and with p_cot, on parity; a table, and growth.png beside this file.
+"""Measures how the cost of a step grows with d, p_cot and completions per step, on parity; prints a table, draws growth.png.
 
     python tests/bench/growth.py
 
-Median seconds of a step of recipes/sft.py (batch 256, from scratch) and of recipes/grpo.py (512 completions, from what 60
-steps of SFT left), as in recipes/parity/headline. An exponent is the slope of log(seconds) over log(what grows): 1 is linear.
+Median seconds per step of recipes/sft.py (batch 256, from scratch) and of recipes/grpo.py (512 completions, after 60 steps of
+SFT), configured as in recipes/parity/headline. The exponent is the slope of log(seconds) against log(x): 1 is linear.
 """
 
 import json
@@ -15,18 +15,18 @@ from pathlib import Path
 from measure import ROOT, read_log, run, words
 
 HEADLINE = ROOT / "recipes" / "parity" / "headline"
-D, P_COT, COMPLETIONS = 50, 0.25, 512  # where the others grow from
+D, P_COT, COMPLETIONS = 50, 0.25, 512  # the base point: one of them varies at a time
 STEPS = {"sft": 60, "grpo": 6}
 
 
 def step_seconds(out: Path) -> float:
-    """Median seconds between two lines of a run's log."""
+    """Median seconds per step, from the run's log."""
     ends = [entry["seconds"] for entry in read_log(out) if "loss" in entry]
     return statistics.median(after - before for before, after in zip(ends, ends[1:], strict=False))
 
 
 def sft(folder: Path, d: int, p_cot: float) -> float:
-    """Builds a mixture, trains on it; seconds a step."""
+    """Builds a mixture and trains on it; returns seconds per step."""
     source = f"sources.0.d={d}"
     given = ["--set", source, f"p_cot={p_cot}", f"n_train={256 * STEPS['sft']}", "n_test=8"]
     run([sys.executable, "-m", "data_mix", "build", HEADLINE / "mixture.yaml", "--out", folder / "mixture", *given])
@@ -39,7 +39,7 @@ def sft(folder: Path, d: int, p_cot: float) -> float:
 
 
 def grpo(folder: Path, d: int, completions: int) -> float:
-    """Trains what `sft` left; seconds a step."""
+    """Trains the model from `sft`; returns seconds per step."""
     out = folder / f"grpo-{completions}"
     where = words(config=HEADLINE / "grpo.yaml", mixture=folder / "mixture", model_name_or_path=folder / "sft", output_dir=out)
     batches = max(1, completions // 128)
@@ -51,14 +51,14 @@ def grpo(folder: Path, d: int, completions: int) -> float:
 
 
 def exponent(points: dict[float, float]) -> float:
-    """Slope of log(seconds) over log(what grows)."""
+    """Slope of log(seconds) against log(x), by least squares."""
     import numpy as np
 
     return float(np.polyfit(np.log(list(points)), np.log(list(points.values())), 1)[0])
 
 
 def measure() -> dict[str, dict[float, float]]:
-    """What grows → its value → seconds a step."""
+    """Seconds per step: "RECIPE, QUANTITY" → value of the quantity → seconds."""
     grown: dict[str, dict[float, float]] = {}
     with tempfile.TemporaryDirectory() as name:
         for d, p_cot in ((D, P_COT), (25, P_COT), (100, P_COT), (D, 0.05), (D, 0.5), (D, 1.0)):
@@ -78,7 +78,7 @@ def measure() -> dict[str, dict[float, float]]:
 
 
 def draw(grown: dict[str, dict[float, float]], path: Path) -> None:
-    """One panel for each thing that grows, both axes logarithmic."""
+    """One log-log panel per quantity."""
     from eval.report.figures import LINES, plt
 
     fig, axes = plt.subplots(1, 3, figsize=(11, 3.4))

@@ -1,11 +1,12 @@
-"""A GRPO step: recipes/grpo.py against what its engines cost alone, and against `trl grpo`, TRL's own script.
+"""A GRPO step: recipes/grpo.py against bare vLLM and PyTorch, and against TRL's script `trl grpo`.
 
-    python recipes/export_smollm2.py --out models/smollm2-135m && python tests/bench/grpo.py
+    python recipes/export_smollm2.py --out models/smollm2-135m && python tests/bench/grpo.py smollm2
 
-The engines alone: vLLM's generate of as many completions of as many prompts, with the same token limit, and then one plain
-PyTorch forward and backward over them, in micro-batches, and a step of AdamW. `trl grpo` is given the same model, prompts,
-batch, completions a prompt, lengths and dtype, its own reward, and else its defaults: transformers generates. The learning
-rate is next to nothing, so that every step samples from the same model. Median seconds of a step after the first.
+The bare engines: vLLM generates the same number of completions for the same number of prompts, with the same token limit; then
+one plain PyTorch forward and backward pass over them in micro-batches, and a step of AdamW. `trl grpo` has the same model,
+prompts, batch size, completions per prompt, lengths and dtype, and its own reward; otherwise its defaults, i.e. it generates
+with transformers. The learning rate is close to zero, so every step samples from the same model. Reports the median seconds
+per step, without the first step.
 """
 
 import argparse
@@ -33,20 +34,20 @@ HEADLINE = ROOT / "recipes" / "parity" / "headline"
 
 @dataclass
 class Workload:
-    """What is measured: a model, its prompts, and the size of a step."""
+    """A model, its prompts, and the size of a step."""
 
     config: Path
     model: str
     mixture: Path
-    rows: int  # a micro-batch
-    batches: int  # micro-batches a step
-    limit: int  # tokens a completion
-    autocast: bool  # float32 weights that compute in bfloat16
-    n: int = 8  # completions a prompt
+    rows: int  # per micro-batch
+    batches: int  # micro-batches per step
+    limit: int  # tokens per completion
+    autocast: bool  # float32 weights, bfloat16 compute
+    n: int = 8  # completions per prompt
 
     @property
     def size(self) -> list[str]:
-        """The step as TRL's options."""
+        """The size of a step as TRL options."""
         return words(
             per_device_train_batch_size=self.rows,
             gradient_accumulation_steps=self.batches,
@@ -60,7 +61,7 @@ class Workload:
 
 
 def ours(load: Workload, steps: int, out: Path) -> tuple[float, float]:
-    """Median seconds of a step of the recipe, all that lies between two lines of its log; and its memory, in GiB."""
+    """Median seconds per step of the recipe, between two entries of its log, and its peak memory in GiB."""
     where = words(config=load.config, mixture=load.mixture, model_name_or_path=load.model, output_dir=out, max_steps=steps)
     quiet = words(heldout_problems=1, heldout_every=0)
     _, peak = run([sys.executable, "recipes/grpo.py", *where, *load.size, *quiet])
@@ -69,19 +70,19 @@ def ours(load: Workload, steps: int, out: Path) -> tuple[float, float]:
 
 
 def trl_grpo(load: Workload, steps: int, prompts: list, folder: Path) -> tuple[float, float]:
-    """The same of `trl grpo`, as it counts a step itself (`step_time`)."""
+    """The same for `trl grpo`, by its own `step_time`."""
     folder.mkdir()
     (folder / "train.jsonl").write_text("\n".join(json.dumps({"prompt": prompt, "solution": "$1$"}) for prompt in prompts))
     where = words(model_name_or_path=load.model, dataset_name=folder, output_dir=folder / "out", max_steps=steps)
     more = words(reward_funcs="accuracy_reward", use_cpu="true", bf16=str(load.autocast).lower())
     env = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "VLLM_"))}
-    said, peak = run([Path(sys.executable).parent / "trl", "grpo", *where, *more, *load.size], env)
-    times = [float(found) for found in re.findall(r"'step_time': '?([\d.e+-]+)", said)]
+    output, peak = run([Path(sys.executable).parent / "trl", "grpo", *where, *more, *load.size], env)
+    times = [float(found) for found in re.findall(r"'step_time': '?([\d.e+-]+)", output)]
     return statistics.median(times[1:]), peak
 
 
 class Engines:
-    """vLLM and PyTorch, bare."""
+    """Bare vLLM and PyTorch."""
 
     def __init__(self, load: Workload, prompts: list) -> None:
         import torch
@@ -111,7 +112,7 @@ class Engines:
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-12)
 
     def step(self, number: int) -> float:
-        """Seconds of one step on the prompts of its turn."""
+        """Seconds of step `number`; the steps cycle through the prompts."""
         import torch
 
         count = self.load.rows * self.load.batches // self.load.n
@@ -137,7 +138,7 @@ class Engines:
 
 
 def compare(name: str, load: Workload, prompts: list, steps: int, repeats: int, against_trl: bool) -> None:
-    """Prints the comparisons of one workload."""
+    """Runs and prints the comparisons of one workload."""
     engines = Engines(load, prompts)
     engines.step(0)
     seconds: dict[str, list[float]] = defaultdict(list)
@@ -148,41 +149,41 @@ def compare(name: str, load: Workload, prompts: list, steps: int, repeats: int, 
             seconds[ENGINES].append(statistics.median(engines.step(repeat * steps + i) for i in range(1, steps)))
             if against_trl:
                 found[TRL] = trl_grpo(load, steps, prompts, Path(folder) / f"trl-{repeat}")
-            for way, (one, peak) in found.items():
-                seconds[way].append(one)
-                peaks[way].append(peak)
-            print(", ".join(f"{way}: {times[-1]:.2f} s a step" for way, times in seconds.items()), flush=True)
-    for way in (ENGINES, TRL):
-        if seconds[way]:
-            publish(f"GRPO step, {name}, against {way}", seconds["ours"], seconds[way], "s a step")
+            for system, (median, peak) in found.items():
+                seconds[system].append(median)
+                peaks[system].append(peak)
+            print(", ".join(f"{system}: {times[-1]:.2f} s per step" for system, times in seconds.items()), flush=True)
+    for reference in (ENGINES, TRL):
+        if seconds[reference]:
+            publish(f"GRPO step, {name}, against {reference}", seconds["ours"], seconds[reference], "s a step")
     if against_trl:
         publish(f"GRPO, {name}, memory", peaks["ours"], peaks[TRL], "GiB")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["smollm2", "parity"])
-    parser.add_argument("--model", default="models/smollm2-135m", help="SmolLM2's checkpoint")
+    parser.add_argument("workload", choices=["smollm2", "parity"])
+    parser.add_argument("--model", default="models/smollm2-135m", help="checkpoint of SmolLM2-135M")
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--trl", action="store_true", help="also against `trl grpo` (minutes a step)")
+    parser.add_argument("--trl", action="store_true", help="also against `trl grpo` (minutes per step)")
     args = parser.parse_args()
     from data_mix.mixture_config import load_config
     from data_mix.mixture_folder import build, read_rows
 
     with tempfile.TemporaryDirectory() as folder:
         mixture = Path(folder) / "mixture"
-        if args.what == "smollm2":
+        if args.workload == "smollm2":
             source = ROOT / "recipes" / "gsm_symbolic" / "mixture.yaml"
             load = Workload(STUDY / "grpo.yaml", args.model, mixture, rows=16, batches=6, limit=96, autocast=True)
         else:
             source = HEADLINE / "mixture.yaml"
             load = Workload(HEADLINE / "grpo.yaml", f"{folder}/sft", mixture, rows=128, batches=4, limit=60, autocast=False)
         build(load_config(str(source), ["n_train=2560", "n_test=8"]), str(mixture))
-        if args.what == "parity":
+        if args.workload == "parity":
             size = words(max_steps=60, heldout_problems=1, heldout_every=0, report_to="none")
             where = words(config=HEADLINE / "sft.yaml", mixture=mixture, output_dir=load.model)
             run([sys.executable, "recipes/sft.py", *where, *size])
         prompts = [row["prompt"] for row in read_rows(str(mixture), "train")]
-        name = "SmolLM2-135M, 96 completions" if args.what == "smollm2" else "parity 50, 512 completions"
+        name = "SmolLM2-135M, 96 completions" if args.workload == "smollm2" else "parity 50, 512 completions"
         compare(name, load, prompts, args.steps, args.repeats, args.trl)

@@ -1,4 +1,4 @@
-"""What the benchmarks share: running two ways in turn, and the line that `python -m tests.bench` gathers."""
+"""Helpers of the benchmarks: run commands, alternate two implementations, print comparisons for `python -m tests.bench`."""
 
 import json
 import os
@@ -15,15 +15,15 @@ ROOT = Path(__file__).parents[2]
 
 
 def words(**options: object) -> list[str]:
-    """Options as a command line has them."""
+    """Options as command-line words: `--name value ...`."""
     return [word for name, value in options.items() for word in (f"--{name}", str(value))]
 
 
 def run(line: list[object], env: dict[str, str] | None = None) -> tuple[str, float]:
-    """Runs a command in the repository's root; returns what it printed, and the most memory it had, in GiB.
+    """Runs a command in the repository root; returns its stdout and its peak memory in GiB.
 
     Raises:
-        RuntimeError: with the end of what it said, when it fails.
+        RuntimeError: if the command fails; contains the end of its stderr.
     """
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         process = subprocess.Popen(list(map(str, line)), cwd=ROOT, env=env, stdout=out, stderr=err)
@@ -41,7 +41,7 @@ def read_log(folder: Path) -> list[dict]:
 
 
 def alternate(ours: Callable[[], int], reference: Callable[[], int], repeats: int) -> tuple[list[float], list[float]]:
-    """How many a second each way makes, in turn, after one time each to warm up; a way returns how many it made."""
+    """Items per second of two alternating functions, after a warm-up call of each; a function returns its number of items."""
     rates: tuple[list[float], list[float]] = [], []
     for repeat in range(repeats + 1):
         for way, name, kept in zip((ours, reference), ("ours", "reference"), rates, strict=True):
@@ -55,13 +55,13 @@ def alternate(ours: Callable[[], int], reference: Callable[[], int], repeats: in
 
 
 def publish(name: str, ours: Sequence[float], reference: Sequence[float], unit: str) -> None:
-    """Prints the medians, and how many times better ours is (the median over the repeats), as a line of JSON.
+    """Prints a comparison as a line of JSON: both medians, and the median over repeats of how many times better ours is.
 
     Args:
-        name: of the comparison.
-        ours: a figure a repeat.
-        reference: the same of what a user would run otherwise.
-        unit: of both; seconds and GiB are better when less, anything else when more.
+        name: name of the comparison.
+        ours: one figure per repeat.
+        reference: the same for the alternative.
+        unit: unit of both. Lower is better for `s` and `GiB`, higher for anything else.
     """
     pairs = list(zip(ours, reference, strict=True))
     ratio = statistics.median(b / a if unit.split()[0] in ("s", "GiB") else a / b for a, b in pairs)

@@ -1,8 +1,8 @@
-"""Peak memory of each stage: SmolLM2-135M on real GSM8K, as in recipes/gsm8k, against the 12 GiB that a small laptop has free.
+"""Measures the peak memory of each stage, with SmolLM2-135M as in recipes/gsm8k, against the 12 GiB free on a small laptop.
 
     python recipes/export_smollm2.py --out models/smollm2-135m && python tests/bench/memory.py --data ../shared/data
 
-A few steps of each on rows that are all long, so that every batch is of the widest.
+Each stage runs for a few steps on real GSM8K rows, all in long form, so that every batch has the largest width.
 """
 
 import argparse
@@ -20,7 +20,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="models/smollm2-135m")
     parser.add_argument("--data", default="../shared/data")
-    parser.add_argument("--steps", type=int, default=4, help="of SFT and of GRPO")
+    parser.add_argument("--steps", type=int, default=4, help="training steps of SFT and of GRPO")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

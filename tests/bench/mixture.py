@@ -1,9 +1,9 @@
-"""A large parity mixture: `python -m data_mix build` against `datasets.Dataset.from_generator` making the same rows.
+"""Compares `data_mix build` of a large parity mixture with `datasets.Dataset.from_generator` writing the same columns.
 
     python tests/bench/mixture.py --rows 10000000
 
-Each in a process of its own, in turn. The generator is what a user would write: random bits, the same columns,
-without a check for repetitions. Prints seconds, peak memory of the process and the ratio.
+The two alternate, each in a separate process. The generator is what a user would write: random bits, without a check for
+duplicates. Prints seconds, peak memory of the process and the ratio.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""Next-token prediction from scratch: recipes/sft.py on parity, d = 50, batch 256, against a bare PyTorch loop.
+"""Next-token prediction from scratch: recipes/sft.py on parity, d = 50, batch size 256, against a bare PyTorch loop.
 
     python tests/bench/ntp.py
 
-The loop is what fits on a page: the same LlamaForCausalLM, eager, padded batches, its own loss, AdamW, all threads. Seconds a
-step of the same rows, without starting and saving; in turn.
+The loop is short: the same LlamaForCausalLM, eager, padded batches, the model's own loss, AdamW, all threads. Reports median
+seconds per step on the same rows, without start-up and saving; the two run alternately.
 """
 
 import argparse
@@ -23,7 +23,7 @@ STUDY = ROOT / "recipes" / "parity" / "headline"
 
 
 def ours(mixture: Path, steps: int, out: Path) -> float:
-    """Median seconds of a step of the recipe, from its own log."""
+    """Median seconds per step of the recipe, from its log."""
     where = words(config=STUDY / "sft.yaml", mixture=mixture, output_dir=out, max_steps=steps)
     quiet = words(heldout_every=0, heldout_problems=1, heldout_max_tokens=1, logging_steps=1, report_to="none")
     run([sys.executable, "recipes/sft.py", *where, *quiet])
@@ -32,14 +32,14 @@ def ours(mixture: Path, steps: int, out: Path) -> float:
 
 
 def bare(rows: list[dict], steps: int) -> float:
-    """Median seconds of a step of the loop."""
+    """Median seconds per step of the loop."""
     import torch
-    import yaml
     from transformers import AutoModelForCausalLM
 
+    from data_mix.mapping import read_mapping
     from recipes.training.models import character_tokenizer, make_config
 
-    fields = yaml.safe_load((STUDY / "sft.yaml").read_text())
+    fields = read_mapping(STUDY / "sft.yaml")
     tokenizer = character_tokenizer(fields["tokenizer_characters"])
     model = AutoModelForCausalLM.from_config(make_config(fields["model_config"], tokenizer)).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=fields["learning_rate"])
@@ -52,7 +52,7 @@ def bare(rows: list[dict], steps: int) -> float:
         inputs = tokenizer(texts, padding=True, return_tensors="pt", return_token_type_ids=False)
         labels = inputs["input_ids"].masked_fill(inputs["attention_mask"] == 0, -100)
         for label, row in zip(labels, chosen, strict=True):
-            label[: len(row["prompt"])] = -100  # a token a character
+            label[: len(row["prompt"])] = -100  # one token per character
         model(**inputs, labels=labels).loss.backward()
         optimizer.step()
         optimizer.zero_grad()

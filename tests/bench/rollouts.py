@@ -1,8 +1,8 @@
-"""Rollouts of SmolLM2-135M: vLLM as our recipes start it against transformers' generate, same prompts, n and token limit.
+"""Rollouts of SmolLM2-135M: vLLM as the recipes start it against transformers' generate; same prompts, n and token limit.
 
     python recipes/export_smollm2.py --out models/smollm2-135m && python tests/bench/rollouts.py
 
-Alternating in one run; tokens/s, of the tokens up to each completion's end.
+Reports tokens/s, counting tokens up to each completion's end; the two run alternately.
 """
 
 import argparse
@@ -23,8 +23,8 @@ QUESTIONS = [f"Tom has {n} apples and buys {n + 3} more. He eats {n // 2}. How m
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="models/smollm2-135m")
-    parser.add_argument("--n", type=int, default=8, help="completions a prompt")
-    parser.add_argument("--limit", type=int, default=96, help="tokens a completion")
+    parser.add_argument("--n", type=int, default=8, help="completions per prompt")
+    parser.add_argument("--limit", type=int, default=96, help="tokens per completion")
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
 
@@ -37,7 +37,7 @@ def main() -> None:
     prompts = encode_prompts(tokenizer, [[{"role": "user", "content": q}] for q in QUESTIONS])
     length = max(map(len, prompts)) + args.limit
     prepare_engine(seed=0, dtype="bfloat16")
-    engine = vllm_generation.LLM(  # with the arguments that TRL's colocate mode gives it
+    engine = vllm_generation.LLM(  # with the arguments of TRL's colocate mode
         model=args.model,
         max_model_len=length,
         max_num_seqs=len(prompts) * args.n,
@@ -49,18 +49,18 @@ def main() -> None:
     theirs = TransformersEngine(model, tokenizer, seed=0, batch_size=len(prompts))
     ends = end_ids(tokenizer)
 
-    def count(made: list[list[int]]) -> int:
-        return sum(decode(tokenizer, sample, ends).n_tokens for sample in made)
+    def count(samples: list[list[int]]) -> int:
+        return sum(decode(tokenizer, sample, ends).n_tokens for sample in samples)
 
     def ours() -> int:
-        """As TRL's colocate mode asks for them: every completion a request, log-probs with them, no seed of its own."""
+        """As in TRL's colocate mode: one request per completion, with log-probs, without a per-request seed."""
         requests = [{"prompt_token_ids": ids} for ids in prompts for _ in range(args.n)]
         outputs = engine.generate(requests, SamplingParams(max_tokens=args.limit, logprobs=0), use_tqdm=False)
         return count([output.outputs[0].token_ids for output in outputs])
 
     def reference() -> int:
-        made = in_order(theirs.stream(prompts, Sampling(args.n, 1.0, args.limit, frozenset(ends))))
-        return count([sample for samples in made for sample in samples])
+        outputs = in_order(theirs.stream(prompts, Sampling(args.n, 1.0, args.limit, frozenset(ends))))
+        return count([sample for samples in outputs for sample in samples])
 
     publish("rollouts", *alternate(ours, reference, args.repeats), "tokens/s")
 

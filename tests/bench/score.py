@@ -1,8 +1,8 @@
-"""Rescoring 10,000 completions without a model: `python -m eval score` on a folder of real GSM8K solutions, wall seconds.
+"""Times the rescoring of 10,000 completions (`python -m eval score`) on real GSM8K solutions, in wall seconds.
 
     python tests/bench/score.py --data ../shared/data
 
-Half of the completions are a problem's own solution, half the next problem's. The metrics must be those of the first scoring.
+Half of the completions are a problem's own solution, half are the next problem's. `same metrics` must be true.
 """
 
 import argparse

@@ -1,9 +1,8 @@
-"""SFT of SmolLM2-135M on real GSM8K rows: recipes/sft.py against `trl sft` with its defaults, same rows, batch and dtype.
+"""SFT of SmolLM2-135M on GSM8K: recipes/sft.py against `trl sft` with its defaults; same rows, batch size and dtype.
 
     python recipes/export_smollm2.py --out models/smollm2-135m && python tests/bench/sft.py --data ../shared/data
 
-Seconds of training as each trainer counts them itself (`train_runtime`), and both mean losses, which must be the same within
-noise.
+Reports the training seconds by each trainer's own count (`train_runtime`), and the mean losses, which must agree within noise.
 """
 
 import argparse
@@ -20,7 +19,7 @@ STUDY = ROOT / "recipes" / "gsm8k" / "smollm2-135m-cpu"
 
 
 def ours(model: str, mixture: Path, shared: list[str], out: Path) -> tuple[float, float, float]:
-    """Seconds of training, mean loss and memory in GiB of the recipe."""
+    """Training seconds, mean loss and peak memory in GiB of the recipe."""
     quiet = words(heldout_problems=1, heldout_max_tokens=1, heldout_every=0)
     where = words(config=STUDY / "sft.yaml", model_name_or_path=model, mixture=mixture, output_dir=out)
     _, peak = run([sys.executable, "recipes/sft.py", *where, *shared, *quiet])
@@ -29,11 +28,11 @@ def ours(model: str, mixture: Path, shared: list[str], out: Path) -> tuple[float
 
 
 def reference(model: str, rows: Path, shared: list[str], out: Path) -> tuple[float, float, float]:
-    """The same of TRL's own script, on the same rows."""
+    """The same for TRL's script, on the same rows."""
     where = words(model_name_or_path=model, dataset_name=rows, output_dir=out)
     env = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
-    said, peak = run([Path(sys.executable).parent / "trl", "sft", *where, *shared], env)
-    figures = [float(re.search(rf"'{name}': '?([\d.e+-]+)", said).group(1)) for name in ("train_runtime", "train_loss")]
+    output, peak = run([Path(sys.executable).parent / "trl", "sft", *where, *shared], env)
+    figures = [float(re.search(rf"'{name}': '?([\d.e+-]+)", output).group(1)) for name in ("train_runtime", "train_loss")]
     return figures[0], figures[1], peak
 
 
@@ -74,11 +73,11 @@ if __name__ == "__main__":
         )
         figures = {ours: [], reference: []}
         for repeat in range(args.repeats):
-            for way, given in ((ours, mixture), (reference, rows)):
-                seconds, loss, peak = way(args.model, given, shared, Path(folder) / f"{way.__name__}-{repeat}")
-                figures[way].append((seconds, peak))
-                print(f"{way.__name__}: {seconds:.0f} s, loss {loss:.4f}, {peak:.1f} GiB", flush=True)
+            for system, data in ((ours, mixture), (reference, rows)):
+                seconds, loss, peak = system(args.model, data, shared, Path(folder) / f"{system.__name__}-{repeat}")
+                figures[system].append((seconds, peak))
+                print(f"{system.__name__}: {seconds:.0f} s, loss {loss:.4f}, {peak:.1f} GiB", flush=True)
     name = f"SFT, SmolLM2-135M, {args.rows} rows of GSM8K"
-    (seconds, peaks), (their_seconds, their_peaks) = (list(zip(*figures[way], strict=True)) for way in (ours, reference))
+    (seconds, peaks), (their_seconds, their_peaks) = (list(zip(*figures[system], strict=True)) for system in (ours, reference))
     publish(name, seconds, their_seconds, "s")
     publish(f"{name}, memory", peaks, their_peaks, "GiB")

@@ -1,9 +1,10 @@
-"""The verifier against math-verify and TRL's accuracy_reward, on the solutions of real GSM8K and MATH problems.
+"""Compares the verifier with math-verify and TRL's accuracy_reward on solutions of real GSM8K and MATH problems.
 
     python tests/bench/verifier.py --data ../shared/data
 
-For each problem two completions: its own solution, which is right, and the next problem's, which rarely is. Alternating,
-medians. CPU seconds per 1,000 completions, workers included; wall seconds of a batch of 1,024; and who judged how many right.
+Each problem gets two completions: its own solution, which is right, and the next problem's, which rarely is. The verifiers
+alternate; figures are medians. Prints CPU seconds per 1,000 completions, workers included, wall seconds for a batch of 1,024,
+and how many completions each judged correct.
 """
 
 import argparse
@@ -65,10 +66,10 @@ def main() -> None:
             for judge in (ours, math_verify, trl_reward):
                 from rewards import equality
 
-                equality._read.cache_clear()
+                equality._parse_answer.cache_clear()
                 began = cpu_seconds(), time.perf_counter()
                 right[judge.__name__] = int(judge(pairs, style))
-                if repeat:  # the first loads what they import
+                if repeat:  # the first repeat imports the libraries
                     cpu.setdefault(judge.__name__, []).append((cpu_seconds() - began[0]) * 1000 / len(pairs))
                     wall.setdefault(judge.__name__, []).append(time.perf_counter() - began[1])
         print(f"{name}: judged right: {right}", flush=True)

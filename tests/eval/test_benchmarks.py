@@ -1,4 +1,4 @@
-"""Benchmarks as tasks: what is asked, how it ends, and several of them in one call with one engine."""
+"""Benchmarks: prompts, stop texts, invalid task files, and several tasks in one `eval run`."""
 
 import json
 
@@ -12,7 +12,7 @@ from eval.scoring.eval_folder import read_completions, read_metrics
 
 @pytest.fixture(scope="module")
 def copies(tmp_path_factory):
-    """Local copies as `--data` takes them: four records of GSM8K's kind, and four of SVAMP's, one of them broken."""
+    """Local copies for `--data`: four records in GSM8K's format and four in SVAMP's, one of them broken."""
     folder = tmp_path_factory.mktemp("data")
     gsm8k = [{"question": f"What is {i} + 1?", "answer": f"{i} + 1 = {i + 1}\n#### {i + 1}"} for i in range(4)]
     svamp = [
@@ -26,7 +26,7 @@ def copies(tmp_path_factory):
     return str(folder)
 
 
-def test_a_few_shot_prompt_is_the_worked_examples_and_then_the_problem(copies):
+def test_a_few_shot_prompt_is_the_worked_examples_followed_by_the_problem(copies):
     task = benchmarks.load("gsm8k", "few-shot", copies)
     prompt = task.rows[3]["prompt"]
     assert prompt.startswith("Q: There are 15 trees in the grove.") and prompt.count("\nA: ") == 8 == task.shots
@@ -34,7 +34,7 @@ def test_a_few_shot_prompt_is_the_worked_examples_and_then_the_problem(copies):
     assert task.rows[3]["answer"] == "4" and task.rows[3]["meta"] == {"style": "gsm8k"}
 
 
-def test_zero_shot_prompts_bring_the_instruction(copies):
+def test_zero_shot_prompts_contain_the_instruction(copies):
     chat, plain = (benchmarks.load("gsm8k", prompt, copies).rows[0]["prompt"] for prompt in ("chat", "plain"))
     assert [message["role"] for message in chat] == ["user"]
     assert chat[0]["content"].startswith("What is 0 + 1?\n\nReason step by step")
@@ -42,14 +42,14 @@ def test_zero_shot_prompts_bring_the_instruction(copies):
 
 
 @pytest.mark.parametrize(("name", "records"), [("gsm8k", 1319), ("math", 5000), ("math500", 500), ("olympiadbench", 675)])
-def test_the_real_test_sets_are_whole_and_in_their_own_order(data, name, records):
+def test_real_test_sets_are_complete_and_in_file_order(data, name, records):
     task = benchmarks.load(name, "few-shot", str(data))
     assert len(task.rows) == records and task.broken == 0
     first = json.loads((data / name / "test.jsonl").read_text().splitlines()[0])
     assert first.get("problem", first.get("question")).strip() in task.rows[0]["prompt"]
 
 
-def test_broken_records_are_left_out_and_counted(copies):
+def test_broken_records_are_skipped_and_counted(copies):
     task = benchmarks.load("svamp", "chat", copies)
     assert len(task.rows) == 3 and task.broken == 1
 
@@ -66,7 +66,7 @@ def test_broken_records_are_left_out_and_counted(copies):
         ("mine.yaml", "source: [", "not YAML"),
     ],
 )
-def test_a_wrong_task_is_one_line(tmp_path, name, text, said):
+def test_an_invalid_task_is_a_one_line_error(tmp_path, name, text, said):
     if text:
         (tmp_path / name).write_text(text)
         name = str(tmp_path / name)
@@ -74,7 +74,7 @@ def test_a_wrong_task_is_one_line(tmp_path, name, text, said):
         benchmarks.load(name, "few-shot", None)
 
 
-def test_a_stop_text_ends_a_completion_and_is_no_part_of_it(llama):
+def test_a_stop_text_ends_a_completion_and_is_not_part_of_it(llama):
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(llama["base"])
@@ -86,11 +86,11 @@ def test_a_stop_text_ends_a_completion_and_is_no_part_of_it(llama):
     assert decode(tokenizer, ids, set()).truncated
 
 
-def test_several_tasks_in_one_call_each_in_a_folder_of_its_own(command, llama, copies, tmp_path):
+def test_several_tasks_in_one_call_get_one_folder_each(command, llama, copies, tmp_path):
     out = tmp_path / "eval"
     args = ["-m", "eval", "run", "--model", llama["base"], "--tasks", "gsm8k", "svamp", "--prompt", "plain", "--data", copies]
     done = command(*args, "--out", out, "--max-tokens", 8, check=False)
-    # a random model never ends: everything is written, and the command says that the numbers mean little
+    # a random model never emits an end token: everything is written, then the command fails
     assert done.returncode == 2 and "more than --max-truncated 0.5" in done.stderr
     assert "svamp: 1 of 4 records are broken" in done.stderr
     assert {name: read_metrics(str(out / name))["n_problems"] for name in ("gsm8k", "svamp")} == {"gsm8k": 4, "svamp": 3}
@@ -99,7 +99,7 @@ def test_several_tasks_in_one_call_each_in_a_folder_of_its_own(command, llama, c
     assert "warning" in again.stderr and "gsm8k: accuracy" in again.stdout
 
 
-def test_prompt_goes_with_tasks_alone(command, parity_run, tmp_path):
+def test_prompt_needs_tasks(command, parity_run, tmp_path):
     where = ["--model", parity_run / "sft", "--mixture", parity_run / "mixture", "--out", tmp_path / "e"]
     done = command("-m", "eval", "run", *where, "--prompt", "chat", check=False)
     assert done.returncode == 2 and "--prompt and --data go with --tasks" in done.stderr

@@ -1,4 +1,4 @@
-"""Accuracy and length over training: one engine, the weights of each checkpoint."""
+"""`eval run --checkpoints`: one engine, the weights of each checkpoint."""
 
 import shutil
 
@@ -30,7 +30,7 @@ def test_each_checkpoint_is_evaluated_with_its_own_weights(command, parity_run, 
     assert [row["completion"] for row in read_completions(str(out / "checkpoint-5"))[0]] == first
 
 
-def test_only_checkpoint_and_a_number_is_a_checkpoint(tmp_path):
+def test_only_folders_named_checkpoint_n_are_checkpoints(tmp_path):
     for name in ("checkpoint-100", "checkpoint-20", "checkpoint-100-keep", "checkpoint-best", "checkpoint-020", "checkpoint-"):
         (tmp_path / name).mkdir()
     assert {step: path.name for step, path in find_checkpoints(str(tmp_path)).items()} == {
@@ -39,7 +39,7 @@ def test_only_checkpoint_and_a_number_is_a_checkpoint(tmp_path):
     }
 
 
-def test_a_run_without_checkpoints_says_how_to_have_them(command, parity_run, tmp_path):
+def test_without_checkpoints_the_error_says_how_to_save_them(command, parity_run, tmp_path):
     where = ["--model", parity_run / "sft", "--mixture", parity_run / "mixture", "--out", tmp_path / "e"]
     done = command("-m", "eval", "run", "--checkpoints", *where, check=False)
     assert done.returncode == 2 and "save_strategy: steps" in done.stderr

@@ -1,3 +1,5 @@
+"""Eval folders: columns, rescoring, paired comparison, and errors for folders that are not eval folders."""
+
 import json
 
 import pytest
@@ -27,27 +29,12 @@ def rows(*completions):
     ]
 
 
-def test_a_folder_holds_the_columns_and_rescoring_changes_nothing(tmp_path, command):
+def test_a_folder_has_all_columns_and_rescoring_changes_nothing(tmp_path, command):
     folder = str(tmp_path / "eval")
     metrics = write_folder(folder, rows("1001", "1", "0", ""), INFO)
     read, info = read_completions(folder)
-    assert list(read[0]) == (
-        [
-            "problem_id",
-            "source",
-            "sample",
-            "prompt",
-            "completion",
-            "answer",
-            "meta",
-            "n_tokens",
-            "truncated",
-            "form",
-            "extracted",
-            "outcome",
-            "strict_outcome",
-        ]
-    )
+    names = "problem_id source sample prompt completion answer meta n_tokens truncated form extracted outcome strict_outcome"
+    assert list(read[0]) == names.split()
     assert [r["outcome"] for r in read] == ["correct", "correct", "wrong", "unparseable"] and info == INFO
     (tmp_path / "eval" / "metrics.json").unlink()
     command("-m", "eval", "score", folder)
@@ -64,10 +51,10 @@ def test_comparison_is_paired_by_problem(tmp_path):
     assert result["length"]["difference"]["value"] == pytest.approx(2.0)
     assert result["flips"] == {"only_a_right": [], "only_b_right": ["parity/1"], "mcnemar_p": 1.0}
     said = format_comparison(result)
-    assert "3 shared problems" in said and "right in one alone: a 0, b 1; McNemar's exact p = 1\n  only b: parity/1" in said
+    assert "3 shared problems" in said and "right in only one: a 0, b 1; McNemar's exact p = 1\n  only b: parity/1" in said
 
 
-def test_folders_that_are_none_are_named(tmp_path, command):
+def test_a_folder_that_is_not_an_eval_folder_is_a_one_line_error(tmp_path, command):
     with pytest.raises(InputError, match=r"no completions\.parquet"):
         read_completions(str(tmp_path))
     for args in (["score", tmp_path], ["compare", tmp_path, tmp_path], ["report", tmp_path]):

@@ -1,23 +1,30 @@
-"""`eval run` with real vLLM on a real checkpoint, and vLLM and transformers against each other."""
+"""`eval run` and its Python API with real vLLM on a real checkpoint; vLLM against transformers."""
 
+import importlib.util
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
 
 import pytest
 
+from data_mix.errors import InputError
+from eval.eval_config import EvalConfig
+from eval.generation.engines import LazyEngine, Sampling, TransformersEngine, VLLMEngine, in_order
+from eval.generation.tokens import end_ids
 from eval.scoring.eval_folder import read_completions, read_metrics
+from tests.conftest import ROOT
 
 
-def test_run_asks_every_test_problem_and_never_overwrites(command, parity_run, tmp_path):
+def test_run_covers_every_test_problem_and_never_overwrites(command, parity_run, tmp_path):
     out = tmp_path / "eval"
     args = ["-m", "eval", "run", "--model", parity_run / "sft", "--mixture", parity_run / "mixture", "--out", out]
     command(*args, "--samples", 3, "--temperature", 1.0)
     rows, info = read_completions(str(out))
     assert len(rows) == 64 * 3 and info["temperature"] == 1.0
     assert len({(row["problem_id"], row["sample"]) for row in rows}) == 64 * 3
-    # a model this young may put a pad token in the middle: it has a length and no text
+    # after so few steps the model may emit pad tokens, which count as length but have no text
     assert all(row["n_tokens"] >= len(row["completion"]) for row in rows)
     assert max(row["n_tokens"] for row in rows) <= 32
     metrics = read_metrics(str(out))
@@ -25,10 +32,35 @@ def test_run_asks_every_test_problem_and_never_overwrites(command, parity_run, t
     calibration = metrics["calibration"]
     assert calibration["p_cot"] == 0.25 and calibration["difference"]["value"] == pytest.approx(metrics["p_long"] - 0.25)
     other = command(*args, check=False)
-    assert other.returncode == 2 and "holds another eval" in other.stderr
+    assert other.returncode == 2 and "already holds another eval" in other.stderr
     written = (out / "completions.parquet").stat().st_mtime_ns
     assert "(64 problems x 3" in command(*args, "--samples", 3, "--temperature", 1.0).stdout
     assert (out / "completions.parquet").stat().st_mtime_ns == written
+
+
+def test_the_python_example_of_the_readme_runs(command, parity_run, tmp_path):
+    [code] = re.findall(r"```python\n(.*?)```", (ROOT / "eval/README.md").read_text(), re.DOTALL)
+    for path, ours in (("grpo", parity_run / "sft"), ("mixture", parity_run / "mixture"), ("eval/grpo", tmp_path / "eval")):
+        code = code.replace(f'"runs/demo/{path}"', f'"{ours}"')
+    folder, accuracy, length = command("-c", code).stdout.splitlines()[-1].split()
+    metrics = read_metrics(folder)
+    assert folder == str(tmp_path / "eval") and metrics["n_problems"] == 64
+    assert (float(accuracy), float(length)) == (metrics["accuracy"]["value"], metrics["length"]["p50"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({}, "give either --mixture or --tasks"),
+        ({"mixture": "m", "tasks": ["gsm8k"]}, "give either --mixture or --tasks"),
+        ({"tasks": ["gsm8k"], "prompt": "few"}, "--prompt few is unknown; use chat, plain, few-shot"),
+        ({"tasks": ["gsm8k"], "problems": 0}, "--problems 0 is out of range; it must be at least 1"),
+        ({"tasks": ["gsm8k"], "temperature": float("nan")}, "--temperature nan is out of range"),
+    ],
+)
+def test_an_invalid_config_is_an_error(parity_run, fields, said):
+    with pytest.raises(InputError, match=re.escape(said)):
+        EvalConfig(model=str(parity_run / "sft"), out="e", **fields).check()
 
 
 @pytest.mark.parametrize(
@@ -41,7 +73,7 @@ def test_run_asks_every_test_problem_and_never_overwrites(command, parity_run, t
         (["--max-tokens", "100"], "more than the model's context of 64"),
     ],
 )
-def test_wrong_input_is_one_line(command, parity_run, tmp_path, change, said):
+def test_invalid_input_is_a_one_line_error(command, parity_run, tmp_path, change, said):
     args = {"--model": parity_run / "sft", "--mixture": parity_run / "mixture", "--out": tmp_path / "eval"}
     args.update(dict([change]))
     done = command("-m", "eval", "run", *(word for pair in args.items() for word in pair), check=False)
@@ -50,7 +82,7 @@ def test_wrong_input_is_one_line(command, parity_run, tmp_path, change, said):
     assert not (tmp_path / "eval").exists()
 
 
-def test_a_model_without_a_tokenizer_is_one_line(command, parity_run, tmp_path):
+def test_a_model_without_a_tokenizer_is_a_one_line_error(command, parity_run, tmp_path):
     model = tmp_path / "model"
     shutil.copytree(parity_run / "sft", model, ignore=shutil.ignore_patterns("tokenizer*"))
     args = ["--model", model, "--mixture", parity_run / "mixture", "--out", tmp_path / "eval"]
@@ -58,8 +90,8 @@ def test_a_model_without_a_tokenizer_is_one_line(command, parity_run, tmp_path):
     assert done.returncode == 2 and f"error: --model {model}: no tokenizer there" in done.stderr
 
 
-def test_an_eval_through_a_link_to_another_disk_is_scored_again_where_its_metrics_are_missing(command, parity_run, tmp_path):
-    """As a process leaves it that dies between writing completions.parquet and metrics.json."""
+def test_missing_metrics_are_recomputed_also_through_a_link_to_another_disk(command, parity_run, tmp_path):
+    """As when a process is killed between writing completions.parquet and metrics.json."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as disk:
         out = tmp_path / "eval"
         out.symlink_to(Path(disk) / "eval")
@@ -73,27 +105,47 @@ def test_an_eval_through_a_link_to_another_disk_is_scored_again_where_its_metric
         assert sorted(os.listdir(out)) == ["completions.parquet", "metrics.json"]
 
 
-def test_vllm_and_transformers_say_the_same_and_a_seed_gives_the_same_samples(parity_run):
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+def test_end_tokens_are_those_of_tokenizer_and_generation_config_else_config(llama, tmp_path):
+    from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
-    from eval.generation.engines import Sampling, TransformersEngine, VLLMEngine, in_order
+    tokenizer = AutoTokenizer.from_pretrained(llama["base"])
+    AutoConfig.from_pretrained(llama["base"], eos_token_id=7).save_pretrained(tmp_path)
+    own = end_ids(tokenizer)
+    assert own[0] == tokenizer.eos_token_id and not {7, 8, 9} & set(own)
+    assert end_ids(tokenizer, str(tmp_path)) == [*own, 7]
+    GenerationConfig(eos_token_id=[own[0], 8, 9]).save_pretrained(tmp_path)
+    assert end_ids(tokenizer, str(tmp_path)) == [*own, 8, 9]
+
+
+def test_a_lazy_engine_starts_once_and_takes_the_seed_of_each_call(parity_run, monkeypatch):
+    from transformers import AutoTokenizer
+
+    path = str(parity_run / "sft")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    lazy, tokenizer = LazyEngine(), AutoTokenizer.from_pretrained(path)
+    first, second = (lazy.load(path, tokenizer, 64, seed) for seed in (0, 1))
+    assert first is second and isinstance(first, TransformersEngine) and first.seed == 1
+
+
+def test_vllm_and_transformers_agree_and_a_seed_determines_the_samples(parity_run):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
     path = str(parity_run / "sft")
     tokenizer = AutoTokenizer.from_pretrained(path)
     prompts = tokenizer([f"{i:016b}=" for i in range(3000, 3040)])["input_ids"]
-    ours = VLLMEngine(path, "float32", 64, seed=1)
-    theirs = TransformersEngine(AutoModelForCausalLM.from_pretrained(path).eval(), tokenizer, seed=1)
+    vllm = VLLMEngine(path, "float32", 64, seed=1)
+    transformers = TransformersEngine(AutoModelForCausalLM.from_pretrained(path).eval(), tokenizer, seed=1)
     end = frozenset([tokenizer.eos_token_id])
-    drawn = Sampling(2, 1.0, 20, end)
-    up_to_end = lambda made: [tokenizer.decode(samples[0]).split("<end>")[0] for samples in made]  # noqa: E731
-    greedy = [in_order(engine.stream(prompts, Sampling(1, 0.0, 20, end))) for engine in (ours, theirs)]
+    sampled = Sampling(2, 1.0, 20, end)
+    up_to_end = lambda outputs: [tokenizer.decode(samples[0]).split("<end>")[0] for samples in outputs]  # noqa: E731
+    greedy = [in_order(engine.stream(prompts, Sampling(1, 0.0, 20, end))) for engine in (vllm, transformers)]
     assert up_to_end(greedy[0]) == up_to_end(greedy[1])
-    first, again = (in_order(ours.stream(prompts, drawn)) for _ in range(2))
-    some = in_order(ours.stream(prompts[30:37], drawn, range(30, 37)))
+    first, again = (in_order(vllm.stream(prompts, sampled)) for _ in range(2))
+    some = in_order(vllm.stream(prompts[30:37], sampled, range(30, 37)))
     assert first == again and first[30:37] == some
 
 
-def test_a_model_computes_in_the_precision_that_it_was_trained_or_stored_in(parity_run, llama, tmp_path):
+def test_the_precision_is_that_of_training_else_of_the_stored_weights(parity_run, llama, tmp_path):
     import torch
     from transformers import AutoModelForCausalLM
 

@@ -1,4 +1,4 @@
-"""An eval in the formats of others."""
+"""`eval export`: lm-eval results, model cards, and loading completions with datasets."""
 
 import json
 
@@ -15,7 +15,7 @@ def folder(tmp_path):
     return tmp_path / "e"
 
 
-def test_lm_eval_gets_both_filters_with_their_standard_errors(folder, command):
+def test_lm_eval_results_have_both_filters_with_standard_errors(folder, command):
     results = json.loads(command("-m", "eval", "export", folder, "--format", "lm-eval").stdout)
     parity = results["results"]["parity"]
     assert parity["exact_match,flexible-extract"] == parity["exact_match,strict-match"] == 0.5
@@ -24,7 +24,7 @@ def test_lm_eval_gets_both_filters_with_their_standard_errors(folder, command):
     assert results["configs"]["parity"]["generation_kwargs"] == {"temperature": 0.0, "do_sample": False, "max_gen_toks": 8}
 
 
-def test_a_model_card_takes_the_model_index(folder, command, tmp_path):
+def test_a_model_card_accepts_the_model_index(folder, command, tmp_path):
     from huggingface_hub import EvalResult, ModelCard
 
     text = command("-m", "eval", "export", folder, "--format", "model-index").stdout
@@ -34,7 +34,7 @@ def test_a_model_card_takes_the_model_index(folder, command, tmp_path):
     assert yaml.safe_load(text)["model-index"][0]["name"] == "runs/x/sft"
 
 
-def test_completions_load_as_a_data_set(folder, tmp_path):
+def test_completions_load_as_a_dataset(folder, tmp_path):
     from datasets import load_dataset
 
     data = load_dataset(str(folder), cache_dir=str(tmp_path / "cache"))["train"]

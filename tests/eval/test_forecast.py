@@ -1,4 +1,4 @@
-"""The forecast of STaR: its recursion, the point at which greedy decoding flips, and what it says of a real-looking eval."""
+"""The STaR forecast: the recursion, the threshold for greedy decoding, and the forecast of an eval folder."""
 
 import json
 
@@ -14,7 +14,7 @@ INFO = {"model": "m", "temperature": 1.0, "seed": 0, "max_tokens": 8}
 
 
 def rows(*completions):
-    """Parity of 1101, long form 1001, one problem for each tuple of samples."""
+    """Parity of 1101, long form 1001; one problem per tuple of samples."""
     meta = json.dumps({"style": "parity", "long": "1001"})
     shared = {"source": "parity", "prompt": "1101=", "answer": "1", "meta": meta, "truncated": False}
     return [
@@ -25,22 +25,22 @@ def rows(*completions):
 
 
 @given(st.floats(0.001, 0.999), st.floats(0.01, 1), st.floats(0.01, 1))
-def test_selection_moves_towards_the_form_that_is_right_more_often(p, a_long, a_short):
+def test_selection_favours_the_more_accurate_form(p, a_long, a_short):
     after = next_p_long(p, a_long, a_short)
     assert 0 < after <= 1 and (after - p) * (a_long - a_short) >= -1e-12
 
 
-def test_with_perfect_long_ones_and_guessed_short_ones_it_is_the_paper_s_recursion():
+def test_perfect_long_and_guessed_short_completions_give_the_paper_s_recursion():
     assert next_p_long(0.25, 1.0, 0.5) == pytest.approx(2 * 0.25 / 1.25)
     assert next_p_long(0.25, 0.0, 0.0) == 0.25  # nothing kept, nothing learned
 
 
-def test_the_forecast_of_an_eval(tmp_path, command):
+def test_the_forecast_of_an_eval_folder(tmp_path, command):
     write_folder(str(tmp_path / "e"), rows(*[("1001", "1", "0", "1")] * 10), INFO)
     result = forecast(str(tmp_path / "e"), 2)
     assert result["p_long"][0] == 0.25 and result["a_long"] == 1 and result["a_short"] == pytest.approx(2 / 3)
-    assert result["p_long"][1] == pytest.approx(0.25 / (0.25 + 0.75 * 2 / 3)) and result["spread"] == 1
-    assert result["flips_at"] == pytest.approx(0.4)  # two of three short ones begin as the long one does: (2/3) / (5/3)
+    assert result["p_long"][1] == pytest.approx(0.25 / (0.25 + 0.75 * 2 / 3)) and result["mixed"] == 1
+    assert result["flips_at"] == pytest.approx(0.4)  # two of three short completions start like the long one: (2/3) / (5/3)
     (tmp_path / "star").mkdir()
     log = [{"step": i, "heldout/sampled/p_long": p} for i, p in enumerate((0.25, 0.35))]
     (tmp_path / "star" / "log.jsonl").write_text("\n".join(map(json.dumps, log)))
@@ -50,7 +50,7 @@ def test_the_forecast_of_an_eval(tmp_path, command):
     assert said.strip() == format_forecast(result, measured) and "RL is worth starting: yes" in said
 
 
-def test_forms_that_begin_with_different_words_part_there():
+def test_forms_that_start_with_different_words_diverge_there():
     long = [{"problem_id": "a", "completion": text} for text in ("He has 2", "He buys 3", "She has 1", "He is 4")]
     short = [{"problem_id": "a", "completion": "#### 2"}]
     assert find_flip(long, short) == pytest.approx(1 / (1 + 3 / 6))
@@ -59,7 +59,7 @@ def test_forms_that_begin_with_different_words_part_there():
 @pytest.mark.parametrize(
     ("texts", "info", "said"), [(("1001", "1"), {"temperature": 0.0}, "greedy"), (("1", "0"), {}, "no completion is long")]
 )
-def test_an_eval_that_shows_one_form_has_no_forecast(tmp_path, texts, info, said):
+def test_an_eval_with_only_one_form_is_an_error(tmp_path, texts, info, said):
     write_folder(str(tmp_path / "e"), rows(texts), {**INFO, **info})
     with pytest.raises(InputError, match=said):
         forecast(str(tmp_path / "e"), 2)

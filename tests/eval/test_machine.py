@@ -1,4 +1,4 @@
-"""The environment that a process is given before torch and vLLM are imported."""
+"""The environment set before torch and vLLM are imported, and the KV-cache size."""
 
 import json
 
@@ -9,20 +9,20 @@ def prepared(command, **env):
     return json.loads(command("-c", SHOW, **env).stdout)
 
 
-def test_what_the_user_has_set_is_kept(command):
+def test_variables_set_by_the_user_are_kept(command):
     assert prepared(command, VLLM_LOGGING_LEVEL="INFO")["VLLM_LOGGING_LEVEL"] == "INFO"
 
 
-def test_threads_are_the_cores_that_the_process_may_use(command):
+def test_the_number_of_threads_is_the_number_of_available_cores(command):
     pinned = "import os; os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1]); " + SHOW
     assert json.loads(command("-c", pinned, OMP_NUM_THREADS="1").stdout)["OMP_NUM_THREADS"] == "1"
     assert prepared(command, OMP_NUM_THREADS="3")["OMP_NUM_THREADS"] == "3"
 
 
-def test_the_kv_cache_is_as_large_as_the_sequences_can_be_and_no_larger(parity_run):
+def test_the_kv_cache_fits_the_longest_sequences_exactly(parity_run):
     from eval.generation.machine import cache_bytes
 
-    # two layers of keys and values, 128 wide, 4 bytes each; a block of 128 tokens and one to spare for each sequence
+    # two layers of keys and values, width 128, 4 bytes; per sequence one block of 128 tokens and a spare one
     assert cache_bytes(str(parity_run / "sft"), "float32", 64, 256) == 2 * 2 * 128 * 4 * 256 * 256
     assert cache_bytes(str(parity_run / "sft"), "bfloat16", 64, 256) == 2 * 2 * 128 * 2 * 256 * 256
     assert cache_bytes(str(parity_run / "sft"), "float32", 64, 2**20) == 2 * 2**30

@@ -1,3 +1,5 @@
+"""Metrics against enumeration over subsets, scipy, and hand-computed values."""
+
 from collections import Counter
 from itertools import combinations
 
@@ -10,26 +12,8 @@ from scipy import stats
 from eval.scoring.metrics import accuracy_by_budget, bootstrap_ci95, compute_metrics, maj_at_k, mcnemar_p, pass_at_k
 
 INFO = {"model": "m", "temperature": 1.0, "seed": 0}
-KEYS = {
-    "n_problems",
-    "n_samples",
-    "temperature",
-    "seed",
-    "model",
-    "accuracy",
-    "accuracy_strict",
-    "calibration",
-    "length_by",
-    "accuracy_by_budget",
-    "pass_at_k",
-    "maj_at_k",
-    "length",
-    "p_long",
-    "accuracy_long",
-    "accuracy_short",
-    "truncated",
-    "outcomes",
-}
+KEYS = """n_problems n_samples temperature seed model accuracy accuracy_strict calibration length_by accuracy_by_budget
+pass_at_k maj_at_k length p_long accuracy_long accuracy_short truncated outcomes"""
 
 
 def row(problem, outcome, form="long", n=3, extracted="1", truncated=False):
@@ -46,21 +30,21 @@ def row(problem, outcome, form="long", n=3, extracted="1", truncated=False):
 
 @settings(max_examples=1000)
 @given(st.integers(1, 7).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n), st.integers(1, n))))
-def test_pass_at_k_is_the_share_of_subsets_with_a_right_one(case):
+def test_pass_at_k_is_the_share_of_subsets_with_a_correct_sample(case):
     n, correct, k = case
     subsets = list(combinations([True] * correct + [False] * (n - correct), k))
     assert pass_at_k(n, correct, k) == pytest.approx(sum(map(any, subsets)) / len(subsets))
 
 
-def test_every_key_is_there_and_what_does_not_apply_is_null():
+def test_every_key_is_present_and_inapplicable_metrics_are_null():
     metrics = compute_metrics([row("a", "correct", "short", 1), row("b", "wrong", "short", 1)], INFO)
-    assert set(metrics) == KEYS
+    assert set(metrics) == set(KEYS.split())
     assert metrics["maj_at_k"] is None and metrics["accuracy_long"] is None and metrics["p_long"] == 0
     assert metrics["accuracy"]["value"] == 0.5 and metrics["accuracy_short"] == 0.5
     assert metrics["outcomes"] == {"correct": 1, "wrong": 1, "unparseable": 0, "timeout": 0, "error": 0}
 
 
-def test_samples_of_a_problem_are_averaged_before_problems_are():
+def test_samples_are_averaged_within_problems_first():
     rows = [row("a", "correct")] * 4 + [row("b", "wrong", n=9)] * 3 + [row("b", "correct", n=1)]
     metrics = compute_metrics(rows, INFO)
     assert metrics["n_problems"] == 2 and metrics["n_samples"] == 4
@@ -70,7 +54,7 @@ def test_samples_of_a_problem_are_averaged_before_problems_are():
 
 
 def votes(*answers):
-    """One problem's samples; "1" is right, None no answer."""
+    """Samples of one problem; "1" is the correct answer, None means no answer."""
     return [
         row("a", "correct" if answer == "1" else "wrong" if answer else "unparseable", extracted=answer) for answer in answers
     ]
@@ -95,8 +79,8 @@ def test_maj_at_k_is_the_mean_over_all_subsets(case):
 @settings(max_examples=1000)
 @given(st.integers(0, 200), st.integers(0, 200))
 def test_mcnemar_is_the_binomial_test_of_the_flips(only_a, only_b):
-    wanted = stats.binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1.0
-    assert mcnemar_p(only_a, only_b) == pytest.approx(wanted, rel=1e-9)
+    expected = stats.binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1.0
+    assert mcnemar_p(only_a, only_b) == pytest.approx(expected, rel=1e-9)
 
 
 def test_a_completion_over_the_budget_counts_as_wrong():
@@ -104,28 +88,28 @@ def test_a_completion_over_the_budget_counts_as_wrong():
     assert accuracy_by_budget(rows) == {"1": 0.25, "2": 0.25, "4": 0.5, "8": 0.75}
 
 
-def test_the_interval_is_that_of_the_mean():
+def test_the_interval_matches_the_normal_approximation():
     values = np.array([0.0, 1.0] * 200)
     low, high = bootstrap_ci95(values)
     assert low == pytest.approx(0.5 - 1.96 * 0.5 / 20, abs=0.01) and high == pytest.approx(0.5 + 1.96 * 0.5 / 20, abs=0.01)
     assert bootstrap_ci95(np.ones(10)) == [1.0, 1.0]
 
 
-def test_intervals_are_those_of_scipy_s_bootstrap():
+def test_intervals_match_scipy_s_bootstrap():
     rng = np.random.default_rng(0)
     for case in range(1000):
         n, samples = int(rng.integers(5, 40)), int(rng.integers(1, 5))
         shares = rng.binomial(samples, rng.uniform(0.1, 0.9), n) / samples
-        if shares.std() == 0:  # scipy has no interval there; ours is the value itself
+        if shares.std() == 0:  # scipy returns no interval; ours is the value itself
             assert bootstrap_ci95(shares) == [shares[0]] * 2
             continue
-        theirs = stats.bootstrap((shares,), np.mean, n_resamples=2000, method="percentile", rng=case).confidence_interval
-        # both are drawn: ends differ by a part of the standard error, and by a step of what means can be
-        near = 0.4 * shares.std() / np.sqrt(n) + 1 / (n * samples)
-        assert bootstrap_ci95(shares, seed=case) == pytest.approx(list(theirs), abs=near)
+        expected = stats.bootstrap((shares,), np.mean, n_resamples=2000, method="percentile", rng=case).confidence_interval
+        # both are random: allow part of a standard error, plus the spacing of possible means
+        tolerance = 0.4 * shares.std() / np.sqrt(n) + 1 / (n * samples)
+        assert bootstrap_ci95(shares, seed=case) == pytest.approx(list(expected), abs=tolerance)
 
 
-def test_lengths_are_described_by_outcome_and_form():
+def test_lengths_are_summarised_by_outcome_and_form():
     rows = [row("a", "correct", "long", n) for n in (10, 20, 30)] + [row("b", "wrong", "short", 1)]
     by = compute_metrics(rows, INFO)["length_by"]
     assert by["form"]["long"]["p50"] == by["outcome"]["correct"]["mean"] == 20 and by["form"]["short"]["p99"] == 1

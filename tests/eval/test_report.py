@@ -1,4 +1,4 @@
-"""The report of a small run: self-contained, true to its metrics, and shown by a real browser where there is one."""
+"""The report of a small run: self-contained, consistent with metrics.json, and rendered by a real browser."""
 
 import json
 import re
@@ -34,7 +34,7 @@ def run(tmp_path_factory):
     return run
 
 
-def test_stages_come_in_the_order_of_the_pipeline(run):
+def test_stages_are_in_pipeline_order(run):
     stages = find_stages(run)
     assert list(stages) == ["sft", "grpo"] and set(stages["sft"]) == {"greedy", "sampled"}
     sft, grpo = pipeline_table(stages)
@@ -42,7 +42,7 @@ def test_stages_come_in_the_order_of_the_pipeline(run):
     assert grpo["greedy"]["value"] == 0.9 and grpo["median_length"] == 4 and grpo["sampled"] is None
 
 
-def test_the_report_needs_nothing_but_itself(run):
+def test_the_report_is_self_contained(run):
     said = write_report(str(run))
     assert "0.900" in said and said.endswith("report.html")
     page = (run / "report.html").read_text()
@@ -51,7 +51,7 @@ def test_the_report_needs_nothing_but_itself(run):
     assert "\\u003cb>" in page and "<b>" not in page
 
 
-def test_an_ablation_has_a_report_too(run, tmp_path):
+def test_an_ablation_has_a_report(run, tmp_path):
     folder = tmp_path / "ablation"
     shutil.copytree(run / "eval", folder / "eval")
     axes = {"sft": 0.1, "grpo": 0.4}
@@ -65,7 +65,7 @@ def test_an_ablation_has_a_report_too(run, tmp_path):
 
 
 def ablation(run, folder, *axes, stage="sft", kind="greedy"):
-    """An ablation's folder whose evals are those of the run, with the axes given."""
+    """Makes an ablation folder from the run's evals, with the given axes."""
     shutil.copytree(run / "eval", folder / "eval")
     evals = [
         {"folder": f"eval/{name}", "stage": stage, "kind": kind, "axes": values}
@@ -75,7 +75,7 @@ def ablation(run, folder, *axes, stage="sft", kind="greedy"):
     return folder
 
 
-def test_fields_of_one_name_in_two_stages_are_told_apart(run, tmp_path):
+def test_fields_with_the_same_name_in_two_stages_are_distinguished(run, tmp_path):
     rates = [{"sft.learning_rate": a, "grpo.learning_rate": b, "rl.beta": c} for a, b, c in ((1, 3, 0), (2, 3, 1), (2, 4, 2))]
     folder = ablation(run, tmp_path / "ablation", *rates)
     assert "| sft.learning_rate | grpo.learning_rate | beta | stage |" in write_report(str(folder))
@@ -83,7 +83,7 @@ def test_fields_of_one_name_in_two_stages_are_told_apart(run, tmp_path):
     assert {"sft.learning_rate.png", "grpo.learning_rate.png", "beta.png", "grpo.learning_rate_map.png"} <= drawn
 
 
-def test_a_dollar_in_a_name_is_a_dollar(run, tmp_path):
+def test_dollar_signs_in_names_are_not_parsed_as_math(run, tmp_path):
     templates = [{"mixture.prompt_template": value} for value in ("$x_$", "$5 to $x_", "plain")]
     folder = ablation(run, tmp_path / "ablation", *templates, stage="$x_", kind="$")
     assert "| $x_$ | $x_ | $ |" in write_report(str(folder))
@@ -101,20 +101,20 @@ def test_a_dollar_in_a_name_is_a_dollar(run, tmp_path):
         ('[{"folder": "eval/sft", "axes": {"sft./../../x": 1}}]', "'sft./../../x' may lead out of"),
     ],
 )
-def test_an_ablation_s_list_of_evals_is_not_trusted(tmp_path, text, said):
+def test_an_ablation_s_evals_json_is_validated(tmp_path, text, said):
     (tmp_path / "evals.json").write_text(text)
-    with pytest.raises(InputError, match=said) as refused:
+    with pytest.raises(InputError, match=said) as error:
         write_report(str(tmp_path))
-    assert "writes it again" in str(refused.value)
+    assert "writes it again" in str(error.value)
 
 
-def test_worked_examples_are_not_shown_with_every_prompt():
+def test_few_shot_examples_are_removed_from_prompts():
     prompts = ["Q: one\nA: 1\n\nQ: two\nA:", "Q: one\nA: 1\n\nQ: three\nA:"]
-    made = pack({"e": [{**row, "prompt": prompt} for row, prompt in zip(score_rows(rows("1", "0")), prompts, strict=True)]})
-    assert made["prompts"] == ["Q: two\nA:", "Q: three\nA:"]
+    packed = pack({"e": [{**row, "prompt": prompt} for row, prompt in zip(score_rows(rows("1", "0")), prompts, strict=True)]})
+    assert packed["prompts"] == ["Q: two\nA:", "Q: three\nA:"]
 
 
-# Works the page as a reader would, and writes down what it then shows.
+# Operates the page as a reader would and records what it shows.
 READER = """<script>
 const seen = {};
 const text = (row) => row.children[2].textContent + row.children[0].textContent;
@@ -132,7 +132,7 @@ const out = document.createElement("pre"); out.id = "seen"; out.textContent = JS
 </script>"""
 
 
-def test_a_real_browser_shows_figures_and_filters_completions(run, tmp_path):
+def test_a_browser_shows_figures_and_filters_completions(run, tmp_path):
     if not shutil.which("chromium"):
         skip("chromium is not installed")
     write_report(str(run))

@@ -1,4 +1,4 @@
-"""An eval that is killed again and again ends with every completion once, and with the metrics of one that was not."""
+"""A repeatedly killed eval run ends with the completions and metrics of an undisturbed one."""
 
 import os
 
@@ -18,17 +18,18 @@ def arguments(parity_run):
 def test_killed_at_twenty_random_moments(command, arguments, tmp_path):
     said = command("-m", "tests.killed", "metrics.json", "--out", tmp_path, *arguments, OMP_NUM_THREADS="1").stdout
     assert said.endswith("\n20\n")
-    theirs = read_completions(str(tmp_path / "whole"))[0]
+    expected = read_completions(str(tmp_path / "whole"))[0]
     for killed in tmp_path.glob("killed-*"):
-        ours = read_completions(str(killed))[0]
-        assert [(row["problem_id"], row["sample"]) for row in ours] == [(row["problem_id"], row["sample"]) for row in theirs]
+        resumed = read_completions(str(killed))[0]
+        ids = [[(row["problem_id"], row["sample"]) for row in rows] for rows in (resumed, expected)]
+        assert ids[0] == ids[1]
         assert read_metrics(str(killed)) == read_metrics(str(tmp_path / "whole"))
     assert not list(tmp_path.glob(".killed*"))
 
 
 @pytest.fixture
 def interrupted(tmp_path):
-    """The eval folder to be of a process that has ended after its first part, with seed 0."""
+    """The path of an eval folder whose process was killed after writing its first part, with seed 0."""
     spool = Spool(str(tmp_path / "e"), {"samples": 2, "seed": 0})
     spool.add(3, [[1, 2], [3]])
     spool.flush()
@@ -36,13 +37,13 @@ def interrupted(tmp_path):
     return tmp_path / "e"
 
 
-def test_parts_of_other_settings_are_not_taken_and_not_lost(interrupted):
-    with pytest.raises(InputError, match=r"\.e\.run holds completions .* \(seed was 0 and is 1\)"):
+def test_parts_with_other_settings_are_neither_used_nor_lost(interrupted):
+    with pytest.raises(InputError, match=r"\.e\.run holds completions .* \(seed was 0, now 1\)"):
         Spool(str(interrupted), {"samples": 2, "seed": 1})
     assert Spool(str(interrupted), {"samples": 2, "seed": 0}).done == {3: [[1, 2], [3]]}
 
 
-def test_a_second_process_is_told_who_has_the_parts(interrupted):
+def test_a_second_process_is_told_who_holds_the_lock(interrupted):
     first = Spool(str(interrupted), {"samples": 2, "seed": 0})
     with pytest.raises(InputError, match=rf"in use by process {os.getpid()} on .*, started "):
         Spool(str(interrupted), {"samples": 2, "seed": 0})
@@ -50,7 +51,7 @@ def test_a_second_process_is_told_who_has_the_parts(interrupted):
     assert Spool(str(interrupted), {"samples": 2, "seed": 0}).done == {}
 
 
-def test_settings_that_a_crash_left_empty_stop_nobody_unless_there_are_parts(interrupted):
+def test_empty_settings_are_an_error_only_if_there_are_parts(interrupted):
     settings = interrupted.with_name(".e.run") / "settings.json"
     settings.write_text("")
     with pytest.raises(InputError, match="settings.json cannot be read"):

@@ -1,4 +1,4 @@
-"""The quick sampler for vLLM on CPU draws from softmax(logits), as the slow one does."""
+"""The sampler that replaces vLLM's on CPU draws from softmax(logits)."""
 
 import pytest
 import torch
@@ -14,8 +14,8 @@ def test_draws_follow_the_softmax():
     assert torch.allclose(shares, logits.softmax(0), atol=4 * 0.5 / 100_000**0.5)  # four standard errors
 
 
-def test_improbable_words_of_a_large_vocabulary_keep_their_share():
-    """49,151 words of 4e-6 each beside one of 0.8: summed in float32 they would lose weight to rounding."""
+def test_improbable_tokens_of_a_large_vocabulary_keep_their_probability():
+    """49,151 tokens of 4e-6 each and one of 0.8: a float32 sum would lose probability to rounding."""
     torch.manual_seed(0)
     logits = torch.zeros(49_152)
     logits[0] = torch.log(torch.tensor(4.0 * 49_151))
@@ -24,13 +24,13 @@ def test_improbable_words_of_a_large_vocabulary_keep_their_share():
     assert tokens[tokens != 0].float().mean().item() == pytest.approx(49_152 / 2, rel=0.03)
 
 
-def test_an_excluded_word_is_never_drawn():
+def test_an_excluded_token_is_never_drawn():
     torch.manual_seed(0)
     inf = float("inf")
     assert set(draw(torch.tensor([[-inf, 0.0, -inf, 0.0, -inf]]).repeat(10_000, 1), {}).tolist()) == {1, 3}
 
 
-def test_a_row_with_its_own_generator_draws_the_same_in_any_batch():
+def test_a_row_with_its_own_generator_does_not_depend_on_the_batch():
     logits = torch.randn(8, 100, generator=torch.Generator().manual_seed(0))
 
     def token_of_row_5(rows):

@@ -1,4 +1,4 @@
-"""`launch ablate`: what cells share, wrong files, and a real grid that is killed, started again and run a second time."""
+"""`launch ablate`: shared stages, invalid files, and a real grid that is killed, resumed and repeated."""
 
 import json
 import os
@@ -8,15 +8,16 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from data_mix import locks
 from data_mix.errors import InputError
-from eval.report.table import half_width, over_seeds
+from eval.report.table import average_seeds, half_width
 from launch import ablation
-from launch.ablation import arguments_of, name_of
+from launch.ablation import folder_name, to_arguments
 from tests.conftest import ROOT
 
 STAGES = {
@@ -34,7 +35,7 @@ STAGES = {
 
 
 def write(folder, **fields):
-    """An ablation file beside copies of the parity configs."""
+    """Writes an ablation file next to copies of the parity configs."""
     for path in (ROOT / "recipes" / "parity").glob("*.yaml"):
         shutil.copy(path, folder)
     raw = {"out": str(folder / "out"), "grid": {"seed": [0]}, "stages": {n: STAGES[n] for n in ("mixture", "sft")}} | fields
@@ -42,7 +43,7 @@ def write(folder, **fields):
     return folder / "ablation.yaml"
 
 
-def test_cells_share_the_stages_that_do_not_depend_on_what_tells_them_apart(tmp_path):
+def test_cells_with_the_same_upstream_settings_share_stages(tmp_path):
     grid = {"seed": [0, 1], "mixture.p_cot": [0.1, 0.3], "rl.temperature": [1.0, 1.5], "grpo.algorithm": ["grpo", "rloo"]}
     found = ablation.read(write(tmp_path, grid=grid, stages=STAGES))
     stages = [name.split("/")[0] for name in found.jobs]
@@ -55,23 +56,22 @@ def test_cells_share_the_stages_that_do_not_depend_on_what_tells_them_apart(tmp_
     assert "--algorithm rloo" in words and "--temperature 1.5" in words and "--seed 1" in words
 
 
-def test_rl_starts_from_the_checkpoint_that_the_grid_names(tmp_path):
+def test_rl_starts_from_the_checkpoint_named_in_the_grid(tmp_path):
     found = ablation.read(write(tmp_path, grid={"rl.start": ["checkpoint-5", "checkpoint-10"]}, stages=STAGES))
     assert "sft/all/checkpoint-10" in " ".join(found.jobs["grpo/start=checkpoint-10"].command)
     assert [name for name in found.jobs if name.startswith("sft/")] == ["sft/all"]
 
 
-def test_values_become_arguments_and_names():
-    assert arguments_of({"a": [1, 2], "b": True, "c": {"d": 1}}) == ["--a", "1", "2", "--b", "true", "--c", '{"d": 1}']
-    assert (
-        name_of({"rl.start": "checkpoint-5", "mixture.p_cot": 0.5}) == "p_cot=0.5,start=checkpoint-5" and name_of({}) == "all"
-    )
+def test_values_become_arguments_and_folder_names():
+    assert to_arguments({"a": [1, 2], "b": True, "c": {"d": 1}}) == ["--a", "1", "2", "--b", "true", "--c", '{"d": 1}']
+    assert folder_name({"rl.start": "checkpoint-5", "mixture.p_cot": 0.5}) == "p_cot=0.5,start=checkpoint-5"
+    assert folder_name({}) == "all"
 
 
-def test_values_that_differ_in_punctuation_alone_have_folders_of_their_own(tmp_path):
+def test_values_that_differ_only_in_punctuation_get_separate_folders(tmp_path):
     found = ablation.read(write(tmp_path, grid={"mixture.prompt_template": ["Q: {prompt}", "Q; {prompt}", "plain"]}))
     assert len(found.cells) == 3 and sum(name.startswith("mixture/") for name in found.jobs) == 3
-    assert "mixture/prompt_template=plain" in found.jobs  # a name that needs no change stays
+    assert "mixture/prompt_template=plain" in found.jobs  # a valid name is not changed
     assert all("/" not in name for name in found.cells)
 
 
@@ -90,18 +90,18 @@ def test_every_study_in_recipes_can_be_read(path):
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"grid": {"sfft.seed": [0]}}, "must be seed or STAGE.FIELD"),
         ({"grid": {"seed": 0}}, "seed must be a list of values, or a mapping"),
         ({"stages": {"sft": STAGES["sft"]}}, "sft needs mixture"),
         ({"stages": {"mixtur": {}}}, "did you mean 'mixture'"),
-        ({"stages": {"mixture": {"config": "no.yaml"}}}, "no such file beside"),
+        ({"stages": {"mixture": {"config": "no.yaml"}}}, "no such file next to"),
         ({"evals": {}}, "unknown field 'evals'; did you mean 'eval'"),
-        ({"launcher": "acelerate launch"}, "launcher: 'acelerate launch' is no command here"),
+        ({"launcher": "acelerate launch"}, "launcher: 'acelerate launch' is not a command here"),
         ({"out": 3}, "out is 3; it must be the path of a folder"),
-        ({"eval": {"../../x": {}}}, "eval: '../../x' names folders"),
-        ({"eval": {"..": {}}}, "eval: '..' names folders"),
+        ({"eval": {"../../x": {}}}, "eval: '../../x' is not a valid folder name"),
+        ({"eval": {"..": {}}}, "eval: '..' is not a valid folder name"),
         ({"eval": ["greedy"]}, "eval must be a mapping"),
         ({"grid": {"seed": [0, 1, 0]}}, "seed has 0 and 0, which are the same"),
         ({"grid": {"mixture.p_cot": [0.5, "0.5"]}}, "p_cot has 0.5 and '0.5', which are the same"),
@@ -110,32 +110,34 @@ def test_every_study_in_recipes_can_be_read(path):
         ({"grid": {"sft.../../x": [0]}}, "must be seed or STAGE.FIELD"),
     ],
 )
-def test_a_wrong_file_is_refused_before_anything_runs(tmp_path, fields, said):
-    with pytest.raises(InputError, match=said):
+def test_an_invalid_file_is_an_error_before_anything_runs(tmp_path, fields, message):
+    with pytest.raises(InputError, match=message):
         ablation.read(write(tmp_path, **fields))
 
 
-def test_seeds_are_averaged_with_their_interval():
+def test_seeds_are_averaged_with_a_confidence_interval():
     rows = [
         {"seed": seed, "p": 0.1, "stage": "sft", "kind": "greedy", "accuracy": value}
         | dict.fromkeys(("p_long", "length_mean", "length_p50", "truncated"), 0.0)
         | dict.fromkeys(("accuracy_long", "accuracy_short"))
         for seed, value in ((0, 0.4), (1, 0.6))
     ]
-    [group] = over_seeds(rows, ["p"])
+    [group] = average_seeds(rows, ["p"])
     assert group["seeds"] == 2 and group["accuracy"][0] == pytest.approx(0.5) and group["accuracy_long"] is None
     assert half_width([0.4, 0.6]) == pytest.approx(12.706 * 0.1) and half_width([0.4]) == 0
 
 
 def read_metrics(out):
-    found = {}
-    for path in sorted(out.glob("eval/sft/*/metrics.json")):
-        found[path.parent.name] = {k: v for k, v in json.loads(path.read_text()).items() if k != "model"}
-    return found
+    metrics = {path.parent.name: json.loads(path.read_text()) for path in out.glob("eval/sft/*/metrics.json")}
+    return {name: {key: value for key, value in fields.items() if key != "model"} for name, fields in metrics.items()}
 
 
-def test_a_grid_survives_a_kill_and_a_cell_that_fails_and_gives_the_same_again(command, tmp_path):
-    grid = {"seed": [0], "mixture.p_cot": [0.25, 1.5, 0.5]}  # 1.5 is no share
+def processes_of(folder) -> list[str]:
+    return subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, text=True, check=False).stdout.split()
+
+
+def test_a_grid_survives_a_kill_and_a_failing_cell_and_is_reproducible(command, tmp_path):
+    grid = {"seed": [0], "mixture.p_cot": [0.25, 1.5, 0.5]}  # 1.5 is invalid
     file, out = write(tmp_path, grid=grid, eval={"greedy": {"problems": 8}}), tmp_path / "out"
     jobs = min(2, len(os.sched_getaffinity(0)))
     line = [sys.executable, "-m", "launch", "ablate", str(file), "--jobs", str(jobs)]
@@ -144,11 +146,13 @@ def test_a_grid_survives_a_kill_and_a_cell_that_fails_and_gives_the_same_again(c
     while not list(out.glob("sft/*/model.safetensors")):
         assert runner.poll() is None
         time.sleep(0.05)
+    children = psutil.Process(runner.pid).children(recursive=True)
+    assert len(children) > 1  # a fork server and its job
     os.kill(runner.pid, signal.SIGKILL)
     runner.wait()
     time.sleep(0.5)
-    left = subprocess.run(["pgrep", "-f", str(out)], capture_output=True, text=True, check=False).stdout.split()
-    assert not left  # its children ended with it
+    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+    assert not processes_of(out)
     finished = {path: path.stat().st_mtime_ns for path in out.glob("sft/*/model.safetensors")}
 
     done = command("-m", "launch", "ablate", file, "--jobs", jobs, check=False)
@@ -172,18 +176,18 @@ def test_a_grid_survives_a_kill_and_a_cell_that_fails_and_gives_the_same_again(c
     assert refused.returncode == 2 and "was made by another command" in refused.stderr
 
 
-# Stands for a recipe that is interrupted: it adds a line to its log, and ends.
-HALF = """#!/bin/bash
+# Stands in for a recipe that is interrupted: it appends a line to its log and fails.
+INTERRUPTED = """#!/bin/bash
 while [ "$1" != --output_dir ]; do shift; done
 mkdir -p "$2" && echo step >> "$2/log.jsonl"
 exit 1
 """
 
 
-def half(folder, **fields):
-    """An ablation file of one SFT run that never gets to its end, on a mixture that is there."""
-    script = folder.parent / "half.sh"
-    script.write_text(HALF)
+def write_interrupted(folder, **fields):
+    """Writes an ablation file of one SFT run that never finishes, with a finished mixture; returns it and the run's log."""
+    script = folder.parent / "interrupted.sh"
+    script.write_text(INTERRUPTED)
     script.chmod(0o755)
     path = write(folder, launcher=str(script), **fields)
     mixture = folder / "out" / "mixture" / "seed=0"
@@ -193,7 +197,7 @@ def half(folder, **fields):
 
 
 def test_an_unfinished_run_of_another_command_is_refused_and_kept(command, tmp_path):
-    path, log = half(tmp_path)
+    path, log = write_interrupted(tmp_path)
     assert command("-m", "launch", "ablate", path, check=False).returncode == 1 and log.read_text() == "step\n"
     path.write_text(path.read_text().replace("max_steps: 2", "max_steps: 3"))
     refused = command("-m", "launch", "ablate", path, check=False)
@@ -203,8 +207,8 @@ def test_an_unfinished_run_of_another_command_is_refused_and_kept(command, tmp_p
 
 
 @pytest.mark.parametrize("broken", ["", '["recip', "3", "null"])
-def test_a_record_that_a_crash_has_broken_does_not_keep_a_run_from_going_on(command, tmp_path, broken):
-    path, log = half(tmp_path)
+def test_a_run_resumes_despite_a_corrupt_record(command, tmp_path, broken):
+    path, log = write_interrupted(tmp_path)
     record = tmp_path / "out" / "logs" / "sft" / "seed=0.json"
     record.parent.mkdir(parents=True)
     record.write_text(broken)
@@ -215,11 +219,11 @@ def test_a_record_that_a_crash_has_broken_does_not_keep_a_run_from_going_on(comm
     assert log.read_text() == "step\nstep\n" and "--max_steps" in json.loads(record.read_text())
 
 
-def test_a_checkout_that_has_moved_or_another_spelling_of_its_path_is_the_same_command(tmp_path):
+def test_moving_the_checkout_or_spelling_its_path_differently_is_the_same_command(tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     for package in ("data_mix", "eval", "launch"):
         shutil.copytree(ROOT / package, first / package, ignore=shutil.ignore_patterns("__pycache__"))
-    path, log = half(first, out="out")
+    path, log = write_interrupted(first, out="out")
 
     def ablate(checkout, name):
         line = [sys.executable, "-m", "launch", "ablate", name]
@@ -233,7 +237,7 @@ def test_a_checkout_that_has_moved_or_another_spelling_of_its_path_is_the_same_c
     assert str(tmp_path / "first") not in record.read_text()
     words = json.loads(record.read_text())
     record.write_text(json.dumps([str(first / word) if word.startswith(("recipes", "sft.yaml")) else word for word in words]))
-    assert ablate(first, path.name) == 3  # as older versions recorded it
+    assert ablate(first, path.name) == 3  # older versions recorded absolute paths
     first.rename(second)
     (tmp_path / "link").symlink_to(second)
     assert ablate(second, path.name) == 4
@@ -241,9 +245,9 @@ def test_a_checkout_that_has_moved_or_another_spelling_of_its_path_is_the_same_c
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_who_has_the_folder_is_named(command, tmp_path, shared):
-    path, _ = half(tmp_path)
-    locks.lock(tmp_path / "out").close()  # of before
+def test_a_locked_folder_is_refused_and_the_holder_named(command, tmp_path, shared):
+    path, _ = write_interrupted(tmp_path)
+    locks.lock(tmp_path / "out").close()  # a stale lock
     (tmp_path / "out" / locks.NAME).write_text((tmp_path / "out" / locks.NAME).read_text().replace(str(os.getpid()), "1"))
     with locks.lock(tmp_path / "out", shared=shared):
         refused = command("-m", "launch", "ablate", path, check=False)
@@ -252,12 +256,8 @@ def test_who_has_the_folder_is_named(command, tmp_path, shared):
         assert cell.returncode == (1 if shared else 2)
 
 
-def processes_of(folder) -> list[str]:
-    return subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, text=True, check=False).stdout.split()
-
-
 @pytest.mark.slow
-def test_a_killed_scheduler_leaves_no_process_of_a_launcher(tmp_path):
+def test_a_killed_scheduler_leaves_no_launcher_process(tmp_path):
     launcher = f"{os.path.dirname(sys.executable)}/accelerate launch --config_file launch/accelerate/cpu.yaml --num_processes 1"
     stages = {n: STAGES[n] for n in ("mixture", "sft")}
     stages["sft"] = {**stages["sft"], "max_steps": 3000, "save_strategy": "steps", "save_steps": 1000}
@@ -277,25 +277,25 @@ def test_a_killed_scheduler_leaves_no_process_of_a_launcher(tmp_path):
     for process in left:
         os.kill(int(process), signal.SIGKILL)
     assert not left
-    assert list(run.glob("checkpoint-*/complete"))  # it was asked to end, and saved
+    assert list(run.glob("checkpoint-*/complete"))  # it received SIGTERM and saved
 
 
 @pytest.mark.slow
-def test_two_cells_at_once_share_what_they_share(tmp_path):
-    """As tasks of a job array: the mixture is built once, by whichever comes first, and the last to finish draws the report."""
+def test_two_concurrent_cells_share_stages(tmp_path):
+    """Like tasks of a job array: the first to come builds the mixture, once; the last to finish writes the report."""
     path = write(tmp_path, grid={"sft.learning_rate": [1e-3, 1e-4]}, eval={"greedy": {"max_truncated": 1.0}})
     line = [sys.executable, "-m", "launch", "ablate", str(path), "--cell"]
     env = {**os.environ, "HF_HUB_OFFLINE": "1"}
     both = [subprocess.Popen([*line, str(cell)], cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True) for cell in range(2)]
-    said = [process.communicate()[0] for process in both]
+    outputs = [process.communicate()[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]
-    assert sum("] mixture/all: " in one for one in said) == 1
-    assert all("1 cells, 3 jobs" in one for one in said)
+    assert sum("] mixture/all: " in output for output in outputs) == 1
+    assert all("1 cells, 3 jobs" in output for output in outputs)
     assert len(list((tmp_path / "out").glob("cells/*/eval/sft/metrics.json"))) == 2
     assert (tmp_path / "out" / "report.html").is_file()
 
 
-def test_a_cell_that_is_asked_to_end_has_its_recipe_save_first(tmp_path):
+def test_on_sigterm_the_recipe_of_a_cell_saves_a_checkpoint(tmp_path):
     stages = {**{n: STAGES[n] for n in ("mixture", "sft")}}
     stages["sft"] = {**stages["sft"], "max_steps": 3000, "save_strategy": "steps", "save_steps": 1000}
     path = write(tmp_path, stages=stages)

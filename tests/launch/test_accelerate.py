@@ -1,5 +1,6 @@
-"""Every config of launch/accelerate/ in two real processes: SFT and GRPO, full and LoRA, come to the same numbers."""
+"""Every config in launch/accelerate/ in two real processes: SFT and GRPO, full and LoRA, reach the same losses and weights."""
 
+import functools
 import json
 
 import pyarrow.parquet as pq
@@ -18,7 +19,7 @@ SFT = ["--learning_rate", 0.1, "--warmup_steps", 0, "--bf16", "false", "--heldou
 
 @pytest.fixture(scope="module")
 def two(command):
-    """Runs a recipe in two processes under a config of launch/accelerate."""
+    """Runs a recipe in two processes with a config in launch/accelerate."""
 
     def run(config, recipe, *args, processes=2, **env):
         launch = ["-m", "accelerate.commands.launch", "--config_file", f"launch/accelerate/{config}.yaml"]
@@ -32,8 +33,8 @@ def rows(llama, word_problems):
     return ["--mixture", word_problems["base"], "--model_name_or_path", llama["base"]]
 
 
-def moved(before, after):
-    """Names of the weights that training changed; both folders have the same ones."""
+def changed_weights(before, after):
+    """Names of the weights that differ between two model folders, which must have the same names."""
     before, after = load_file(f"{before}/model.safetensors"), load_file(f"{after}/model.safetensors")
     assert before.keys() == after.keys()
     assert all(after[name].isfinite().all() for name in after)
@@ -48,15 +49,11 @@ def largest_difference(one, other):
 
 @pytest.fixture(scope="module")
 def reference(two, llama, word_problems, parity_run, tmp_path_factory):
-    """The four runs under cpu.yaml, made once: what the others must come to."""
-    made = {}
+    """Runs with cpu.yaml, each made once, that the other configs must match."""
 
+    @functools.cache
     def run(recipe, lora):
-        if (recipe, lora) not in made:
-            made[recipe, lora] = start(
-                two, "cpu", recipe, lora, llama, word_problems, parity_run, tmp_path_factory.mktemp("cpu")
-            )
-        return made[recipe, lora]
+        return start(two, "cpu", recipe, lora, llama, word_problems, parity_run, tmp_path_factory.mktemp("cpu"))
 
     return run
 
@@ -77,25 +74,24 @@ def start(two, config, recipe, lora, llama, word_problems, parity_run, folder):
 @pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
 @pytest.mark.parametrize("recipe", ["sft", "grpo"])
 @pytest.mark.parametrize("config", CONFIGS[1:])
-def test_two_processes_come_to_the_same_model(two, reference, llama, word_problems, parity_run, tmp_path, config, recipe, lora):
+def test_all_configs_reach_the_same_model(two, reference, llama, word_problems, parity_run, tmp_path, config, recipe, lora):
     out = start(two, config, recipe, lora, llama, word_problems, parity_run, tmp_path)
-    was = reference(recipe, lora)
-    begun = llama["base"] if recipe == "sft" else parity_run / "sft"
-    changed = moved(begun, out)
+    expected = reference(recipe, lora)
+    changed = changed_weights(llama["base"] if recipe == "sft" else parity_run / "sft", out)
     assert changed and (not lora or all("_proj" in name for name in changed))
-    steps, same = ([e for e in read_log(folder) if "loss" in e] for folder in (out, was))
-    assert [e["loss"] for e in steps] == pytest.approx([e["loss"] for e in same], abs=1e-4)
-    assert largest_difference(out, was) < 1e-3
+    steps, expected_steps = ([e for e in read_log(folder) if "loss" in e] for folder in (out, expected))
+    assert [e["loss"] for e in steps] == pytest.approx([e["loss"] for e in expected_steps], abs=1e-4)
+    assert largest_difference(out, expected) < 1e-3
     assert "heldout/sampled/accuracy" in steps[-1]
-    if recipe == "grpo":  # the engine of each process had the weights
+    if recipe == "grpo":  # each process pushed its weights to its engine
         assert all(e["sampling/sampling_logp_difference/mean"] < 1e-4 for e in steps)
 
 
 @pytest.mark.parametrize(
     ("config", "recipe"), [*((config, "sft") for config in CONFIGS[1:]), ("ddp", "grpo"), ("zero3", "grpo")]
 )
-def test_a_run_of_two_processes_goes_on_as_if_nothing_had_been(two, llama, word_problems, parity_run, tmp_path, config, recipe):
-    """Without its model a run of 4 steps is not finished: it goes on from step 2, the last checkpoint that counts."""
+def test_resuming_two_processes_gives_identical_weights(two, llama, word_problems, parity_run, tmp_path, config, recipe):
+    """Without its final model, a run of 4 steps counts as unfinished and resumes from the checkpoint at step 2."""
     base = ["--config", "recipes/gsm8k/llama-3.2-3b/sft.yaml", *rows(llama, word_problems), *SFT[:-2]]
     base += ["--per_device_train_batch_size", 2]
     if recipe == "grpo":
@@ -126,26 +122,18 @@ def test_one_process_and_two_have_the_same_losses(command, two, llama, tmp_path)
     base += ["--learning_rate", 1e-2, "--bf16", "false", "--heldout_max_tokens", 8, "--save_strategy", "no"]
     sizes = {1: 8, 2: 4}
     for processes, size in sizes.items():
-        two(
-            "cpu",
-            "sft",
-            *base,
-            "--per_device_train_batch_size",
-            size,
-            "--output_dir",
-            tmp_path / str(processes),
-            processes=processes,
-        )
+        where = ["--per_device_train_batch_size", size, "--output_dir", tmp_path / str(processes)]
+        two("cpu", "sft", *base, *where, processes=processes)
     one, both = ([e["loss"] for e in read_log(tmp_path / str(n)) if "loss" in e] for n in sizes)
     assert len(one) == 20 and one == pytest.approx(both, abs=1e-4)
-    assert one[0] - one[-1] > 1  # and they learn
+    assert one[0] - one[-1] > 1  # and the loss falls
 
 
-def test_star_in_two_processes_keeps_what_both_wrote(two, parity_run, tmp_path):
+def test_star_in_two_processes_keeps_the_rollouts_of_both(two, parity_run, tmp_path):
     where = ["--mixture", parity_run / "mixture", "--model_name_or_path", parity_run / "sft", "--output_dir", tmp_path / "run"]
     small = ["--rounds", 2, "--problems", 32, "--heldout_problems", 4, "--per_device_train_batch_size", 16]
     two("cpu", "star", *where, *small, "--rewards", "answer", "--warmup_steps", 0)
     assert [entry["step"] for entry in read_log(tmp_path / "run")] == [0, 1, 2]
     rollouts = pq.read_table(tmp_path / "run" / "rollouts" / "round-1.parquet")
     assert rollouts.num_rows == 32 * 8 and len(set(rollouts["problem_id"].to_pylist())) <= 32
-    assert moved(parity_run / "sft", tmp_path / "run")
+    assert changed_weights(parity_run / "sft", tmp_path / "run")

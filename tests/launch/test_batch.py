@@ -1,4 +1,4 @@
-"""Batch scripts as they are printed: valid bash, what they ask of Slurm, what they run, and wrong input as one line."""
+"""Batch scripts without Slurm: valid bash, the requested resources, the commands they run, and one-line errors."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ GRPO = ["--config", "recipes/gsm8k/llama-3.2-3b/grpo.yaml"]
 
 
 def script(capsys, *arguments) -> str:
-    """What `python -m launch slurm` prints; bash reads it without complaint."""
+    """The script that `python -m launch slurm` prints, checked with `bash -n`."""
     assert main(["slurm", *map(str, arguments)]) == 0
     text = capsys.readouterr().out
     checked = subprocess.run(["bash", "-n"], input=text, text=True, capture_output=True, check=False)
@@ -26,7 +26,7 @@ def script(capsys, *arguments) -> str:
     return text
 
 
-# In the place of Slurm's commands, for a script that runs here: nodes n1 and n2, whose address is 127.0.0.9.
+# Stubs for Slurm's commands, to run a script here: nodes n1 and n2, both with the address 127.0.0.9.
 SRUN = """while [[ $1 == -* ]]; do case $1 in --nodelist=*) node=${1#*=};; esac; shift; done
 [ "$1" != hostname ] || { echo "$node"; exit; }
 PATH=$STUBS:$PATH SLURM_PROCID=0 exec "$@"
@@ -40,20 +40,20 @@ STUBS = {
 
 
 def run_script(text: str, folder, status: int = 0, **stubs: str) -> tuple[subprocess.CompletedProcess, list[str]]:
-    """Runs a script in `folder`, where what it starts ends with `status`: how it ended, and that program's arguments."""
-    places = folder / ".stubs"
-    places.mkdir(exist_ok=True)
+    """Runs a script in `folder` with a `python` that exits with `status`; returns the result and python's arguments."""
+    programs = folder / ".stubs"
+    programs.mkdir(exist_ok=True)
     for name, body in (STUBS | stubs).items():
-        (places / name).write_text(f"#!/bin/bash\n{body}")
-        (places / name).chmod(0o755)
+        (programs / name).write_text(f"#!/bin/bash\n{body}")
+        (programs / name).chmod(0o755)
     slurm = {"SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "job", "SLURM_JOB_NODELIST": "n[1-2]"}
-    env = {"PATH": f"{places}:/usr/bin:/bin", "STUBS": str(places), "STATUS": str(status)} | slurm
+    env = {"PATH": f"{programs}:/usr/bin:/bin", "STUBS": str(programs), "STATUS": str(status)} | slurm
     done = subprocess.run(["bash"], input=text, cwd=folder, env=env, capture_output=True, text=True, timeout=60, check=False)
-    arguments = places / "arguments"
+    arguments = programs / "arguments"
     return done, arguments.read_text().split("\0")[:-1] if arguments.exists() else []
 
 
-def test_two_nodes_with_the_engine_beside_the_trainer(capsys):
+def test_two_nodes_with_colocated_engines(capsys):
     text = script(capsys, "recipes/grpo.py", *GRPO, "--nodes", 2, "--partition", "gpu", "--time", "4:00:00", "--seed", 3)
     for line in ("--nodes=2", "--gpus-per-node=8", "--exclusive", "--time=4:00:00", "--partition=gpu", "--requeue"):
         assert f"#SBATCH {line}\n" in text
@@ -63,52 +63,52 @@ def test_two_nodes_with_the_engine_beside_the_trainer(capsys):
     assert "vllm" not in text.split("set -u")[1]
 
 
-def test_a_server_on_a_node_of_its_own(capsys):
+def test_a_vllm_server_on_a_separate_node(capsys):
     text = script(capsys, "recipes/grpo.py", *GRPO, "--nodes", 2, "--vllm-nodes", 1, "--gpus-per-node", 4)
     assert "#SBATCH --nodes=3\n" in text and "--num_processes 8" in text
     assert "serve runs/gsm8k-3b/sft" in text and "--tensor-parallel-size 4" in text and "--max-model-len 1024" in text
-    assert "--dtype bfloat16" in text and "VLLM_SERVER_DEV_MODE=1" in text  # what the trainer computes in
+    assert "--dtype bfloat16" in text and "VLLM_SERVER_DEV_MODE=1" in text  # the trainer's compute dtype
     assert text.index("/health") < text.index("accelerate.commands.launch")
     assert "--vllm_mode server" in text and "--vllm_server_base_url" in text
 
 
-def test_a_server_over_two_nodes(capsys):
+def test_a_vllm_server_on_two_nodes(capsys):
     text = script(capsys, "recipes/grpo.py", *GRPO, "--vllm-nodes", 2)
     assert "--pipeline-parallel-size 2 --nnodes 2" in text and "--node-rank $SLURM_PROCID" in text
 
 
-def test_the_server_listens_on_its_node_s_own_address_alone(capsys, tmp_path):
+def test_the_server_listens_only_on_its_node_s_own_address(capsys, tmp_path):
     text = script(capsys, "recipes/grpo.py", *GRPO, "--vllm-nodes", 1)
     done, arguments = run_script(text, tmp_path)
     assert arguments[arguments.index("--host") + 1] == "127.0.0.9" and "0.0.0.0" not in text
-    assert "vLLM ended before it answered http://127.0.0.9:20022/health" in done.stdout
+    assert "vLLM exited before it answered http://127.0.0.9:20022/health" in done.stdout
     done, _ = run_script(text, tmp_path, getent="exit 2\n")
-    assert done.returncode == 1 and "the vLLM node calls itself n2, and that name has no IPv4 address" in done.stdout
+    assert done.returncode == 1 and "the hostname of the vLLM node, n2, has no IPv4 address" in done.stdout
 
 
-def test_the_server_s_flags_are_vllm_s(capsys):
+def test_vllm_accepts_the_server_s_options(capsys):
     from vllm.entrypoints.launchers.cli_args import make_arg_parser
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
     fields = slurm.config_fields("grpo", [*GRPO])
-    command = slurm.serve_command(fields, slurm.Cluster(vllm_nodes=2))
+    command = slurm.server_command(fields, slurm.Resources(vllm_nodes=2))
     args = make_arg_parser(FlexibleArgumentParser()).parse_args([*command[2:], "--node-rank", "1", "--headless"])
     assert args.weight_transfer_config.backend == "nccl" and args.nnodes == 2
     assert args.logprobs_mode == "processed_logprobs" and args.max_logprobs == -1
 
 
-def test_an_ablation_is_an_array_with_a_task_a_cell(capsys):
+def test_an_ablation_is_an_array_with_one_task_per_cell(capsys):
     text = script(capsys, "--array-over", "recipes/parity/threshold.yaml", "--max-parallel", 4, "--gpus-per-node", 1)
     assert "#SBATCH --array=0-17%4\n" in text
     assert "-m launch ablate recipes/parity/threshold.yaml --cell $SLURM_ARRAY_TASK_ID" in text
 
 
-@pytest.mark.parametrize(("status", "asks"), [(75, "kill -USR1 $PPID\n"), (137, "")])
-def test_a_job_that_slurm_does_not_queue_again_ends_with_the_run_s_status(capsys, tmp_path, status, asks):
+@pytest.mark.parametrize(("status", "signal"), [(75, "kill -USR1 $PPID\n"), (137, "")])
+def test_if_requeueing_fails_the_job_exits_with_the_run_s_status(capsys, tmp_path, status, signal):
     text = script(capsys, "recipes/sft.py", "--gpus-per-node", 0)
     refuses = "[ $1 = show ] && { echo n1; exit; }; exit 1\n"
-    done, _ = run_script(text, tmp_path, status, scontrol=refuses, srun=asks + STUBS["srun"], squeue="")
-    assert done.returncode == status and "error: Slurm has not queued it again" in done.stdout
+    done, _ = run_script(text, tmp_path, status, scontrol=refuses, srun=signal + STUBS["srun"], squeue="")
+    assert done.returncode == status and "error: Slurm did not requeue the job" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -120,12 +120,12 @@ def test_a_job_that_slurm_does_not_queue_again_ends_with_the_run_s_status(capsys
         ["--lora_target_modules", "q_proj", "v_proj", "--output_dir", "other/run", "--packing"],
     ],
 )
-def test_arguments_mean_what_they_mean_to_the_recipe(capsys, arguments):
+def test_arguments_are_parsed_like_the_recipe_s(capsys, arguments):
     text = script(capsys, "recipes/sft.py", *arguments)
     assert "-f other/run/model.safetensors" in text and "log=other/slurm/" in text
 
 
-def test_the_server_has_the_model_of_the_config_in_any_spelling(capsys):
+def test_the_server_uses_the_config_s_model_in_any_option_spelling(capsys):
     text = script(capsys, "recipes/grpo.py", "--config=recipes/gsm8k/llama-3.2-3b/grpo.yaml", "--vllm-nodes", 1)
     assert "serve runs/gsm8k-3b/sft" in text
     model = ["--model-name-or-path=other model", "--bf16=false", "--dtype=float32"]
@@ -134,7 +134,7 @@ def test_the_server_has_the_model_of_the_config_in_any_spelling(capsys):
     )
 
 
-def test_a_config_is_read_and_its_environment_left_to_the_job(capsys, tmp_path):
+def test_reading_a_config_does_not_change_the_environment(capsys, tmp_path):
     fields = yaml.safe_load((ROOT / "recipes" / "parity" / "sft.yaml").read_text())
     (tmp_path / "sft.yaml").write_text(yaml.safe_dump(fields | {"env": {"OMP_NUM_THREADS": "99"}, "output_dir": "mine/run"}))
     before = dict(os.environ)
@@ -149,13 +149,13 @@ TEXT = st.lists(st.sampled_from(BAD + ODD) | st.characters()).map("".join)
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(folder=TEXT, name=TEXT)
-def test_no_value_leaves_its_place_in_the_script(tmp_path, folder, name):
+def test_no_value_breaks_out_of_its_place_in_the_script(tmp_path, folder, name):
     run = Path("runs") / f"x{folder}"
     command = ["recipes/sft.py", "--output_dir", str(run / "sft"), f"--run_name={name}", name]
     made_by = ["python", "-m", "launch", "slurm", *command]
     try:
         job = slurm.SlurmJob(
-            slurm.Cluster(), "sft", made_by, run / "slurm", command, ["-m", "accelerate"], run / "model.safetensors"
+            slurm.Resources(), "sft", made_by, run / "slurm", command, ["-m", "accelerate"], run / "model.safetensors"
         )
     except InputError as error:
         assert str(error).isprintable()
@@ -171,14 +171,14 @@ def test_no_value_leaves_its_place_in_the_script(tmp_path, folder, name):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["--output_dir", "a\n#SBATCH --uid=0"], "--output_dir 'a\\n#SBATCH --uid=0' has a control character"),
         (["--config", "a\nb"], "--config 'a\\nb' has a control character"),
         (["--x\ny=z"], "argument '--x\\ny=z' has a control character"),
         (["--run_name=a\ttouch x"], "'--run_name=a\\ttouch x' has a control character"),
         (["--partition", "a\n#SBATCH"], "--partition 'a\\n#SBATCH' has a control character"),
-        (["--partition", "a b"], "--partition a b: give names"),
+        (["--partition", "a b"], "--partition a b: give partition names"),
         (["--time", "1:00\n"], "--time '1:00\\n' has a control character"),
         (["--run_name", "a\n"], "--run_name 'a\\n' has a control character"),
         (["--output_dir", "a\\b/run"], "has a backslash"),
@@ -189,32 +189,34 @@ def test_no_value_leaves_its_place_in_the_script(tmp_path, folder, name):
         (["--max_steps", "many"], "invalid int value: 'many'"),
     ],
 )
-def test_what_cannot_be_in_a_script_is_refused(capsys, arguments, says):
-    test_wrong_input_is_one_line(capsys, ["recipes/sft.py", *arguments], says)
+def test_unsafe_arguments_are_refused(capsys, arguments, message):
+    test_invalid_input_is_a_one_line_error(capsys, ["recipes/sft.py", *arguments], message)
 
 
-def test_paths_that_come_from_files_are_refused_too(capsys, tmp_path):
+def test_unsafe_paths_in_files_are_refused(capsys, tmp_path):
     fields = yaml.safe_load((ROOT / "recipes" / "parity" / "sft.yaml").read_text())
     (tmp_path / "sft.yaml").write_text(yaml.safe_dump(fields | {"output_dir": "a\ntouch marker"}))
-    test_wrong_input_is_one_line(capsys, ["recipes/sft.py", "--config", str(tmp_path / "sft.yaml")], "output_dir 'a\\ntouch")
+    arguments = ["recipes/sft.py", "--config", str(tmp_path / "sft.yaml")]
+    test_invalid_input_is_a_one_line_error(capsys, arguments, "output_dir 'a\\ntouch")
     ablation = yaml.safe_load((ROOT / "recipes" / "parity" / "threshold.yaml").read_text())
     for stage in ablation["stages"].values():
         stage["config"] = str(ROOT / "recipes" / "parity" / stage["config"])
     (tmp_path / "grid.yaml").write_text(yaml.safe_dump(ablation | {"out": "a\ntouch marker"}))
-    test_wrong_input_is_one_line(capsys, ["--array-over", str(tmp_path / "grid.yaml")], "out 'a\\ntouch marker' has a control")
+    arguments = ["--array-over", str(tmp_path / "grid.yaml")]
+    test_invalid_input_is_a_one_line_error(capsys, arguments, "out 'a\\ntouch marker' has a control")
 
 
 @pytest.mark.parametrize(
     ("time", "seconds"), [("90", 5400), ("90:30", 5430), ("4:00:00", 14400), ("1-12", 129600), ("2-00:30:00", 174600)]
 )
-def test_time_limits_are_read_as_slurm_reads_them(time, seconds):
-    assert slurm.Cluster(time=time).seconds() == seconds
+def test_time_limits_are_parsed_like_slurm_s(time, seconds):
+    assert slurm.Resources(time=time).seconds() == seconds
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
-        (["recipes/dpo.py"], "there are recipes/sft.py"),
+        (["recipes/dpo.py"], "choose from recipes/sft.py"),
         (["recipes/grpo.py", "--config", "no.yaml"], "no such file"),
         (["recipes/grpo.py", "--time", "soon"], "--time soon"),
         (["recipes/grpo.py", "--nodes", "0"], "--nodes is 0"),
@@ -225,21 +227,21 @@ def test_time_limits_are_read_as_slurm_reads_them(time, seconds):
         (["recipes/star.py", "--array-over", "recipes/parity/threshold.yaml"], "not a stage"),
         (["--array-over", "recipes/parity/threshold.yaml", "--nodes", "2"], "one node"),
         (["--array-over", "recipes/parity/threshold.yaml", "--max-parallel", "0"], "at least 1"),
-        ([], "give a recipe"),
+        ([], "no recipe; give one"),
     ],
 )
-def test_wrong_input_is_one_line(capsys, arguments, says):
+def test_invalid_input_is_a_one_line_error(capsys, arguments, message):
     assert main(["slurm", *arguments]) == 2
-    said = capsys.readouterr()
-    assert said.out == "" and said.err.count("\n") == 1 and says in said.err and "SECRET" not in said.err
+    output = capsys.readouterr()
+    assert output.out == "" and output.err.count("\n") == 1 and message in output.err and "SECRET" not in output.err
 
 
-def test_without_slurm_nothing_is_submitted(capsys, monkeypatch, tmp_path):
+def test_submitting_without_slurm_is_an_error(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert main(["slurm", "recipes/sft.py", "--output_dir", str(tmp_path / "a" / "run"), "--submit"]) == 2
     assert "sbatch is not on this machine" in capsys.readouterr().err
 
 
-def test_a_server_needs_to_know_its_longest_sequence():
+def test_a_server_needs_a_maximum_model_length():
     with pytest.raises(InputError, match="vllm_max_model_length"):
-        slurm.serve_command({"model_name_or_path": "x"}, slurm.Cluster(vllm_nodes=1))
+        slurm.server_command({"model_name_or_path": "x"}, slurm.Resources(vllm_nodes=1))

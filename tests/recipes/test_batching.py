@@ -1,18 +1,18 @@
-"""Grouping a step's rows by length changes what is computed together, and nothing else."""
+"""Rebatching the rows of a step by length changes the micro-batches and nothing else."""
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipes.training.trainers.batching import by_length
+from recipes.training.trainers.batching import rebatch_by_length
 from tests.conftest import read_log
 
 sizes = st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=4), min_size=1, max_size=4)
 
 
 def collated(lengths: list[int], first: int):
-    """One micro-batch as TRL's collator makes it: filled up on the right to its own widest row."""
+    """A micro-batch as TRL's collator makes it: right-padded to its longest row."""
     shape = len(lengths), max(lengths)
     mask = torch.tensor([[int(column < length) for column in range(shape[1])] for length in lengths])
     ids = (torch.arange(first, first + mask.numel()).view(shape)) * mask
@@ -20,7 +20,7 @@ def collated(lengths: list[int], first: int):
 
 
 def rows_of(batches):
-    """Each row without its padding, with its label and its value."""
+    """The rows without padding, each with its labels and `ends` value."""
     return sorted(
         (ids[mask.bool()].tolist(), labels[labels != -100].tolist(), end.item())
         for batch in batches
@@ -29,9 +29,9 @@ def rows_of(batches):
 
 
 @given(sizes)
-def test_rows_stay_whole_and_are_trimmed(lengths):
+def test_rows_are_unchanged_and_padding_is_trimmed(lengths):
     batches = [collated(one, 1 + 100 * i) for i, one in enumerate(lengths)]
-    found = by_length(batches, {"attention_mask": ("input_ids", "labels")})
+    found = rebatch_by_length(batches, {"attention_mask": ("input_ids", "labels")})
     assert rows_of(found) == rows_of(batches)
     assert [len(batch["ends"]) for batch in found] == [len(batch["ends"]) for batch in batches]
     widths = [batch["attention_mask"].sum(dim=1) for batch in found]
@@ -41,7 +41,7 @@ def test_rows_stay_whole_and_are_trimmed(lengths):
     )
 
 
-def test_prompts_are_filled_up_on_the_left_and_completions_on_the_right():
+def test_left_padded_prompts_and_right_padded_completions_are_trimmed():
     batch = {
         "prompt_ids": torch.tensor([[0, 5, 6], [0, 0, 7]]),
         "prompt_mask": torch.tensor([[0, 1, 1], [0, 0, 1]]),
@@ -52,15 +52,15 @@ def test_prompts_are_filled_up_on_the_left_and_completions_on_the_right():
         "ref_per_token_logps": None,
     }
     masks = {"prompt_mask": ("prompt_ids",), "completion_mask": ("completion_ids", "ref_per_token_logps")}
-    (found,) = by_length([batch], masks)
+    (found,) = rebatch_by_length([batch], masks)
     assert found["prompt_ids"].tolist() == [[5, 6], [0, 7]]
     assert found["completion_ids"].tolist() == [[8, 0], [9, 9]]
     assert found["advantages"].tolist() == [1.0, 2.0] and found["num_items_in_batch"] == 3
     assert found["ref_per_token_logps"] is None
 
 
-def test_sft_in_micro_batches_has_the_losses_of_whole_ones(command, parity_run, tmp_path):
-    """Short and long rows are computed apart, and weigh what they weigh together."""
+def test_sft_losses_do_not_depend_on_the_micro_batch_size(command, parity_run, tmp_path):
+    """Short and long rows land in different micro-batches, with the same weight as in one batch."""
     run = ["recipes/sft.py", "--mixture", parity_run / "mixture", "--max_steps", 8, "--heldout_problems", 1]
     losses = []
     for rows, batches in ((24, 1), (4, 6)):

@@ -168,7 +168,7 @@ def test_a_character_tokenizer_has_the_tokens_it_says_and_no_others(tmp_path):
     assert tokenizer.get_vocab() == {"<pad>": 0, "<end>": 1, "0": 2, "1": 3, "=": 4}
     assert tokenizer("01=1<end>")["input_ids"] == [2, 3, 4, 3, 1]
     assert tokenizer.decode([2, 3, 1], skip_special_tokens=True) == "01"
-    with pytest.raises(InputError, match="name each character once"):
+    with pytest.raises(InputError, match="list each character once"):
         character_tokenizer("011")
 
 

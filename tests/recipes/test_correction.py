@@ -1,4 +1,4 @@
-"""The correction for vLLM's log-probs is taken from the training pass where that gives TRL's own numbers."""
+"""The importance-sampling correction computed in the training pass equals TRL's."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ MODES = ["token_truncate", "token_mask", "sequence_truncate", "sequence_mask"]
 
 
 def gradient(trainer, monkeypatch, on_policy):
-    """Of one step on COMPLETIONS, sampled by an engine with other log-probs; how often the model ran, and what was logged."""
+    """Gradient, number of forward passes and logged metrics of one step on COMPLETIONS; the sampler's log-probs are made up."""
     monkeypatch.setattr(CotmixGRPOTrainer, "_is_on_policy", on_policy)
     sampled = [[-1.0 - 0.3 * i, *([-2.0] * (len(ids) - 2)), float("nan")] for i, ids in enumerate(COMPLETIONS)]
     prompts, ids, tools, texts, _, *rest = as_generated(list(COMPLETIONS))
@@ -34,9 +34,9 @@ def gradient(trainer, monkeypatch, on_policy):
 
 @pytest.mark.parametrize("micro_batches", [1, 3])
 @pytest.mark.parametrize("mode", MODES)
-def test_one_pass_gives_trl_s_gradient_and_figures(tmp_path, monkeypatch, mode, micro_batches):
-    earned = {tuple(ids): r for ids, r in zip(COMPLETIONS, REWARDS, strict=True)}
-    trainer = make_trainer(tmp_path, "dr_grpo", lambda ids: earned[tuple(ids)], micro_batches=micro_batches)
+def test_one_forward_pass_gives_the_gradient_and_metrics_of_trl(tmp_path, monkeypatch, mode, micro_batches):
+    rewards = {tuple(ids): r for ids, r in zip(COMPLETIONS, REWARDS, strict=True)}
+    trainer = make_trainer(tmp_path, "dr_grpo", lambda ids: rewards[tuple(ids)], micro_batches=micro_batches)
     trainer.use_vllm, trainer.vllm_importance_sampling_mode = True, mode
     trainer.vllm_importance_sampling_clip_min, trainer.vllm_importance_sampling_clip_max = 0.6, 1.2
     trainer.model.train()
@@ -50,7 +50,7 @@ def test_one_pass_gives_trl_s_gradient_and_figures(tmp_path, monkeypatch, mode, 
         assert found[name] == pytest.approx(values), name
 
 
-def test_limits_of_importance_sampling_are_counted_by_length():
+def test_clipped_tokens_are_counted_by_completion_length():
     mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])
     ratio = torch.tensor([[0.0, 1.0, 3.0, 1.1], [1.0, 1.0, 1.0, 1.0]])
     assert clipped_tokens(ratio, mask, 3.0).tolist() == [2, 0]

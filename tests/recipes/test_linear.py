@@ -1,4 +1,4 @@
-"""The linear model: its gradient, and the theory's two predictions at a size that takes a second."""
+"""The linear model: its gradient, and two predictions of the theory at a small size."""
 
 import json
 
@@ -9,7 +9,7 @@ from recipes.linear import DECAY, ChainModel, crossing, draw_mixture, sigmoid
 
 
 def loss(model, x, y, is_long):
-    """Minus the mean log-likelihood of the completions, written out, with weight decay."""
+    """Mean negative log-likelihood of the completions, plus weight decay."""
     total = 0.0
     for inputs, tokens, long in zip(x, y, is_long, strict=True):
         z = np.array([inputs @ model.first, model.stop[0] + tokens[0] * (inputs @ model.stop[1:])])
@@ -20,7 +20,7 @@ def loss(model, x, y, is_long):
     return total / len(x) + DECAY / 2 * sum((part**2).sum() for part in parts)
 
 
-def test_an_update_follows_the_gradient_of_the_likelihood():
+def test_update_follows_the_gradient_of_the_loss():
     rng = np.random.default_rng(0)
     model, batch = ChainModel(4), draw_mixture(rng, 8, 4, 0.5)
     for name in ("first", "stop", "chain"):
@@ -41,19 +41,18 @@ def test_an_update_follows_the_gradient_of_the_likelihood():
         np.testing.assert_allclose(value - getattr(model, name), wanted[name], rtol=1e-4, atol=1e-6)
 
 
-def test_half_way_between_two_points():
+def test_crossing_is_interpolated_between_two_points():
     rows = [{"p_cot": p, "greedy": {"p_long": v}} for p, v in ((0.3, 0.0), (0.32, 0.25), (0.34, 0.75), (0.4, 1.0))]
     assert crossing(rows) == pytest.approx(0.33)
     assert crossing(rows[:2]) is None
 
 
-def test_greedy_turns_long_at_a_third_and_star_follows_its_recursion(command, tmp_path):
+def test_greedy_turns_long_at_one_third_and_star_follows_the_recursion(command, tmp_path):
     small = ["--d", 10, "--steps", 1500, "--rounds", 3, "--study", "threshold", "star", "--out", tmp_path]
     said = command("recipes/linear.py", *small).stdout
     results = json.loads((tmp_path / "linear.json").read_text())
-    assert "half of the greedy completions are long" in said and crossing(results["threshold"]) == pytest.approx(
-        1 / 3, abs=0.03
-    )
+    assert "half of the greedy completions are long" in said
+    assert crossing(results["threshold"]) == pytest.approx(1 / 3, abs=0.03)
     assert all(abs(row["sampled"]["p_long"] - row["p_cot"]) < 0.03 for row in results["calibration"])
     assert all(abs(row["p_long"] - row["predicted"]) < 0.03 for row in results["star"][1:])
     assert (tmp_path / "linear.png").is_file()

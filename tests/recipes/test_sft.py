@@ -1,4 +1,4 @@
-"""SFT, run as a user runs it, a few steps each: from scratch, Llama base and instruct, full and LoRA, two processes."""
+"""recipes/sft.py, a few steps each: from scratch, Llama base and instruct, full and LoRA, two processes."""
 
 import pytest
 
@@ -17,9 +17,7 @@ TINY += ["--heldout_max_tokens", 8, "--use_cpu", "true", "--report_to", "none", 
         ("recipes/math/llama-3.1-8b/sft.yaml", "instruct", "<|eot_id|>"),
     ],
 )
-def test_the_llama_recipes_run_with_a_tiny_llama_in_the_model_s_place(
-    command, llama, word_problems, tmp_path, config, kind, end
-):
+def test_the_llama_recipes_run_with_a_tiny_llama(command, llama, word_problems, tmp_path, config, kind, end):
     out = tmp_path / "sft"
     where = ["--mixture", word_problems[kind], "--model_name_or_path", llama[kind], "--output_dir", out]
     command("recipes/sft.py", "--config", config, *where, *TINY)
@@ -33,8 +31,8 @@ def test_the_llama_recipes_run_with_a_tiny_llama_in_the_model_s_place(
     assert ends[0] == end and len(ends) == 2
 
 
-def test_the_loss_is_over_the_completion_and_its_one_end_token(llama, word_problems, tmp_path):
-    """What TRL hands the model: labels on answer and end token alone, one BOS, the end that the model knows."""
+def test_the_loss_covers_the_completion_and_one_end_token(llama, word_problems, tmp_path):
+    """TRL's batches have labels on the answer and the model's end token only, and one BOS."""
     from datasets import Dataset
     from transformers import AutoModelForCausalLM
     from trl import SFTConfig, SFTTrainer
@@ -57,7 +55,7 @@ def test_the_loss_is_over_the_completion_and_its_one_end_token(llama, word_probl
         assert batch["input_ids"][0].tolist().count(tokenizer.bos_token_id) == 1
 
 
-def test_lora_saves_merged_weights_that_differ_from_the_start(command, llama, word_problems, tmp_path):
+def test_lora_saves_merged_weights_that_differ_from_the_initial_ones(command, llama, word_problems, tmp_path):
     from safetensors.torch import load_file
 
     out = tmp_path / "sft"

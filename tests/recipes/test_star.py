@@ -1,4 +1,4 @@
-"""STaR with real vLLM rollouts: what is kept is verified, and an interrupted run ends as it would have ended."""
+"""recipes/star.py with real vLLM rollouts: kept completions are verified, interrupted runs resume to the same result."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ def star(command, parity_run, tmp_path_factory):
     return out
 
 
-def test_kept_are_the_completions_that_earn_the_reward(star):
+def test_exactly_the_rewarded_completions_are_kept(star):
     for number in (1, 2):
         rollouts = pq.read_table(star / "rollouts" / f"round-{number}.parquet").to_pylist()
         assert len(rollouts) == 64 and len({row["problem_id"] for row in rollouts}) > 8
@@ -37,7 +37,7 @@ def test_kept_are_the_completions_that_earn_the_reward(star):
             assert row["kept"] == (VERIFIED["valid"](verdict) and not row["truncated"])
 
 
-def test_the_log_has_length_and_accuracy_of_every_round(star):
+def test_each_round_logs_length_and_accuracy(star):
     log = read_log(star)
     assert [entry["step"] for entry in log] == [0, 1, 2] and "heldout/greedy/p_long" in log[0]
     assert all(
@@ -47,13 +47,12 @@ def test_the_log_has_length_and_accuracy_of_every_round(star):
     assert list((star / "star").glob("events*"))  # TensorBoard's
 
 
-def test_a_run_that_was_killed_in_its_second_round_ends_as_if_it_had_not_been(command, parity_run, star, tmp_path):
+def test_a_run_killed_in_its_second_round_resumes_to_the_same_result(command, parity_run, star, tmp_path):
     killed = tmp_path / "star"
     shutil.copytree(star, killed)
     shutil.rmtree(killed / "checkpoint-2")
     (killed / "model.safetensors").unlink()
     (killed / "rollouts" / "round-2.parquet").unlink()
-    (killed / "checkpoint-1" / "complete").unlink()  # as earlier versions left it
     other = command(*arguments(parity_run, killed), "--temperature", 0.5, check=False)
     assert other.returncode == 2 and "a run of another config (temperature was 1.0 and is 0.5)" in other.stderr
     command(*arguments(parity_run, killed))
@@ -63,7 +62,7 @@ def test_a_run_that_was_killed_in_its_second_round_ends_as_if_it_had_not_been(co
     assert again.returncode == 2 and "holds another run" in again.stderr
 
 
-def test_a_run_that_is_asked_to_end_saves_and_goes_on(command, parity_run, star, tmp_path):
+def test_a_run_saves_on_sigterm_and_resumes(command, parity_run, star, tmp_path):
     out = tmp_path / "star"
     line = [sys.executable, *map(str, arguments(parity_run, out))]
     process = subprocess.Popen(line, cwd=ROOT, env={**os.environ, "HF_HUB_OFFLINE": "1"}, stderr=subprocess.PIPE, text=True)
@@ -71,8 +70,8 @@ def test_a_run_that_is_asked_to_end_saves_and_goes_on(command, parity_run, star,
         assert process.poll() is None
         time.sleep(0.01)
     process.terminate()
-    said = process.communicate()[1]
-    assert process.returncode == 75 and "after the rollouts of round 1 as requested; the same command resumes it" in said
+    stderr = process.communicate()[1]
+    assert process.returncode == 75 and "after the rollouts of round 1 as requested; the same command resumes it" in stderr
     assert (out / "rollouts" / "round-1.parquet").is_file() and not (out / "checkpoint-1").exists()
     command(*arguments(parity_run, out))
     assert (out / "model.safetensors").read_bytes() == (star / "model.safetensors").read_bytes()
@@ -80,26 +79,14 @@ def test_a_run_that_is_asked_to_end_saves_and_goes_on(command, parity_run, star,
 
 
 def test_a_chat_model_is_trained_with_lora_in_bfloat16(command, llama, word_problems, tmp_path):
-    """A random model is never right, so its rollouts are replaced by right ones between the two halves of the round."""
+    """A random model is never correct, so its rollouts are replaced by correct ones before the round is trained again."""
     from safetensors.torch import load_file
 
     out = tmp_path / "star"
     where = ["--mixture", word_problems["instruct"], "--model_name_or_path", llama["instruct"], "--output_dir", out]
     small = ["--rounds", 1, "--problems", 4, "--num_generations", 2, "--max_completion_length", 8, "--heldout_problems", 2]
-    train = [
-        "--bf16",
-        "true",
-        "--use_cpu",
-        "true",
-        "--use_peft",
-        "true",
-        "--lora_r",
-        4,
-        "--learning_rate",
-        0.1,
-        "--warmup_steps",
-        0,
-    ]
+    train = ["--bf16", "true", "--use_cpu", "true", "--use_peft", "true", "--lora_r", 4]
+    train += ["--learning_rate", 0.1, "--warmup_steps", 0]
     line = ["recipes/star.py", *where, *small, *train, "--rewards", "answer", "--max_length", 256, "--report_to", "none"]
     command(*line)
     before = load_file(out / "model.safetensors")
@@ -114,6 +101,6 @@ def test_a_chat_model_is_trained_with_lora_in_bfloat16(command, llama, word_prob
     assert moved and all("_proj" in name for name in moved) and read_log(out)[-1]["kept"] == 1
 
 
-def test_a_reward_that_is_not_a_verdict_keeps_nothing_and_is_refused(command, parity_run, tmp_path):
+def test_a_reward_that_is_not_a_verdict_is_refused(command, parity_run, tmp_path):
     done = command(*arguments(parity_run, tmp_path / "star"), "--rewards", "cosine", check=False)
     assert done.returncode == 2 and "cosine is not a verdict" in done.stderr

@@ -1,17 +1,14 @@
-"""Atomic checkpoints and graceful shutdown.
+"""Atomic checkpoints: a run resumes only from complete ones, and removes only its own.
 
-A `checkpoint-N` belongs to the run when one of two files is in it: `begun`, put there before the trainer writes, which is
-renamed to `complete` once every process has written its part and all of it is on disk. A run resumes from complete ones.
-One with neither file is the user's: it is never removed, and a run that might write into it does not start. Older ones are
-removed by us, after the new one is complete: the trainer's own `save_total_limit` would remove them before.
+A `checkpoint-N` of ours contains a marker file: `begun`, created before the trainer writes, then renamed to `complete` once
+all processes have written their part and everything is flushed to disk. A checkpoint without a marker is the user's: it is
+never removed, and a run that might overwrite it does not start. Old checkpoints are removed here, after the new one is
+complete; the trainer's `save_total_limit` would remove them before.
 """
 
 import shutil
-import signal
 from pathlib import Path
 
-from accelerate.utils import reduce
-from torch import tensor
 from transformers import TrainerCallback
 
 from data_mix import files
@@ -19,74 +16,76 @@ from data_mix.errors import InputError
 from eval.model_folder import find_checkpoints
 
 BEGUN, COMPLETE = "begun", "complete"
-MODEL = ".model.part"  # the final model, until it is whole
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1)  # of a batch system, some time before it kills
-
-
-def is_complete(path: Path) -> bool:
-    """Whether a run can be resumed from this checkpoint."""
-    # star.py's had no marker once, but have always appeared whole, after the round's rollouts
-    rollouts = path.parent / "rollouts" / f"round-{path.name.removeprefix('checkpoint-')}.parquet"
-    return not path.is_symlink() and ((path / COMPLETE).is_file() or rollouts.is_file())
+MODEL = ".model.part"  # the final model while it is being written
 
 
 def find_complete(output_dir: str) -> dict[int, Path]:
-    """Step or round → the `checkpoint-N` that a run can be resumed from, in order."""
-    return {number: path for number, path in find_checkpoints(output_dir).items() if is_complete(path)}
+    """Step or round → the complete `checkpoint-N`, in order."""
+    return _find_marked(output_dir, COMPLETE)
 
 
-def find_own(output_dir: str) -> dict[int, Path]:
-    """Step or round → the `checkpoint-N` that the run itself has written, whole or not, in order."""
-    return {number: path for number, path in find_checkpoints(output_dir).items() if _is_own(path)}
+def last_complete(output_dir: str) -> tuple[int, Path | None]:
+    """The step or round of the last complete checkpoint, and its folder; 0 and None if there is none."""
+    return max(find_complete(output_dir).items(), default=(0, None))
 
 
-def _is_own(path: Path) -> bool:
-    return not path.is_symlink() and ((path / BEGUN).is_file() or (path / COMPLETE).is_file())
+def _find_marked(output_dir: str, *markers: str) -> dict[int, Path]:
+    return {
+        number: path
+        for number, path in find_checkpoints(output_dir).items()
+        if not path.is_symlink() and any((path / marker).is_file() for marker in markers)
+    }
 
 
 def check(output_dir: str, save_only_model: bool) -> None:
-    """Raises InputError when training would lose a checkpoint: one that is not the run's own, or that cannot be resumed."""
-    own, complete = find_own(output_dir), find_complete(output_dir)
+    """Checks that training loses no checkpoint.
+
+    Raises:
+        InputError: for checkpoints that cannot be resumed from, or that are not ours and might be overwritten.
+    """
+    own = _find_marked(output_dir, BEGUN, COMPLETE)
     if own and save_only_model:
         raise InputError(
-            f"output_dir {output_dir} holds checkpoints of a run with save_only_model, which cannot be resumed; "
-            "give another --output_dir, or remove it first"
+            f"output_dir {output_dir} holds checkpoints of a run with save_only_model, which cannot be resumed",
+            "give another --output_dir, or remove it first",
         )
+    last, _ = last_complete(output_dir)
     for number, path in find_checkpoints(output_dir).items():
-        if number > max(complete, default=0) and number not in own:
+        if number > last and number not in own:
             raise InputError(
                 f"output_dir {output_dir}: {path.name} has neither `{BEGUN}` nor `{COMPLETE}` in it, so it is not this run's, "
-                "which might write over it; move it elsewhere, or remove it"
+                "which might overwrite it",
+                "move it elsewhere, or remove it",
             )
 
 
-def clear(output_dir: str, done: int) -> None:
-    """Removes what a killed run left half written or half removed; `done` is the step or round it is resumed from."""
-    for number, path in find_own(output_dir).items():
+def clean_up(output_dir: str, done: int) -> None:
+    """Removes what a killed run left incomplete; `done` is the step or round from which the run resumes."""
+    for number, path in _find_marked(output_dir, BEGUN, COMPLETE).items():
         if number > done:
-            remove(path)
-    for left in (*Path(output_dir).glob(".checkpoint-*.part"), Path(output_dir) / MODEL):
-        shutil.rmtree(left, ignore_errors=True)
+            _remove(path)
+    for partial in (*Path(output_dir).glob(".checkpoint-*.part"), Path(output_dir) / MODEL):
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def prune(output_dir: str, limit: int | None) -> None:
-    """Removes all but the last `limit` of the run's own checkpoints; without a limit, none."""
-    for path in list(find_own(output_dir).values())[: -limit if limit else 0]:
-        remove(path)
+    """Removes all but the last `limit` of our checkpoints; none if `limit` is None or 0."""
+    for path in list(_find_marked(output_dir, BEGUN, COMPLETE).values())[: -limit if limit else 0]:
+        _remove(path)
 
 
-def remove(path: Path) -> None:
-    """Removes a checkpoint. It loses its name first, so that a kill on the way leaves no half of one."""
+def _remove(path: Path) -> None:
+    """Renames the checkpoint before removing it, so that a kill in between leaves no partial `checkpoint-N`."""
     temporary = path.with_name(f".{path.name}.part")
     path.rename(temporary)
     shutil.rmtree(temporary)
 
 
-class KeepComplete(TrainerCallback):
-    """Marks each checkpoint of the trainer, and keeps the last `save_total_limit` of them.
+class AtomicCheckpoints(TrainerCallback):
+    """Marks the trainer's checkpoints and keeps the last `save_total_limit` of them.
 
-    The last one stays `begun`, and removes none: the model itself follows it, and a trainer that was resumed from there would
-    take one step too many. To be added last: it has to see whether others want a checkpoint.
+    The checkpoint of the last step stays `begun` and removes none: the final model follows it, and a trainer resumed from it
+    would take one step too many. Add this callback last: others may request a checkpoint in `on_step_end`.
     """
 
     def __init__(self, trainer) -> None:
@@ -99,7 +98,7 @@ class KeepComplete(TrainerCallback):
             return
         if self.accelerator.is_main_process:
             folder = self._folder(args, state)
-            if folder.exists():  # save_strategy epoch, and asked to end after the last step of one: the trainer saves twice
+            if folder.exists():  # with save_strategy epoch, a shutdown after the last step of an epoch saves twice
                 (folder / COMPLETE).rename(folder / BEGUN)
             else:
                 with files.new_folder(folder) as temporary:
@@ -109,7 +108,7 @@ class KeepComplete(TrainerCallback):
     on_epoch_end = on_step_end
 
     def on_save(self, args, state, control, **_) -> None:
-        """Called in every process, each having written its part."""
+        """Called in every process after it has written its part."""
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process and state.global_step < state.max_steps:
             folder = self._folder(args, state)
@@ -120,25 +119,3 @@ class KeepComplete(TrainerCallback):
 
     def _folder(self, args, state) -> Path:
         return Path(args.output_dir) / f"checkpoint-{state.global_step}"
-
-
-class EndOnSignal(TrainerCallback):
-    """Has a run that gets SIGTERM or SIGUSR1 save a checkpoint after the step it is in, and end."""
-
-    def __init__(self) -> None:
-        self.asked = self.ended = False
-        for number in SIGNALS:
-            signal.signal(number, self._ask)
-
-    def is_asked(self, device) -> bool:
-        """Whether any process was asked to end; called in every process."""
-        return bool(reduce(tensor(int(self.asked), device=device), "sum"))
-
-    def on_step_end(self, args, state, control, **_) -> None:
-        """All processes end after the same step, whichever of them was asked."""
-        self.ended = self.is_asked(args.device) and state.global_step < state.max_steps
-        if self.ended:
-            control.should_training_stop = control.should_save = True
-
-    def _ask(self, *_) -> None:
-        self.asked = True

@@ -1,12 +1,12 @@
-"""The model that a finished run leaves in its folder: one plain checkpoint, without adapter or shards."""
+"""The final model of a run: one plain checkpoint in the output folder, without adapter or shards."""
 
 from pathlib import Path
 
 from data_mix import files
 
 
-def save_plain(trainer, folder: Path) -> None:
-    """Writes model and tokenizer as one plain checkpoint, an adapter merged into the weights; called in every process."""
+def save_merged(trainer, folder: Path) -> None:
+    """Writes model and tokenizer as one plain checkpoint, with an adapter merged into the weights; called in every process."""
     from trl.distributed import DistributedBackend
 
     model = trainer.accelerator.unwrap_model(trainer.model)
@@ -16,7 +16,7 @@ def save_plain(trainer, folder: Path) -> None:
     elif backend.is_fsdp:
         trainer.model = model.merge_and_unload()
         trainer.save_model(str(folder))
-    else:  # DeepSpeed's engine keeps the names of the model with an adapter, and under ZeRO-3 a process has no whole weights
+    else:  # DeepSpeed's engine keeps the adapter's parameter names, and under ZeRO-3 each process holds only shards
         with backend.gather_params(list(model.parameters())):
             merged = model.merge_and_unload()
             if trainer.accelerator.is_main_process:
@@ -26,8 +26,8 @@ def save_plain(trainer, folder: Path) -> None:
 
 
 def publish(source: Path, folder: Path) -> None:
-    """Moves a model's files to where every recipe leaves its model: each once it is on disk, and the weights last."""
+    """Moves a model's files from `source` into `folder`, each flushed to disk, the weights last."""
     for path in sorted(source.iterdir(), key=lambda path: path.suffix == ".safetensors"):
-        path.chmod(0o666 & ~files.umask())  # safetensors writes for the owner alone
+        path.chmod(0o666 & ~files.umask())  # safetensors makes its files readable by their owner alone
         files.replace(path, folder / path.name)
     source.rmdir()

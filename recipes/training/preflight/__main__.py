@@ -1,8 +1,8 @@
-"""`launch check`: what is known to be wrong with configs before a model is loaded.
+"""`launch check`: the preflight checks of recipe and mixture configs, without loading a model.
 
-    python -m recipes.training.preflight CONFIG.yaml ... [--json] [--processes N --accelerate zero2 --gpu-memory GIB]
+    python -m launch check CONFIG.yaml ... [--recipe grpo] [--json] [--processes N --accelerate zero2 --gpu-memory GIB]
 
-A config is checked by the recipe that it is named after (grpo.yaml: recipes/grpo.py), a mixture.yaml by its sources.
+`recipe: grpo` in the config, or `--recipe grpo`, says which recipe it is for. A file with `sources` is a mixture's config.
 """
 
 import argparse
@@ -10,49 +10,72 @@ import dataclasses
 import importlib
 import json
 import sys
-from pathlib import Path
 
-from data_mix.errors import InputError
+from data_mix.errors import InputError, nearest
+from data_mix.mapping import read_mapping
 from recipes.training import config
 from recipes.training.preflight.environment import GIB, SHARDINGS, Environment
-from recipes.training.preflight.findings import Finding, Findings
+from recipes.training.preflight.findings import Finding
 from recipes.training.preflight.memory import Memory
 
 RECIPES = ("sft", "grpo", "star")
 
 
-def check_config(path: str, environment: Environment) -> tuple[list[Finding], Memory | None]:
-    """The findings about one config, and what it needs."""
-    stem = Path(path).stem
-    found = Findings()
-    inputs = None
-    with found.of("config"):
-        if stem == "mixture":
+def find_recipe(path: str) -> str:
+    """The recipe that a config is for: its `recipe`, or `mixture` if it has `sources`.
+
+    Raises:
+        InputError: if it names no recipe, or cannot be read.
+    """
+    fields = read_mapping(path)
+    if "grid" in fields:
+        raise InputError(f"{path}: this is an ablation", f"check it with `python -m launch ablate {path} --dry-run`")
+    if "recipe" not in fields and "sources" in fields:
+        return "mixture"
+    recipe = fields.get("recipe")
+    if recipe not in RECIPES:
+        problem = f"{path}: recipe is {recipe!r}{nearest(str(recipe), RECIPES)}" if recipe else f"{path}: no recipe is given"
+        raise InputError(problem, "add `recipe: sft`, `grpo` or `star` to the file, or use --recipe")
+    return recipe
+
+
+def check_config(path: str, environment: Environment, recipe: str | None = None) -> tuple[list[Finding], Memory | None]:
+    """The findings about a config, and the memory that a process needs.
+
+    Args:
+        path: a YAML file.
+        environment: the processes that will run it.
+        recipe: sft, grpo, star or mixture; by default what the file says.
+    """
+    try:
+        recipe = recipe or find_recipe(path)
+        if recipe == "mixture":
             from data_mix.mixture import Mixture
             from data_mix.mixture_config import load_config
 
             Mixture.from_config(load_config(path, []))
-        elif stem not in RECIPES:
-            known = ", ".join(f"{name}.yaml" for name in ("mixture", *RECIPES))
-            raise InputError(f"{path}: no recipe of that name; a config is named after its recipe: {known}")
-        else:
-            recipe = importlib.import_module(f"recipes.{stem}")
-            parts = config.parse(recipe.PARTS, ["--config", path], path)
-            found.fields = config.names_of(parts)
-            inputs = recipe.inspect(found, *parts, environment)
-    return found.all, inputs and inputs.memory
+            return [], None
+        module = importlib.import_module(f"recipes.{recipe}")
+        configs = config.parse(recipe, module.CONFIG_CLASSES, ["--config", path])
+    except InputError as error:
+        return [Finding("config", error.problem.removeprefix(f"{path}: "), error.fix)], None
+    from recipes.training.preflight.inspection import Inputs
+
+    inputs = Inputs(environment)
+    return list(module.inspect(inputs, *configs)), inputs.memory
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Checks the configs; 0 when none has an error, else 2."""
+    """Checks the configs; returns 0 if none has an error, else 2."""
     parser = argparse.ArgumentParser(
-        prog="python -m launch check", description="check configs of recipes without loading a model"
+        prog="python -m launch check", description="check recipe and mixture configs without loading a model"
     )
     parser.add_argument("configs", nargs="+", metavar="CONFIG.yaml")
+    parser.add_argument("--recipe", choices=[*RECIPES, "mixture"], help="what the configs are for, if they do not say")
     parser.add_argument("--json", action="store_true", help="print findings and memory as JSON")
-    parser.add_argument("--processes", type=int, metavar="N", help="that will train; this machine's if not given")
-    parser.add_argument("--accelerate", choices=["ddp", *SHARDINGS[1:]], help="how they will share the model")
-    parser.add_argument("--gpu-memory", type=float, metavar="GIB", help="of the GPUs that they will have")
+    parser.add_argument("--processes", type=int, metavar="N", help="number of training processes (this machine's)")
+    parser.add_argument("--accelerate", choices=["ddp", *SHARDINGS[1:]], help="how they share the model")
+    parser.add_argument("--gpu-memory", type=float, metavar="GIB", help="memory of each GPU (this machine's)")
     args = parser.parse_args(argv)
     environment = Environment.here()
     if args.processes:
@@ -61,26 +84,27 @@ def main(argv: list[str] | None = None) -> int:
         environment = dataclasses.replace(environment, sharding="none" if args.accelerate == "ddp" else args.accelerate)
     if args.gpu_memory:
         environment = dataclasses.replace(environment, memory=int(args.gpu_memory * GIB), gpu=True)
-    results = {path: check_config(path, environment) for path in args.configs}
-    failed = any(one.level == "error" for found, _ in results.values() for one in found)
+    results = {path: check_config(path, environment, args.recipe) for path in args.configs}
+    failed = [path for path, (findings, _) in results.items() if any(finding.level == "error" for finding in findings)]
     if args.json:
-        report = {
-            path: {
-                "findings": [dataclasses.asdict(one) for one in found],
-                "memory": need
-                and {"parameters": need.parameters, "trained": need.trained, "bytes": need.parts, "total": need.total()},
-            }
-            for path, (found, need) in results.items()
-        }
-        print(json.dumps(report, indent=2))
+        print(json.dumps({path: _as_json(*result) for path, result in results.items()}, indent=2))
         return 2 if failed else 0
-    for path, (found, need) in results.items():
-        errors = [one for one in found if one.level == "error"]
-        for one in found:
-            print(f"{one.level}: {path}: {one}", file=sys.stderr)
-        if not errors:
-            print(f"{path}: passes" + (f" ({need})" if need else ""))
+    for path, (findings, memory) in results.items():
+        for finding in findings:
+            print(f"{finding.level}: {path}: {finding}", file=sys.stderr)
+        if path not in failed:
+            print(f"{path}: passes" + (f" ({memory})" if memory else ""))
     return 2 if failed else 0
+
+
+def _as_json(findings: list[Finding], memory: Memory | None) -> dict:
+    need = memory and {
+        "parameters": memory.parameters,
+        "trained": memory.trained,
+        "bytes": memory.parts,
+        "total": memory.total(),
+    }
+    return {"findings": [dataclasses.asdict(finding) for finding in findings], "memory": need}
 
 
 if __name__ == "__main__":

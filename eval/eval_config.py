@@ -1,0 +1,72 @@
+"""EvalConfig: the options of `python -m eval run`, and their validation."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from data_mix.errors import InputError
+from data_mix.mixture_folder import check_folder
+from eval import benchmarks
+from eval.model_folder import check_model_path
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """What to evaluate. Set exactly one of `mixture` and `tasks`.
+
+    Attributes:
+        model: checkpoint folder or hub id.
+        out: the eval folder to write; with `tasks`, the parent of one eval folder per task.
+        mixture: mixture folder whose test problems are used.
+        tasks: names of benchmarks, or paths of YAML files like eval/benchmarks/*.yaml.
+        prompt: prompt format of the tasks: chat (the default), plain or few-shot.
+        data: folder with local copies of the tasks' data (`DATA/gsm8k/test.jsonl`); None downloads from the hub.
+        samples: completions per problem.
+        temperature: 0 is greedy.
+        max_tokens: length limit of a completion; None takes the task's, for a mixture twice its longest reference solution.
+        max_truncated: largest share of truncated completions that is not an error.
+        problems: use only the first `problems` test problems; None uses all.
+        seed: sampling seed.
+    """
+
+    model: str
+    out: str
+    mixture: str | None = None
+    tasks: Sequence[str] = ()
+    prompt: str | None = None
+    data: str | None = None
+    samples: int = 1
+    temperature: float = 0.0
+    max_tokens: int | None = None
+    max_truncated: float = 0.5
+    problems: int | None = None
+    seed: int = 0
+
+    def check(self) -> None:
+        """Validates everything that can be validated before a model is loaded.
+
+        Raises:
+            InputError: for a value out of range, options that exclude each other, or a missing model, mixture or task.
+        """
+        if bool(self.mixture) == bool(self.tasks):
+            raise InputError("nothing to evaluate, or two things; give either --mixture or --tasks")
+        if self.mixture:
+            check_folder(self.mixture)
+            if self.prompt or self.data:
+                raise InputError("--prompt and --data go with --tasks; a mixture has its own prompt format and data")
+        if self.prompt and self.prompt not in benchmarks.PROMPTS:
+            raise InputError(f"--prompt {self.prompt} is unknown; use {', '.join(benchmarks.PROMPTS)}")
+        for name in self.tasks:
+            benchmarks.check(name)
+        check_model_path(self.model, "--model", "give a folder that a recipe saved, or a hub id")
+        for option, value, valid, allowed in (
+            ("--samples", self.samples, self.samples >= 1, "at least 1"),
+            ("--temperature", self.temperature, 0 <= self.temperature < math.inf, "finite and at least 0"),
+            ("--max-tokens", self.max_tokens, self.max_tokens is None or self.max_tokens >= 1, "at least 1"),
+            ("--max-truncated", self.max_truncated, 0 <= self.max_truncated <= 1, "between 0 and 1"),
+            ("--problems", self.problems, self.problems is None or self.problems >= 1, "at least 1"),
+        ):
+            if not valid:
+                raise InputError(f"{option} {value} is out of range; it must be {allowed}")
+        if self.samples > 1 and self.temperature == 0:
+            raise InputError(f"--samples {self.samples} at temperature 0 would be identical; add --temperature 1.0")

@@ -1,0 +1,42 @@
+"""What sft.py and grpo.py do once they have a trainer: resume or start, evaluate on held-out problems, train, save."""
+
+import sys
+from pathlib import Path
+
+from data_mix.mixture_folder import read_rows
+from recipes.training.checkpoints.atomic import MODEL, AtomicCheckpoints, clean_up, last_complete, prune
+from recipes.training.checkpoints.final import publish, save_merged
+from recipes.training.checkpoints.shutdown import STOPPED_EARLY, GracefulShutdown
+from recipes.training.rollouts import GenerateFn
+from recipes.training.tracking.heldout import HeldoutCallback, HeldoutEval
+from recipes.training.tracking.log import JsonlLog
+
+
+def train_and_save(trainer, generate: GenerateFn, recipe) -> None:
+    """Trains from the last complete checkpoint, with held-out evaluation, and saves one plain model."""
+    rows = read_rows(recipe.mixture, "test")[: recipe.heldout_problems]
+    heldout = HeldoutEval(rows, trainer.processing_class, generate)
+    trainer.add_callback(HeldoutCallback(trainer, heldout, recipe.heldout_every))
+    checkpoints, shutdown = AtomicCheckpoints(trainer), GracefulShutdown()
+    trainer.add_callback(shutdown)
+    trainer.add_callback(checkpoints)
+    folder, is_main = trainer.args.output_dir, trainer.accelerator.is_main_process
+    step, checkpoint = last_complete(folder)
+    trainer.accelerator.wait_for_everyone()
+    if is_main:
+        JsonlLog(folder).truncate(step)
+        clean_up(folder, step)
+        if checkpoint:
+            print(f"{folder}: resuming after step {step}")
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if shutdown.stopped:
+        resumable = not trainer.args.save_only_model
+        if is_main:
+            then = "the same command resumes it" if resumable else "with save_only_model it cannot be resumed"
+            print(f"{folder}: stopped after step {trainer.state.global_step} as requested; {then}", file=sys.stderr)
+        sys.exit(STOPPED_EARLY if resumable else 1)
+    temporary = Path(folder) / MODEL
+    save_merged(trainer, temporary)
+    if is_main:
+        publish(temporary, Path(folder))
+        prune(folder, checkpoints.limit)
