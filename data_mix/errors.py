@@ -1,6 +1,7 @@
 """InputError, raised for wrong user input, and how commands report it."""
 
 import difflib
+import os
 import sys
 from collections.abc import Callable, Iterable
 
@@ -17,9 +18,12 @@ def exit_code(command: Callable[[], object]) -> int:
     """Runs `command` and returns 0; on InputError, prints its message as one line and returns 2."""
     try:
         command()
+        sys.stdout.flush()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # `| head`; the interpreter flushes once more when it exits
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Atomic writes: a file or folder is either complete or absent, even after a crash of the machine.
+"""Atomic writes: a file or folder is either complete or absent, even after a crash of the machine. And reads of such files.
 
 Everything is written under a temporary name in the same folder, flushed to disk, and renamed.
 """
@@ -8,11 +8,69 @@ import errno
 import fcntl
 import glob
 import hashlib
+import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
+
+from data_mix.errors import InputError
+
+
+def read_json(path: Path, keys: Collection[str] = ()) -> dict:
+    """The JSON object in a file of ours.
+
+    Raises:
+        InputError: when the file is missing or broken, or the object lacks one of `keys`.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({_reason(error)})") from None
+    missing = [key for key in keys if not isinstance(value, dict) or key not in value]
+    if missing or not isinstance(value, dict):
+        raise InputError(f"{path} is not a file that cotmix wrote" + (f": it has no '{missing[0]}'" if missing else ""))
+    return value
+
+
+def read_json_lines(path: Path) -> list[dict]:
+    """The JSON objects in the lines of a file of ours.
+
+    Raises:
+        InputError: when the file is missing, or a line is broken.
+    """
+    entries: list[dict] = []
+    try:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            entries.append(dict(json.loads(line)))
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path}:{len(entries) + 1} cannot be read ({_reason(error)})") from None
+    return entries
+
+
+def read_parquet(path: Path, columns: Collection[str] = (), only: bool = False, groups: int | None = None):
+    """The table in a parquet file of ours, with at least these columns, or `only` these; of the first `groups` row groups.
+
+    Raises:
+        InputError: when the file is missing or broken, or lacks one of `columns`.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            missing = [name for name in columns if name not in file.schema_arrow.names]
+            if missing:
+                raise InputError(f"{path} is not a file that cotmix wrote: it has no column '{missing[0]}'")
+            chosen = range(file.num_row_groups)[:groups]
+            return file.read_row_groups(chosen, columns=list(columns) if only else None)
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{path} cannot be read ({_reason(error)})") from None
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or " ".join(str(error).split())[:150]
 
 
 def sha256_of(file: Path) -> str:

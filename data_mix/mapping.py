@@ -22,8 +22,8 @@ def read_mapping(path: str | Path, known: Collection[str] = (), derived: tuple[P
         derived: the files whose base this one is, to detect a cycle.
 
     Raises:
-        InputError: for a missing file, text that is not a mapping, an unknown field (with the nearest known name), or a base
-            that is missing or leads back to the file.
+        InputError: for a missing file, text that is not a mapping, a key given twice, an unknown field (with the nearest known
+            name), or a base that is missing or leads back to the file.
     """
     import yaml
 
@@ -31,9 +31,15 @@ def read_mapping(path: str | Path, known: Collection[str] = (), derived: tuple[P
     if not path.is_file():
         raise InputError(f"{path}: no such file" + (f" (base of {derived[-1]})" if derived else ""))
     try:
-        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
+        text = path.read_text(encoding="utf-8")
+        twice = _find_duplicate(yaml.compose(text, yaml.SafeLoader))
+        fields = yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{path}: not YAML ({' '.join(str(error).split())[:200]})") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    if twice:
+        raise InputError(f"{path}:{twice.start_mark.line + 1}: '{twice.value}' is given twice", "remove one of the two")
     if not isinstance(fields, dict):
         raise InputError(f"{path}: must be a YAML mapping of fields")
     for key in fields:
@@ -48,6 +54,27 @@ def read_mapping(path: str | Path, known: Collection[str] = (), derived: tuple[P
     if (path.parent / base).resolve() in [file.resolve() for file in derived]:
         raise InputError(f"{path}: base {base} leads back to a file that is derived from it", "remove one of the two")
     return _merge(read_mapping(path.parent / base, known, derived), fields)
+
+
+def _find_duplicate(node):
+    """The first key found that repeats another of its mapping: YAML would silently take the last."""
+    import yaml
+
+    nodes, visited = [node], set()
+    while nodes:
+        node = nodes.pop()
+        if id(node) in visited or isinstance(node, yaml.ScalarNode | None):
+            continue
+        visited.add(id(node))  # an alias is the node it stands for
+        if isinstance(node, yaml.MappingNode):
+            keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            for number, key in enumerate(keys):
+                if key.value in [before.value for before in keys[:number]]:
+                    return key
+            nodes += [value for _, value in node.value]
+        else:
+            nodes += node.value
+    return None
 
 
 def _merge(base: dict, fields: dict) -> dict:

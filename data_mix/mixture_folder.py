@@ -14,6 +14,7 @@ from data_mix.files import sha256_of
 from data_mix.mixture_config import MixtureConfig, parse_config, raw_config
 
 PACKAGES = ("cotmix", "numpy", "pyarrow", "datasets", "reasoning_gym", "tokenizers")
+COLUMNS = ("problem_id", "source", "form", "prompt", "completion", "answer", "meta")
 FILES = ("train.parquet", "test.parquet", "manifest.json", "README.md")
 
 
@@ -102,21 +103,23 @@ def read_rows(folder: str, split: str) -> list[dict]:
     """The rows of one split, with `meta` parsed.
 
     Raises:
-        InputError: when `folder` is not a mixture folder.
+        InputError: when `folder` is not a mixture folder, or the file is broken.
     """
-    import pyarrow.parquet as pq
-
     check_folder(folder)
-    rows = pq.read_table(Path(folder) / f"{split}.parquet").to_pylist()
+    rows = files.read_parquet(Path(folder) / f"{split}.parquet", COLUMNS).to_pylist()
     for row in rows:
         row["meta"] = json.loads(row["meta"])
     return rows
 
 
 def read_manifest(folder: str) -> dict:
-    """The manifest of a mixture folder."""
+    """The manifest of a mixture folder.
+
+    Raises:
+        InputError: when `folder` is not a mixture folder, or the file is broken.
+    """
     check_folder(folder)
-    return json.loads((Path(folder) / "manifest.json").read_text(encoding="utf-8"))
+    return files.read_json(Path(folder) / "manifest.json", ("config", "seed", "versions", "sources", "rows", "counts"))
 
 
 def check_folder(folder: str) -> None:

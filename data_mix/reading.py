@@ -75,8 +75,8 @@ def read_records(
             except InputError as error:
                 broken.append(f"{place}:{i + 1}: {error}")
         dropped[split] = i + 1 - len(problems[split])
-    if broken and on_error == "refuse":
-        total = len(broken) + sum(map(len, problems.values()))
+    total = len(broken) + sum(map(len, problems.values()))
+    if broken and (on_error == "refuse" or len(broken) == total):
         first = "; ".join(broken[:3]) + ("; ..." if len(broken) > 3 else "")
         raise InputError(f"{name}: {len(broken)} of {total} records are broken: {first}; fix them, or set `on_error: drop`")
     return Records(problems.get("train"), problems.get("test"), origin, dropped)

@@ -3,7 +3,8 @@
 import collections
 from pathlib import Path
 
-from data_mix.mixture_folder import read_manifest
+from data_mix.files import read_parquet
+from data_mix.mixture_folder import COLUMNS, read_manifest
 from rewards.functions import text_of
 
 _BARS = " ▁▂▃▄▅▆▇█"
@@ -66,9 +67,7 @@ def diff(a: str, b: str) -> str:
 
 
 def _forms_by_problem(folder: str, split: str) -> dict[str, tuple]:
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(Path(folder) / f"{split}.parquet", columns=["problem_id", "form"])
+    table = read_parquet(Path(folder) / f"{split}.parquet", ("problem_id", "form"), only=True)
     forms = collections.defaultdict(list)
     for id, form in zip(table["problem_id"].to_pylist(), table["form"].to_pylist(), strict=True):
         forms[id].append(form)
@@ -76,9 +75,7 @@ def _forms_by_problem(folder: str, split: str) -> dict[str, tuple]:
 
 
 def _first_rows(folder: str) -> list[dict]:
-    import pyarrow.parquet as pq
-
-    return pq.ParquetFile(Path(folder) / "train.parquet").read_row_group(0).slice(0, 2000).to_pylist()
+    return read_parquet(Path(folder) / "train.parquet", COLUMNS, groups=1).slice(0, 2000).to_pylist()
 
 
 def _histogram(bins: dict[str, int], edges: list[int]) -> str:

@@ -21,7 +21,7 @@ def check_model_path(model: str, option: str, fix: str) -> None:
         fix: what to do about it, for the message.
 
     Raises:
-        InputError: when the folder, its config.json or a weight shard is missing.
+        InputError: when the folder, its config.json or a weight shard is missing, or a safetensors file is broken.
     """
     folder = Path(model)
     if not folder.exists():
@@ -35,6 +35,14 @@ def check_model_path(model: str, option: str, fix: str) -> None:
     missing = sorted(name for name in shards if not (folder / name).is_file())
     if missing or not (shards or any(folder.glob("*.safetensors")) or any(folder.glob("*.bin"))):
         raise InputError(f"{option} {model}: incomplete model, no {missing[0] if missing else 'weights'} in it", fix)
+    from safetensors import SafetensorError, safe_open
+
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(path, "np"):  # reads the header, which has the size of all that follows
+                pass
+        except SafetensorError as error:
+            raise InputError(f"{option} {model}: {path.name} is incomplete or broken ({error})", fix) from None
 
 
 def find_checkpoints(run: str) -> dict[int, Path]:

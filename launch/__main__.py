@@ -23,6 +23,8 @@ def ablate(path: str, slots: int, dry_run: bool, cell: int | None) -> int:
     selected = grid if cell is None else ablation.select_cell(grid, cell)
     scheduler.check_folders(selected)
     done = sum(job.is_done() for job in selected.jobs.values())
+    if done < len(selected.jobs) and (status := subprocess.call([sys.executable, "-m", "launch.check_jobs", path])):
+        return status
     print(f"{len(selected.cells)} cells, {len(selected.jobs)} jobs, {done} of them done", flush=True)
     if dry_run:
         for job in selected.jobs.values():
@@ -46,7 +48,7 @@ def slurm(args: argparse.Namespace, fields: list[str], made_by: list[str]) -> in
     from launch import slurm as batch
 
     batch.check_arguments(made_by)
-    names = ("nodes", "gpus_per_node", "cpus_per_node", "vllm_nodes", "time", "partition")
+    names = ("nodes", "gpus_per_node", "cpus_per_node", "vllm_nodes", "time", "partition", "after", "sbatch", "setup")
     if args.gpus_per_node is None:
         args.gpus_per_node = 1 if args.array_over else 8
     resources = batch.Resources(**{name: getattr(args, name) for name in names})
@@ -83,6 +85,15 @@ def main(argv: list[str] | None = None) -> int:
     command.add_argument("--accelerate", metavar="NAME", help="a config in launch/accelerate (zero2; star ddp; CPU cpu)")
     command.add_argument("--time", default="24:00:00", help="time limit; the run saves before it and requeues (24:00:00)")
     command.add_argument("--partition", help="Slurm partition (the cluster's default)")
+    command.add_argument("--after", metavar="JOB", help="start once this job, or 12:13 once both, have succeeded")
+    command.add_argument(
+        "--sbatch",
+        action="append",
+        default=[],
+        metavar="OPTION",
+        help="an sbatch option, as --sbatch=--account=abc; repeatable",
+    )
+    command.add_argument("--setup", metavar="FILE", help="shell lines to run first, such as `module load cuda`; they are code")
     command.add_argument("--array-over", metavar="ABLATION.yaml", help="job array with one task per cell, instead of a recipe")
     command.add_argument("--max-parallel", type=int, metavar="M", help="array tasks that run at the same time (no limit)")
     command.add_argument("--submit", action="store_true", help="submit with sbatch instead of printing")

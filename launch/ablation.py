@@ -90,6 +90,10 @@ def read(path: str) -> Ablation:
         raise InputError(f"{path}: out, grid or stages is missing; give all three, grid and stages as mappings")
     if not isinstance(raw["out"], str):
         raise InputError(f"{path}: out is {raw['out']!r}; it must be the path of a folder")
+    if os.path.normpath(raw["out"]).startswith(".."):
+        raise InputError(f"{path}: out {raw['out']} leads out of the current folder; give an absolute path if that is meant")
+    if not raw["grid"]:
+        raise InputError(f"{path}: grid is empty; give at least one axis, such as seed: [0]")
     _check(path, raw)
     builder = _Builder(path, raw)
     axes = [_labelled(values) for values in raw["grid"].values()]

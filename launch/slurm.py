@@ -3,23 +3,23 @@
 The script is templates/job.sh, filled in. What only the cluster knows (node names, ports, attempts) is looked up when it runs.
 """
 
-import contextlib
 import importlib
 import os
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from data_mix.errors import InputError, nearest
+from data_mix.files import read_json
 from eval.model_folder import compute_dtype
 from launch.ablation import Ablation, to_arguments
 
 ROOT = Path(__file__).parents[1]  # the checkout, or site-packages if cotmix is installed from a wheel
-WORKDIR = ROOT if (ROOT / "pyproject.toml").is_file() else Path.cwd()  # where jobs run; relative paths start here
 RECIPES = ("sft", "grpo", "star")
 SAVE_SECONDS = 300  # before the time limit, for saving; half of a job shorter than twice this
 SERVER_START_SECONDS = 1800  # for vLLM to load its model
@@ -36,6 +36,9 @@ class Resources:
         vllm_nodes: additional nodes for a vLLM server; 0 means that every trainer process has its own engine.
         time: time limit in Slurm's notation: minutes, HH:MM:SS or D-HH:MM:SS.
         partition: partition names, separated by commas; None for the cluster's default.
+        after: ids of jobs that must have succeeded before, separated by colons.
+        sbatch: other options of sbatch, such as `--account=abc`.
+        setup: a file with shell lines that run before everything else (modules, containers).
     """
 
     nodes: int = 1
@@ -44,6 +47,9 @@ class Resources:
     vllm_nodes: int = 0
     time: str = "24:00:00"
     partition: str | None = None
+    after: str | None = None
+    sbatch: Sequence[str] = ()
+    setup: str | None = None
 
     def check(self) -> None:
         """Raises InputError for values that are invalid on every cluster."""
@@ -55,7 +61,18 @@ class Resources:
             raise InputError("--vllm-nodes: weights reach a vLLM server through NCCL, which needs GPUs; omit it on CPU")
         if self.partition is not None and not re.fullmatch(r"[\w.,-]+", self.partition, re.ASCII):
             raise InputError(f"--partition {self.partition}: give partition names from `sinfo`, separated by commas")
+        if self.after is not None and not re.fullmatch(r"\d+(_\d+)?(:\d+(_\d+)?)*", self.after, re.ASCII):
+            raise InputError(f"--after {self.after}: give the id of a job from `squeue`, or several separated by colons")
+        for option in self.sbatch:
+            if not re.fullmatch(r"--[a-z][a-z-]*(=[\w.,:%+/@=-]+)?", option, re.ASCII):
+                raise InputError(f"--sbatch {option}: give an option of sbatch with its value, such as --sbatch=--account=abc")
+        if self.setup is not None and not Path(self.setup).is_file():
+            raise InputError(f"--setup {self.setup}: no such file; give one with shell lines")
         self.seconds()
+
+    def setup_lines(self) -> str:
+        """The lines of the setup file."""
+        return Path(self.setup).read_text(encoding="utf-8").strip() if self.setup else ""
 
     def seconds(self) -> int:
         """The time limit in seconds."""
@@ -80,7 +97,7 @@ class SlurmJob:
         resources: what to request from Slurm.
         name: the job's name.
         made_by: the command line that made the script.
-        logs: log folder, relative to WORKDIR.
+        logs: log folder, relative to the current folder.
         command: the recipe, or `-m launch ablate FILE`, with its arguments.
         launcher: arguments of `python` that start the recipe's processes.
         done: a file that exists once the run is finished.
@@ -100,7 +117,7 @@ class SlurmJob:
 
     def __post_init__(self) -> None:
         """Raises InputError for values that could break out of their place in the script."""
-        check_printable("the path of the job's working directory", WORKDIR)
+        check_printable("the path of the job's working directory", Path.cwd())
         check_printable("the path of python", sys.executable)
         check_arguments([*self.made_by, *self.command, *self.server])
         if "\\" in str(self.logs):
@@ -122,7 +139,7 @@ class SlurmJob:
         values = {
             "job": self,
             "resources": self.resources,
-            "workdir": WORKDIR,
+            "workdir": Path.cwd(),
             "python": Path(sys.executable),
             "server_start": SERVER_START_SECONDS,
         }
@@ -130,13 +147,17 @@ class SlurmJob:
 
     def submit(self) -> str:
         """Submits the script with sbatch; returns its output."""
-        (WORKDIR / self.logs).mkdir(parents=True, exist_ok=True)
+        created = [folder for folder in (self.logs, *self.logs.parents) if not folder.exists()]
+        self.logs.mkdir(parents=True, exist_ok=True)
         try:
-            done = subprocess.run(["sbatch"], input=self.render(), cwd=WORKDIR, capture_output=True, text=True, check=False)
+            done = subprocess.run(["sbatch"], input=self.render(), capture_output=True, text=True, check=False)
+            error = done.returncode and f"sbatch rejected the job: {' '.join(done.stderr.split())}"
         except FileNotFoundError:
-            raise InputError("--submit: sbatch is not on this machine; run it on a login node of the cluster") from None
-        if done.returncode:
-            raise InputError(f"sbatch rejected the job: {' '.join(done.stderr.split())}")
+            error = "--submit: sbatch is not on this machine; run it on a login node of the cluster"
+        if error:
+            for folder in created:
+                folder.rmdir()
+            raise InputError(error)
         return done.stdout.strip()
 
 
@@ -199,14 +220,14 @@ def recipe_job(script: str, arguments: list[str], resources: Resources, accelera
     processes = max(1, resources.gpus_per_node) * resources.nodes
     launcher = ["-m", "accelerate.commands.launch", "--config_file", package_file(f"launch/accelerate/{accelerate}.yaml")]
     launcher += ["--num_machines", str(resources.nodes), "--num_processes", str(processes)]
-    name = re.sub(r"[^\w.+-]", "-", "-".join([recipe, *(WORKDIR / out).parent.parts[-1:]]))
+    name = re.sub(r"[^\w.+-]", "-", "-".join([recipe, *Path(out).absolute().parent.parts[-1:]]))
     logs, done = Path(out).parent / "slurm", Path(out) / "model.safetensors"
     return SlurmJob(resources, name, made_by, logs, [package_file(script), *arguments], launcher, done, server)
 
 
 def package_file(path: str) -> str:
-    """The path of a cotmix file in the script: relative in a checkout, where the job runs; else absolute."""
-    return path if WORKDIR == ROOT else str(ROOT / path)
+    """The path of a cotmix file in the script: relative where the job runs in the checkout, else absolute."""
+    return path if Path.cwd() == ROOT else str(ROOT / path)
 
 
 def config_fields(recipe: str, arguments: list[str]) -> dict[str, Any]:
@@ -217,11 +238,10 @@ def config_fields(recipe: str, arguments: list[str]) -> dict[str, Any]:
     """
     environment = dict(os.environ)
     try:
-        with contextlib.chdir(WORKDIR):
-            from recipes.training import config
+        from recipes.training import config
 
-            classes = importlib.import_module(f"recipes.{recipe}").CONFIG_CLASSES
-            return config.parse_fields(recipe, classes, arguments)
+        classes = importlib.import_module(f"recipes.{recipe}").CONFIG_CLASSES
+        return config.parse_fields(recipe, classes, arguments)
     finally:  # importing a recipe sets variables for this machine, and sbatch would pass them on to the job's
         os.environ.clear()
         os.environ.update(environment)
@@ -233,6 +253,10 @@ def server_command(fields: dict, resources: Resources) -> list[str]:
         if fields.get(name) is None:
             raise InputError(f"--vllm-nodes: the server needs {name}; set it in the config")
     check_printable("model_name_or_path", fields["model_name_or_path"])
+    model, size = Path(fields["model_name_or_path"]) / "config.json", resources.gpus_per_node
+    heads = read_json(model).get("num_attention_heads", size) if model.is_file() else size
+    if heads % size:
+        raise InputError(f"--gpus-per-node is {size}, which does not divide the model's {heads} attention heads; use a divisor")
     options = {
         "max-model-len": fields["vllm_max_model_length"],
         # TRL defaults to bf16

@@ -25,6 +25,7 @@ from transformers import TrainerCallback
 from data_mix.errors import InputError
 from eval.generation.tokens import end_ids
 from recipes.training import models
+from recipes.training.errors import TrainingError
 from recipes.training.patches import trl as trl_patches
 from recipes.training.preflight import checks, inspection
 from recipes.training.preflight.findings import Finding
@@ -66,7 +67,7 @@ def inspect(inputs: Inputs, recipe: GRPORecipe, args: trl.GRPOConfig, model_args
     if not args.use_vllm:
         yield Finding("use_vllm", "use_vllm is false, but rollouts come from vLLM", "set it to true")
     try:
-        algorithm = algorithms.choose(recipe.algorithm, recipe.baseline, args)
+        algorithm = algorithms.choose(recipe.algorithm, recipe.baseline, args, recipe.given)
         if algorithm.resamples and args.per_device_train_batch_size * args.steps_per_generation % args.num_generations:
             problem = (
                 f"algorithm {recipe.algorithm} replaces groups, but per_device_train_batch_size x steps_per_generation "
@@ -84,6 +85,8 @@ def inspect(inputs: Inputs, recipe: GRPORecipe, args: trl.GRPOConfig, model_args
             "different model than the one that sampled them"
         )
         yield Finding("lora_dropout", problem, "set it to 0")
+    if args.use_liger_kernel:
+        yield Finding("use_liger_kernel", "use_liger_kernel is true: its loss bypasses the trainer's", "leave it out")
     if inputs.rows:
         yield from checks.check_batch(args, inputs.rows)
     if (args.vllm_importance_sampling_mode or "").startswith("sequence"):
@@ -103,7 +106,7 @@ class LogpGapLimit(TrainerCallback):
         """Reads TRL's own metric from each log entry."""
         gap = (logs or {}).get("sampling/sampling_logp_difference/mean", 0.0)
         if gap > self.limit:
-            raise RuntimeError(
+            raise TrainingError(
                 f"step {state.global_step}: sampler and trainer log-probs differ by {gap:.3f} on average (limit "
                 f"max_logp_difference={self.limit}); the weights did not reach vLLM, or the two compute in different precision"
             )
@@ -120,6 +123,8 @@ def main(recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig) 
     config.save_config(args.output_dir, recipe, args, model_args)
     # vLLM's default is the model's full context: 131,072 tokens for Llama 3
     args.vllm_max_model_length = args.vllm_max_model_length or inputs.length
+    # vLLM reads the end tokens from the checkpoint's generation_config.json, which may lack some
+    args.generation_kwargs = {**(args.generation_kwargs or {}), "stop_token_ids": end_ids(tokenizer)}
 
     trl_patches.score_labels_only()
     model = models.load_model(path, tokenizer, model_args)
@@ -127,7 +132,7 @@ def main(recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig) 
     trl_patches.limit_sync(recipe.sync_timeout)
     columns = ("prompt", "answer", "problem_id", "source")
     trainer = CotmixGRPOTrainer(
-        algorithm=algorithms.choose(recipe.algorithm, recipe.baseline, args),
+        algorithm=algorithms.choose(recipe.algorithm, recipe.baseline, args, recipe.given),
         model=model,
         args=args,
         reward_funcs=make_reward_functions(recipe.rewards, end_ids(tokenizer), args.max_completion_length),

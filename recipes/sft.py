@@ -22,16 +22,15 @@ import trl
 import yaml
 
 from data_mix.errors import InputError
-from eval.generation.tokens import context_length, encode_prompts
+from eval.generation.tokens import context_length
 from recipes.training import models
 from recipes.training.patches import trl as trl_patches
-from recipes.training.preflight import inspection
+from recipes.training.preflight import checks, inspection
 from recipes.training.preflight.findings import Finding
 from recipes.training.preflight.inspection import Inputs
 from recipes.training.rollouts import ModelGenerator
 from recipes.training.tracking.log import JsonlLog
 from recipes.training.train import train_and_save
-from rewards.functions import text_of
 
 
 @dataclass
@@ -70,33 +69,11 @@ def inspect(inputs: Inputs, recipe: SFTRecipe, args: trl.SFTConfig, model_args: 
     if (recipe.model_config is None) != (recipe.tokenizer_characters is None):
         problem = "model_config and tokenizer_characters go together"
         yield Finding("model_config", problem, "give both, or neither")
-    if args.train_sampling_strategy == "group_by_length":
-        # The loss is a mean over a batch's tokens. In a batch of long rows alone, the first token, which decides between the
-        # forms, weighs far less than in a batch of short ones: sampled p_long was 0.05 for p_cot 0.25.
-        problem = "train_sampling_strategy is group_by_length, which separates short and long rows and biases p_long"
-        yield Finding("train_sampling_strategy", problem, "use random")
-    for name in ("packing", "padding_free"):
-        if getattr(args, name) and "flash" not in (model_args.attn_implementation or ""):
-            problem = f"{name} is true: without flash attention, rows would attend to each other"
-            yield Finding(name, problem, "leave it out")
+    yield from checks.check_batching(args, model_args)
     yield from inspection.inspect(inputs, "sft", recipe, args, model_args)
     if inputs.rows and inputs.tokenizer:
-        yield from check_lengths(inputs.rows, inputs.tokenizer, args, context_length(inputs.config))
+        yield from checks.check_rows(inputs.rows, inputs.tokenizer, args, context_length(inputs.config))
     yield from inspection.check_memory(inputs)
-
-
-def check_lengths(rows: list[dict], tokenizer, args: trl.SFTConfig, context: int) -> Iterator[Finding]:
-    """Rows that TRL would silently truncate to `max_length` tokens: the end, where the answer is, would be lost."""
-    limit = min(args.max_length or context, context)
-    prompts = encode_prompts(tokenizer, [row["prompt"] for row in rows])
-    texts = [text_of(row["completion"]) for row in rows]
-    completions = tokenizer(texts, add_special_tokens=False)["input_ids"]
-    # two more: the end token, and the newline that chat templates put after it
-    lengths = [len(p) + len(c) + 2 for p, c in zip(prompts, completions, strict=True)]
-    if max(lengths) > limit:
-        over = sum(length > limit for length in lengths)
-        problem = f"{over} of {len(rows)} rows are longer than {limit} tokens (the longest has {max(lengths)})"
-        yield Finding("max_length", problem, "raise max_length")
 
 
 def main(recipe: SFTRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -> None:

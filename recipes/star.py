@@ -27,13 +27,13 @@ peft_patches.skip_import_for_help()
 import trl
 
 from data_mix.mixture_folder import read_rows
-from eval.generation.tokens import encode_prompts
+from eval.generation.tokens import encode_prompts, end_ids
 from recipes.training import models
 from recipes.training.checkpoints import rounds
 from recipes.training.checkpoints.atomic import clean_up, last_complete
-from recipes.training.checkpoints.shutdown import STOPPED_EARLY, GracefulShutdown
+from recipes.training.checkpoints.shutdown import GracefulShutdown
 from recipes.training.patches import trl as trl_patches
-from recipes.training.preflight import inspection
+from recipes.training.preflight import checks, inspection
 from recipes.training.preflight.findings import Finding
 from recipes.training.preflight.inspection import Inputs
 from recipes.training.rollouts import GenerateFn, VLLMGenerator
@@ -80,7 +80,9 @@ def inspect(inputs: Inputs, recipe: STaRRecipe, args: trl.SFTConfig, model_args:
         problem = "save_only_model is true, but a round's checkpoint has only the model anyway"
         yield Finding("save_only_model", problem, "leave it out")
     yield from inspection.inspect(inputs, "star", recipe, args, model_args)
+    yield from checks.check_batching(args, model_args)
     yield from inspection.inspect_rollouts(inputs, recipe.rewards, recipe, args, model_args)
+    yield from checks.check_max_length(args.max_length, inputs.length)
 
 
 def roll_out(recipe: STaRRecipe, rows: list[dict], tokenizer, generate: GenerateFn, seed: str) -> list[dict]:
@@ -141,6 +143,7 @@ def main(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -
         max_num_seqs=512,
         enable_sleep_mode=machine.has_gpu(),
         max_completion_length=recipe.max_completion_length,
+        generation_kwargs={"stop_token_ids": end_ids(tokenizer)},
     )
     generate = VLLMGenerator(generation, tokenizer, generation.sync_weights)
     held_out = HeldoutEval(read_rows(recipe.mixture, "test")[: recipe.heldout_problems], tokenizer, generate)
@@ -154,7 +157,7 @@ def main(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -
         if shutdown.is_requested(accelerator.device):
             if accelerator.is_main_process:
                 print(f"{args.output_dir}: stopped {when} as requested; the same command resumes it", file=sys.stderr)
-            sys.exit(STOPPED_EARLY)
+            sys.exit(shutdown.exit_code)
 
     def write(number: int, figures: dict) -> None:
         accelerator.log(figures, step=number)

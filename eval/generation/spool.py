@@ -64,10 +64,9 @@ class Spool:
         self.lock.close()
 
     def _read(self) -> None:
-        import pyarrow.parquet as pq
-
         for path in sorted(self.folder.glob("*.parquet")):
-            self.done |= {row["number"]: row["samples"] for row in pq.read_table(path).to_pylist()}
+            rows = files.read_parquet(path, ("number", "samples")).to_pylist()
+            self.done |= {row["number"]: row["samples"] for row in rows}
 
 
 def _check_settings(folder: Path, settings: dict) -> None:

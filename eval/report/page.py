@@ -1,11 +1,11 @@
 """`eval report`: writes a self-contained report.html for a run folder or an ablation, and its figures as PNG."""
 
 import base64
-import json
 from pathlib import Path
 
 from data_mix import files
 from data_mix.errors import InputError
+from data_mix.files import read_json, read_json_lines
 from eval.report import browser, figures
 from eval.report.table import write_table
 from eval.scoring.eval_folder import read_completions, read_metrics
@@ -32,7 +32,7 @@ def find_stages(run_dir: Path) -> dict[str, dict[str, Path]]:
 
 def read_log(path: Path) -> list[dict]:
     """The entries of a log.jsonl; an empty list if there is no such file."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+    return read_json_lines(path) if path.is_file() else []
 
 
 def pipeline_table(stages: dict[str, dict[str, Path]]) -> list[dict]:
@@ -82,10 +82,12 @@ def _write_run(run: Path) -> str:
     if not stages:
         raise InputError(f"{run}: no eval/*/metrics.json in it; create one with `python -m eval run ... --out {run}/eval/sft`")
     folder = run / "figures"
-    folder.mkdir(exist_ok=True)
+    table = pipeline_table(stages)
+    config, p_cot = _describe(run)
     evals = {f"{stage}, {kind}": str(path) for stage, kinds in stages.items() for kind, path in kinds.items()}
     completions = {name: read_completions(path)[0] for name, path in evals.items()}
     logs = {stage: read_log(run / stage / "log.jsonl") for stage in ("sft", "star", "grpo")}
+    folder.mkdir(exist_ok=True)
     drawn = [
         figures.draw_curves(logs, folder / "curves.png"),
         figures.draw_rewards(logs["grpo"], folder / "rewards.png"),
@@ -94,8 +96,6 @@ def _write_run(run: Path) -> str:
         figures.draw_lengths(completions, "form", folder / "length_by_form.png"),
         figures.draw_lengths(completions, "outcome", folder / "length_by_outcome.png"),
     ]
-    table = pipeline_table(stages)
-    config, p_cot = _describe(run)
     _render("report.html", run, drawn, browser.pack(completions), table=table, config=config, p_cot=p_cot)
     return format_table(table)
 
@@ -139,7 +139,7 @@ def _describe(run: Path) -> tuple[str | None, float | None]:
     path = run / "mixture" / "manifest.json"
     if not path.is_file():
         return None, None
-    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest = read_json(path, ("config", "rows", "seed"))
     shares = manifest["config"]["forms"]
     forms = ", ".join(f"{form} {share:g}" for form, share in shares.items())
     sources = ", ".join(source["task"] for source in manifest["config"]["sources"])

@@ -10,6 +10,18 @@ from eval.scoring.metrics import compute_metrics
 from rewards.scorer import Item, score
 
 COMPLETIONS, METRICS = "completions.parquet", "metrics.json"
+COLUMNS = ("problem_id", "source", "sample", "prompt", "completion", "answer", "meta", "n_tokens", "truncated")
+KEYS = (
+    "accuracy",
+    "length",
+    "p_long",
+    "accuracy_long",
+    "accuracy_short",
+    "truncated",
+    "n_problems",
+    "n_samples",
+    "temperature",
+)
 INFO = b"cotmix.eval"  # key of the eval's settings in the parquet file's metadata
 
 
@@ -51,25 +63,24 @@ def read_completions(folder: str) -> tuple[list[dict], dict]:
     Raises:
         InputError: when it is not an eval folder.
     """
-    import pyarrow.parquet as pq
-
     info = read_settings(folder)
-    return pq.read_table(Path(folder) / COMPLETIONS).to_pylist(), info
+    return files.read_parquet(Path(folder) / COMPLETIONS, COLUMNS).to_pylist(), info
 
 
 def read_settings(folder: str) -> dict:
     """The settings stored in completions.parquet.
 
     Raises:
-        InputError: when it is not an eval folder.
+        InputError: when it is not an eval folder, or the file is broken.
     """
-    import pyarrow.parquet as pq
-
     path = Path(folder) / COMPLETIONS
     if not path.is_file():
         fix = f"create one with `python -m eval run ... --out {folder}`"
         raise InputError(f"{folder}: not an eval folder (no completions.parquet)", fix)
-    return json.loads(pq.read_schema(path).metadata[INFO])
+    metadata = files.read_parquet(path, groups=0).schema.metadata or {}
+    if INFO not in metadata:
+        raise InputError(f"{path} is not a file that `eval run` wrote: it has no settings")
+    return json.loads(metadata[INFO])
 
 
 def read_metrics(folder: str) -> dict:
@@ -81,7 +92,7 @@ def read_metrics(folder: str) -> dict:
     path = Path(folder) / METRICS
     if not path.is_file():
         raise InputError(f"{folder}: no metrics.json; create it with `python -m eval score {folder}`")
-    return json.loads(path.read_text(encoding="utf-8"))
+    return files.read_json(path, KEYS)
 
 
 def format_metrics(metrics: dict) -> str:

@@ -8,7 +8,6 @@ A round keeps the correct completions. The share of long completions among them 
 a_short = 1/2 this is 2p / (1 + p)). Both accuracies are held fixed, so the forecast isolates the effect of selection.
 """
 
-import json
 from collections import defaultdict
 from itertools import product
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from data_mix.errors import InputError
+from data_mix.files import read_json_lines
 from eval.scoring.eval_folder import read_completions
 
 SHARED_START = 0.05  # if more short completions than this start like a long one, the forms diverge after the first word
@@ -94,7 +94,10 @@ def read_measured(star_dir: str) -> list[float]:
     path = Path(star_dir) / "log.jsonl"
     if not path.is_file():
         raise InputError(f"{star_dir}: no log.jsonl; give the output_dir of recipes/star.py")
-    return [json.loads(line)["heldout/sampled/p_long"] for line in path.read_text(encoding="utf-8").splitlines()]
+    try:
+        return [entry["heldout/sampled/p_long"] for entry in read_json_lines(path)]
+    except KeyError:
+        raise InputError(f"{path} is not the log of a STaR run; give the output_dir of recipes/star.py") from None
 
 
 def mean_error(predicted: list[float], measured: list[float]) -> float:

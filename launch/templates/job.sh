@@ -17,6 +17,12 @@
 {% if resources.partition %}
 #SBATCH --partition={{ resources.partition }}
 {% endif %}
+{% if resources.after %}
+#SBATCH --dependency=afterok:{{ resources.after }}
+{% endif %}
+{% for option in resources.sbatch %}
+#SBATCH {{ option }}
+{% endfor %}
 {% if job.array %}
 #SBATCH --array={{ job.array }}
 {% endif %}
@@ -25,6 +31,10 @@
 #SBATCH --open-mode=append
 #SBATCH --requeue
 #SBATCH --signal=B:USR1@{{ resources.save_seconds() }}
+{% if resources.setup %}
+# From {{ resources.setup }}. The steps below inherit the environment.
+{{ resources.setup_lines() }}
+{% endif %}
 set -u
 
 # After each requeue Slurm runs this script again with the same job id. Each attempt has its own log.

@@ -6,6 +6,7 @@ A YAML's `env:` sets environment variables of the process, which is as good as c
 import dataclasses
 import errno
 import json
+import math
 import os
 import re
 import sys
@@ -17,11 +18,24 @@ from data_mix import files, locks
 from data_mix.errors import InputError, exit_code, nearest
 from data_mix.mapping import read_mapping
 from data_mix.mixture_folder import is_taken
+from eval.model_folder import find_checkpoints
 from recipes.training import processes
+from recipes.training.errors import TrainingError
 from recipes.training.patches.accelerate import shard_on_cpu
 from recipes.training.patches.torch import exit_process
 
 RECIPE = "recipe.json"
+MINIMUM = {
+    **dict.fromkeys(("per_device_train_batch_size", "gradient_accumulation_steps", "heldout_max_tokens", "sync_timeout"), 1),
+    **dict.fromkeys(("save_steps", "logging_steps"), 1e-9),  # below 1, a share of the run
+    **dict.fromkeys(("rounds", "problems", "num_iterations", "max_length", "vllm_max_model_length"), 1),
+    **dict.fromkeys(("beta", "heldout_every", "heldout_problems", "weight_decay", "max_grad_norm", "warmup_steps"), 0),
+    "num_generations": 2,
+    "max_logp_difference": 1e-9,
+}
+MAY_BE_INFINITE = ("max_grad_norm", "max_logp_difference")
+# Raising one of these extends a run.
+LENGTH_FIELDS = ("max_steps", "num_train_epochs", "rounds")
 # Fields that say where a run is, not what it computes: on another node or port it is still the same run.
 LOCATION_FIELDS = ("output_dir", "vllm_server_base_url", "vllm_server_host", "vllm_server_port", "vllm_group_port")
 
@@ -29,7 +43,7 @@ LOCATION_FIELDS = ("output_dir", "vllm_server_base_url", "vllm_server_host", "vl
 def run_recipe(recipe: str, main: Callable[..., None], config_classes: tuple[type, ...]) -> None:
     """Parses the command line, with recipes/parity/{recipe}.yaml if it has no `--config`, and runs `main` on the configs.
 
-    An InputError is printed as one line and ends the process with exit code 2.
+    An InputError is printed as one line and ends the process with exit code 2, a TrainingError with 1.
     """
     try:
         status = exit_code(lambda: main(*parse(recipe, config_classes, sys.argv[1:])))
@@ -38,6 +52,9 @@ def run_recipe(recipe: str, main: Callable[..., None], config_classes: tuple[typ
     except KeyboardInterrupt:
         print("interrupted; checkpoints written so far are kept", file=sys.stderr)
         sys.exit(130)
+    except TrainingError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
     except Exception as error:
         if not is_disk_full(error):
             raise
@@ -62,21 +79,25 @@ def is_disk_full(error: BaseException | None) -> bool:
 def parse(recipe: str, config_classes: tuple[type, ...], argv: list[str]) -> tuple:
     """Instances of the config classes from the YAML file and the command line, which takes precedence. Sets the YAML's `env:`.
 
+    The first instance gets an attribute `given`, with the names of the fields that the user has set in either.
+
     `TrlParser.parse_args_and_config` would read the file itself, without its `base`.
 
     Raises:
         InputError: for an unknown field, a value that a config class rejects, or a config of another recipe.
     """
-    parser, path, fields, argv = _read_command(recipe, config_classes, argv)
+    parser, fields, argv = _read_command(recipe, config_classes, argv)
     processes.prepare_processes(parser)
+    os.environ.update({name: str(value) for name, value in fields.pop("env", {}).items()})
+    parser.set_defaults_with_config(**fields)
+    check_values(vars(parser.parse_args(argv)))
     try:
-        os.environ.update({name: str(value) for name, value in fields.pop("env", {}).items()})
-        parser.set_defaults_with_config(**fields)
         configs = parser.parse_args_into_dataclasses(argv)
+        configs[0].given = frozenset([*fields, *_fields_of(argv)])
         shard_on_cpu()
         return configs
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{path}: {' '.join(str(error).split())}") from None
+    except (ValueError, TypeError, ArithmeticError) as error:
+        raise InputError(" ".join(str(error).split())) from None
 
 
 def parse_fields(recipe: str, config_classes: tuple[type, ...], argv: list[str]) -> dict[str, Any]:
@@ -85,13 +106,26 @@ def parse_fields(recipe: str, config_classes: tuple[type, ...], argv: list[str])
     Raises:
         InputError: for an unknown field, a value of the wrong type, or a config of another recipe.
     """
-    parser, _, fields, argv = _read_command(recipe, config_classes, argv)
+    parser, fields, argv = _read_command(recipe, config_classes, argv)
     parser.set_defaults_with_config(**fields)
-    return vars(parser.parse_args(argv))
+    values = vars(parser.parse_args(argv))
+    check_values(values)
+    return values
 
 
-def _read_command(recipe: str, config_classes: tuple[type, ...], argv: list[str]) -> tuple[Any, str, dict, list[str]]:
-    """The parser, the config's path and its fields, and the command line without `--config`; raises for unknown fields."""
+def check_values(values: dict[str, Any]) -> None:
+    """Raises InputError for a number that is NaN, infinite, or too small. TRL's own checks come later, and not for all."""
+    for name, value in values.items():
+        if not isinstance(value, int | float):
+            continue
+        if not math.isfinite(value) and name not in MAY_BE_INFINITE:
+            raise InputError(f"{name} is {value}", "give a finite number")
+        if value < MINIMUM.get(name, value):
+            raise InputError(f"{name} is {value}", f"it must be at least {MINIMUM[name]}")
+
+
+def _read_command(recipe: str, config_classes: tuple[type, ...], argv: list[str]) -> tuple[Any, dict, list[str]]:
+    """The parser, the fields of the config, and the command line without `--config`; raises for unknown fields."""
     from trl import TrlParser
 
     known = [f.name for config_class in config_classes for f in dataclasses.fields(config_class) if f.init]
@@ -107,13 +141,17 @@ def _read_command(recipe: str, config_classes: tuple[type, ...], argv: list[str]
         raise InputError(f"{path}: `recipe: {given}` is not for recipes/{recipe}.py", f"use a config with `recipe: {recipe}`")
     if not isinstance(fields.get("env", {}), dict):
         raise InputError(f"{path}: env is {fields['env']!r}", "it must be a mapping of environment variables")
-    for argument in argv:
-        name = argument.removeprefix("--").replace("-", "_").removeprefix("no_")
-        if argument.startswith("--") and name not in (*known, "help"):
-            raise InputError(f"{argument}: unknown field{nearest(name, known)}")
+    for name in _fields_of(argv):
+        if name not in (*known, "help"):
+            raise InputError(f"--{name}: unknown field{nearest(name, known)}")
     parser = TrlParser(config_classes)
     parser.error = _raise_input_error
-    return parser, path, fields, argv
+    return parser, fields, argv
+
+
+def _fields_of(argv: list[str]) -> list[str]:
+    """The fields that a command line sets."""
+    return [argument.removeprefix("--").replace("-", "_").removeprefix("no_") for argument in argv if argument.startswith("--")]
 
 
 def _raise_input_error(message: str) -> None:
@@ -121,23 +159,36 @@ def _raise_input_error(message: str) -> None:
     raise InputError(re.sub(r"^argument --(\w+)(/[\w-]+)*", r"\1", message))
 
 
-def check_output_dir(output_dir: str, *configs: Any) -> None:
-    """Raises InputError if the folder holds a finished run or a run of another config: only the same run is resumed there."""
+def check_output_dir(output_dir: str, *configs: Any) -> bool:
+    """Whether the folder holds this very run, finished.
+
+    Raises:
+        InputError: if the folder holds something else. Only the same run is resumed there, or extended.
+    """
     folder = Path(output_dir)
     recorded = folder / RECIPE
     if not is_taken(output_dir) or folder.is_dir() and all(map(_is_leftover, folder.iterdir())):
-        return
+        return False
     fix = "give another --output_dir, or remove it first"
-    if (folder / "model.safetensors").exists() or not recorded.is_file():
+    if not recorded.is_file():
         raise InputError(f"output_dir {output_dir} holds another run already", fix)
     try:
         before, now = json.loads(recorded.read_text(encoding="utf-8")), json.loads(dump(*configs))
     except ValueError:
         raise InputError(f"output_dir {output_dir} holds a run whose {RECIPE} cannot be read", fix) from None
     changed = [name for name in now if before.get(name) != now[name] and name not in LOCATION_FIELDS]
-    if changed:
-        difference = f"{changed[0]} was {before.get(changed[0])!r} and is {now[changed[0]]!r}"
-        raise InputError(f"output_dir {output_dir} holds a run of another config ({difference})", fix)
+    extended = [name for name in changed if name in LENGTH_FIELDS and now[name] > before[name] > 0]
+    for name in changed:
+        if name not in extended:
+            difference = f"{name} differs: {before.get(name)!r} -> {now[name]!r}"
+            raise InputError(f"output_dir {output_dir} holds a run whose {difference}", fix)
+    finished = (folder / "model.safetensors").exists()
+    if extended and finished and not find_checkpoints(output_dir):
+        problem = (
+            f"output_dir {output_dir} holds a finished run without a checkpoint, so a larger {extended[0]} cannot extend it"
+        )
+        raise InputError(problem, f"{fix}; with save_strategy steps it could be")
+    return finished and not extended
 
 
 def _is_leftover(path: Path) -> bool:

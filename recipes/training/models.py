@@ -61,11 +61,17 @@ def load_model(source, tokenizer, model_args):
         source: checkpoint folder or hub id, or an AutoConfig for random weights.
         tokenizer: the model's.
         model_args: TRL's ModelConfig.
+
+    Raises:
+        InputError: for weights that are NaN or infinite.
     """
     from transformers import AutoModelForCausalLM
 
     load = AutoModelForCausalLM.from_pretrained if isinstance(source, str) else AutoModelForCausalLM.from_config
     model = load(source, dtype=model_args.dtype, attn_implementation=model_args.attn_implementation)
+    broken = [name for name, weight in model.named_parameters() if not weight.isfinite().all()]
+    if broken:
+        raise InputError(f"model_name_or_path {source}: {broken[0]} has NaN or infinite weights", "use another checkpoint")
     # vLLM and TRL read the end tokens from here
     model.generation_config.eos_token_id = end_ids(tokenizer)
     model.generation_config.pad_token_id = tokenizer.pad_token_id

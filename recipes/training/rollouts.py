@@ -24,9 +24,6 @@ class ModelGenerator:
         accelerator = self.trainer.accelerator
         ends = end_ids(self.tokenizer)
         sampling = Sampling(1, temperature, self.max_tokens, frozenset(ends))
-        # Gathering sharded weights is a collective operation, so every process generates equally many completions.
-        most = int(accelerator.gather(torch.tensor([len(prompt_ids)], device=accelerator.device)).max())
-        padded = [*prompt_ids, *prompt_ids[:1] * (most - len(prompt_ids))]
         with (
             unwrap_model_for_generation(self.trainer.model_wrapped, accelerator) as model,
             self.trainer.compute_loss_context_manager(),  # training's autocast
@@ -34,24 +31,40 @@ class ModelGenerator:
             was_training = model.training
             model.eval()
             engine = TransformersEngine(model, self.tokenizer, self.trainer.args.seed, synced=accelerator.num_processes > 1)
-            ids = in_order(engine.stream(padded, sampling))[: len(prompt_ids)]
+            ids = in_order(engine.stream(_pad(prompt_ids, accelerator), sampling))[: len(prompt_ids)]
             model.train(was_training)
         return [decode(self.tokenizer, samples[0], ends) for samples in ids]
 
 
 class VLLMGenerator:
-    """A GenerateFn through TRL's vLLM engine, colocated or served. `sync` pushes the current weights to the engine."""
+    """A GenerateFn through TRL's vLLM engine, colocated or served. `sync` pushes the current weights to the engine.
+
+    The rollouts' temperature, filters and repetition penalty do not apply to it.
+    """
 
     def __init__(self, generation, tokenizer, sync: Callable[[], None]) -> None:
         self.generation, self.tokenizer, self.sync = generation, tokenizer, sync
 
     def __call__(self, prompt_ids: list[list[int]], temperature: float) -> list[Completion]:
-        """One completion per prompt; the engine's temperature is restored afterwards."""
+        """One completion per prompt."""
         self.sync()
-        before, self.generation.temperature = self.generation.temperature, temperature
+        settings = {"temperature": temperature, "top_p": 1.0, "top_k": 0, "min_p": None, "repetition_penalty": 1.0}
+        before = {name: getattr(self.generation, name) for name in settings}
+        vars(self.generation).update(settings)
         try:
-            _, ids, _, _ = self.generation.generate(prompt_ids, images=None, num_generations=1)
+            padded = _pad(prompt_ids, self.generation.accelerator)
+            _, ids, _, _ = self.generation.generate(padded, images=None, num_generations=1)
         finally:
-            self.generation.temperature = before
+            vars(self.generation).update(before)
         ends = end_ids(self.tokenizer)  # outside the loop: it scans the vocabulary
-        return [decode(self.tokenizer, sample, ends) for sample in ids]
+        return [decode(self.tokenizer, sample, ends) for sample in ids[: len(prompt_ids)]]
+
+
+def _pad(prompt_ids: list[list[int]], accelerator) -> list[list[int]]:
+    """The prompts, and the first again until every process has equally many: some ways to generate are collective.
+
+    All processes gather sharded weights together, and TRL merges their prompts for a server or a tensor-parallel engine, and
+    cuts the completions into equal parts.
+    """
+    most = int(accelerator.gather(torch.tensor([len(prompt_ids)], device=accelerator.device)).max())
+    return [*prompt_ids, *prompt_ids[:1] * (most - len(prompt_ids))]

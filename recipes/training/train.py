@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 
 from data_mix.mixture_folder import read_rows
-from recipes.training.checkpoints.atomic import MODEL, AtomicCheckpoints, clean_up, last_complete, prune
+from recipes.training.checkpoints.atomic import MODEL, AtomicCheckpoints, clean_up, complete, last_resumable, prune
 from recipes.training.checkpoints.final import publish, save_merged
-from recipes.training.checkpoints.shutdown import STOPPED_EARLY, GracefulShutdown
+from recipes.training.checkpoints.shutdown import GracefulShutdown
 from recipes.training.rollouts import GenerateFn
 from recipes.training.tracking.heldout import HeldoutCallback, HeldoutEval
 from recipes.training.tracking.log import JsonlLog
@@ -21,7 +21,7 @@ def train_and_save(trainer, generate: GenerateFn, recipe) -> None:
     trainer.add_callback(shutdown)
     trainer.add_callback(checkpoints)
     folder, is_main = trainer.args.output_dir, trainer.accelerator.is_main_process
-    step, checkpoint = last_complete(folder)
+    step, checkpoint = last_resumable(trainer.args)
     trainer.accelerator.wait_for_everyone()
     if is_main:
         JsonlLog(folder).truncate(step)
@@ -34,9 +34,10 @@ def train_and_save(trainer, generate: GenerateFn, recipe) -> None:
         if is_main:
             then = "the same command resumes it" if resumable else "with save_only_model it cannot be resumed"
             print(f"{folder}: stopped after step {trainer.state.global_step} as requested; {then}", file=sys.stderr)
-        sys.exit(STOPPED_EARLY if resumable else 1)
+        sys.exit(shutdown.exit_code if resumable else 1)
     temporary = Path(folder) / MODEL
     save_merged(trainer, temporary)
     if is_main:
         publish(temporary, Path(folder))
+        complete(folder)
         prune(folder, checkpoints.limit)

@@ -137,7 +137,8 @@ def test_a_byte_order_mark_and_trailing_blank_lines_are_ignored_and_a_blank_line
 
 
 def test_text_after_the_answer_line_is_broken(tmp_path):
-    path = write_jsonl(tmp_path / "g.jsonl", [{"question": "?", "answer": "6 * 12 = 72\n#### 72\nmore text"}])
+    good = {"question": "??", "answer": "6 * 12 = 72\n#### 72"}
+    path = write_jsonl(tmp_path / "g.jsonl", [{"question": "?", "answer": "6 * 12 = 72\n#### 72\nmore text"}, good])
     with pytest.raises(InputError, match="`answer` continues after the line `#### 72`"):
         gsm8k.read("refuse", path=path)
     assert gsm8k.read("drop", path=path).broken == {"train": 1}

@@ -49,6 +49,12 @@ class Case:
     correction: str | None = None
     missing: bool = False
     mask_truncated: bool = False
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    entropy_coef: float = 0.0
+    entropy_quantile: float = 1.0
+    model_type: str = "llama"
     group: int = 4
     steps: int = 3
 
@@ -81,11 +87,26 @@ def reward(ids: list[int]) -> float:
     return sum(place * token for place, token in enumerate(ids, 1)) % 7 / 7
 
 
-def logps_of(model, encode, prompt: str, ids: list[int], temperature: float) -> torch.Tensor:
-    """Log-probs of a completion's tokens, (tokens,)."""
+def score(model, encode, case: Case, prompt: str, ids: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probs of a completion's tokens and the entropies, both (tokens,), under the distribution that is sampled from."""
     before = encode(prompt)
-    logits = model(torch.tensor([[*before, *ids]])).logits[0, len(before) - 1 : -1] / temperature
-    return logits.log_softmax(-1).gather(1, torch.tensor(ids).unsqueeze(1)).squeeze(1)
+    logits = model(torch.tensor([[*before, *ids]])).logits[0, len(before) - 1 : -1] / case.temperature
+    kept = torch.stack([kept_tokens(case, row) for row in logits.detach()]).scatter(1, torch.tensor(ids).unsqueeze(1), True)
+    logps = logits.masked_fill(~kept, -torch.inf).log_softmax(-1)
+    entropies = torch.stack([-(row[k].exp() * row[k]).sum() for row, k in zip(logps, kept, strict=True)])
+    return logps.gather(1, torch.tensor(ids).unsqueeze(1)).squeeze(1), entropies
+
+
+def kept_tokens(case: Case, logits: torch.Tensor) -> torch.Tensor:
+    """The tokens that min-p, top-k and top-p leave, one after another, (vocabulary,)."""
+    probs = logits.softmax(-1)
+    probs = torch.where(probs >= case.min_p * probs.max(), probs, 0.0)
+    if case.top_k:
+        probs = torch.where(probs >= probs.topk(case.top_k).values[-1], probs, 0.0)
+    probs = probs / probs.sum()
+    order = probs.argsort(descending=True)
+    above = probs[order].cumsum(0) - probs[order]  # the mass of the tokens before each
+    return (probs > 0) & torch.zeros_like(probs, dtype=torch.bool).scatter(0, order, above < case.top_p)
 
 
 def advantages_of(case: Case, rewards: torch.Tensor) -> torch.Tensor:
@@ -124,14 +145,15 @@ class Row:
     weight: torch.Tensor | None
 
 
-def token_losses(case: Case, row: Row, logps: torch.Tensor) -> torch.Tensor:
-    """The loss of each token of a completion, (tokens,)."""
+def token_losses(case: Case, row: Row, logps: torch.Tensor, high_entropy: torch.Tensor) -> torch.Tensor:
+    """The loss of each token of a completion, (tokens,); without the policy's where the entropy is low."""
     log_ratio = logps - row.old
     ratio = (log_ratio.mean().expand_as(log_ratio) if case.level == "sequence" else log_ratio).exp()
     high = case.epsilon_high or (0.28 if case.algorithm == "dapo" else 0.2)
     loss = -torch.min(ratio * row.advantage, ratio.clamp(1 - 0.2, 1 + high) * row.advantage)
     if row.weight is not None:
         loss = loss * row.weight
+    loss = loss * high_entropy
     if case.beta:
         gap = row.start - logps
         loss = loss + case.beta * (gap.exp() - gap - 1)
@@ -167,41 +189,50 @@ def _generation(model, start, encode, case: Case, number: int, processes: int) -
         for mine in made:
             rows.append([])
             for prompt, ids, sampled in mine:
-                old = logps_of(model, encode, prompt, ids, case.temperature)
+                old, _ = score(model, encode, case, prompt, ids)
                 counts = not case.mask_truncated or ids[-1] == END
                 weight = None
                 if case.correction:
                     weight = correction_of(case, torch.nan_to_num(old - torch.tensor(sampled), nan=0.0))
-                ref = logps_of(start, encode, prompt, ids, case.temperature)
+                ref, _ = score(start, encode, case, prompt, ids)
                 rows[-1].append(Row(prompt, ids, next(places), counts, old, ref, weight))
     return rows
 
 
 def _loss(model, encode, case: Case, rows: list[Row], tokens: float) -> torch.Tensor:
     """The loss of one process's micro-batch; `tokens` is the number of tokens per generation and process."""
+    scored = [(row, *score(model, encode, case, row.prompt, row.ids)) for row in rows if row.counts]
+    every = torch.cat([entropies for *_, entropies in scored]) if scored else torch.zeros(0)
+    threshold = every.detach().quantile(1 - case.entropy_quantile) if case.entropy_quantile < 1 else -torch.inf
     total = torch.zeros(())
-    for row in rows:
-        if not row.counts:
-            continue
-        loss = token_losses(case, row, logps_of(model, encode, row.prompt, row.ids, case.temperature))
+    for row, logps, entropies in scored:
+        loss = token_losses(case, row, logps, entropies >= threshold)
         if case.algorithm == "grpo":
             total = total + loss.mean() / len(rows) / case.accumulation
         elif case.algorithm == "dapo":
             total = total + loss.sum() / tokens * case.per_generation / case.accumulation
         else:
             total = total + loss.sum() / (len(rows) * LIMIT) / case.accumulation
+    if case.entropy_coef:
+        acting = every[every >= threshold]
+        total = total - case.entropy_coef * acting.sum() / max(len(acting), 1) / case.accumulation
     return total + 0.0 * sum(p.sum() for p in model.parameters())  # a zero gradient if no row counts
 
 
-def make_model(folder: str):
-    """A tiny random Llama, saved in `folder` (TRL loads its reference model from there), and its tokenizer."""
+CONFIGS = {
+    "llama": {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2},
+    "gpt2": {"n_embd": 16, "n_layer": 1, "n_head": 2, "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0},
+}
+
+
+def make_model(model_type: str, folder: str):
+    """A tiny random model, saved in `folder` (TRL loads its reference model from there), and its tokenizer."""
     from transformers import AutoModelForCausalLM
 
     from recipes.training.models import character_tokenizer, make_config
 
     tokenizer = character_tokenizer("01=")
-    fields = {"model_type": "llama", "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1}
-    config = make_config({**fields, "num_attention_heads": 2, "max_position_embeddings": 32}, tokenizer)
+    config = make_config({"model_type": model_type, "max_position_embeddings": 32, **CONFIGS[model_type]}, tokenizer)
     torch.manual_seed(0)
     if not Path(folder).exists():
         AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(folder)
@@ -235,10 +266,14 @@ def train_with_ours(model, tokenizer, case: Case, processes: int, output_dir: st
         num_iterations=case.mu,
         num_generations=case.group,
         temperature=case.temperature,
+        top_k=case.top_k,
+        top_p=case.top_p,
+        min_p=case.min_p or None,
         beta=case.beta,
-        use_bias_correction_kl=False,
         epsilon_high=case.epsilon_high,
         importance_sampling_level=case.level,
+        entropy_coef=case.entropy_coef,
+        top_entropy_quantile=case.entropy_quantile,
         mask_truncated_completions=case.mask_truncated,
         max_completion_length=LIMIT,
         max_steps=case.steps,
@@ -258,7 +293,7 @@ def train_with_ours(model, tokenizer, case: Case, processes: int, output_dir: st
         ddp_find_unused_parameters=False,
     )
     trainer = Trainer(
-        algorithm=dataclasses.replace(choose(case.algorithm, case.baseline, args), resamples=0),
+        algorithm=dataclasses.replace(choose(case.algorithm, case.baseline, args, ()), resamples=0),
         model=copy.deepcopy(model),
         args=args,
         reward_funcs=lambda completion_ids, **_: [reward(ids) for ids in completion_ids],
@@ -275,7 +310,7 @@ def train_with_ours(model, tokenizer, case: Case, processes: int, output_dir: st
 
 def distance(case: Case, processes: int, output_dir: str) -> float:
     """Distance between our parameters and the reference's, relative to how far training moves them."""
-    model, tokenizer = make_model(f"{output_dir}/model")
+    model, tokenizer = make_model(case.model_type, f"{output_dir}/{case.model_type}")
     encode = lambda prompt: tokenizer(prompt)["input_ids"]  # noqa: E731
     wanted, found = train(model, encode, case, processes), train_with_ours(model, tokenizer, case, processes, output_dir)
     flat = [torch.cat([p.detach().flatten() for p in one.parameters()]) for one in (model, wanted, found)]
@@ -304,6 +339,10 @@ SETTINGS = (
     *({"correction": mode} for mode in MODES),
     *({"correction": mode, "missing": True, "per_generation": 2, "accumulation": 2} for mode in MODES),
     {"correction": "token_truncate", "mu": 2, "steps": 4},
+    {"top_k": 3, "correction": "token_truncate"},
+    {"top_p": 0.7, "temperature": 0.8, "mu": 2, "steps": 4},
+    {"min_p": 0.7, "top_k": 3, "top_p": 0.8, "beta": 0.1, "per_generation": 2, "accumulation": 2},
+    {"model_type": "gpt2", "per_generation": 2, "accumulation": 2},
     {"correction": "token_truncate", "mask_truncated": True, "per_generation": 2, "accumulation": 2},
 )
 CASES = [
@@ -318,7 +357,8 @@ if __name__ == "__main__":
 
     state = PartialState(cpu=True, backend="gloo")
     with state.main_process_first():
-        make_model(f"{sys.argv[1]}/model")
+        for model_type in CONFIGS:
+            make_model(model_type, f"{sys.argv[1]}/{model_type}")
     found = {str(case): distance(case, state.num_processes, sys.argv[1]) for case in CASES}
     if state.is_main_process:
         print(json.dumps(found))

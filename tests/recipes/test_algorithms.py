@@ -42,7 +42,7 @@ def make_trainer(tmp_path, name, rewards, generations=3, baseline=None, micro_ba
         report_to="none",
         gradient_checkpointing=False,
     )
-    algorithm = choose(name, baseline, args)
+    algorithm = choose(name, baseline, args, ())
 
     def reward(completion_ids, **_):
         return [rewards(ids) for ids in completion_ids]
@@ -109,11 +109,33 @@ def test_dapo_resamples_zero_variance_groups_up_to_a_limit_and_counts_them(tmp_p
     assert trainer._metrics["train"]["frac_reward_zero_std"] == [pytest.approx(1 / 3)]
 
 
+def test_generations_of_one_optimizer_step_are_resampled_with_different_problems(tmp_path, monkeypatch):
+    requested = []
+
+    def generate(self, prompts):
+        requested.append(prompts)
+        return as_generated([[2, 1]] * len(prompts))
+
+    trainer = make_trainer(tmp_path, "dapo", lambda ids: 0.0, generations=2)
+    trainer.args.gradient_accumulation_steps = 2
+    trainer.train_dataset = Dataset.from_list([{"prompt": f"{i:b}"} for i in range(64)])
+    monkeypatch.setattr(trl.GRPOTrainer, "_generate", generate)
+    trainer.model.train()
+    for trainer._step in (0, 1):
+        trainer._generate_and_score_completions([{"prompt": "01"} for _ in range(6)])
+    resampled = [prompts for prompts in requested if set(prompts) != {"01"}]
+    assert len(resampled) == 6 and resampled[:3] != resampled[3:]
+
+
 def test_fields_that_contradict_the_algorithm_are_refused(tmp_path):
     args = trl.GRPOConfig(output_dir=str(tmp_path), loss_type="grpo", use_cpu=True, bf16=False)
     with pytest.raises(InputError, match="algorithm dr_grpo sets loss_type to dr_grpo, but the config says grpo"):
-        choose("dr_grpo", None, args)
+        choose("dr_grpo", None, args, {"loss_type"})
     with pytest.raises(InputError, match="did you mean 'rloo'"):
-        choose("rlo", None, args)
+        choose("rlo", None, args, ())
     with pytest.raises(InputError, match="its baseline is the group's mean"):
-        choose("grpo", "batch", args)
+        choose("grpo", "batch", args, ())
+    default = trl.GRPOConfig(output_dir=str(tmp_path), loss_type="dapo", use_cpu=True, bf16=False)
+    with pytest.raises(InputError, match="but the config says dapo"):  # TRL's default, but set by the user
+        choose("dr_grpo", None, default, {"loss_type"})
+    assert choose("dr_grpo", None, default, ()) and default.loss_type == "dr_grpo"

@@ -50,6 +50,20 @@ def test_one_forward_pass_gives_the_gradient_and_metrics_of_trl(tmp_path, monkey
         assert found[name] == pytest.approx(values), name
 
 
+@pytest.mark.parametrize("on_policy", [True, False])
+def test_the_log_prob_gap_is_logged_without_the_correction(tmp_path, monkeypatch, on_policy):
+    rewards = {tuple(ids): r for ids, r in zip(COMPLETIONS, REWARDS, strict=True)}
+    trainer = make_trainer(tmp_path, "dr_grpo", lambda ids: rewards[tuple(ids)])
+    trainer.use_vllm, trainer.current_gradient_accumulation_steps = True, 1
+    trainer.model.train()
+    corrected, _, wanted = gradient(trainer, monkeypatch, on_policy)
+    trainer.vllm_importance_sampling_correction = False
+    uncorrected, _, found = gradient(trainer, monkeypatch, on_policy)
+    name = "sampling/sampling_logp_difference/mean"
+    assert found[name] == pytest.approx(wanted[name]) and found[name][0] > 0.1
+    assert not torch.allclose(uncorrected, corrected)
+
+
 def test_clipped_tokens_are_counted_by_completion_length():
     mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])
     ratio = torch.tensor([[0.0, 1.0, 3.0, 1.1], [1.0, 1.0, 1.0, 1.0]])

@@ -24,7 +24,7 @@ from tests.data_mix.helpers import make_unreadable
 LAPTOP = Environment(processes=1, sharding="none", memory=8 * GIB, gpu=False)
 NODE = Environment(processes=8, sharding="zero2", memory=80 * GIB, gpu=True)
 BIG = {"model_type": "llama", "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32}
-PARITY_MODEL = {"model_type": "llama", "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+PARITY_MODEL = {"model_type": "llama", "hidden_size": 32, "intermediate_size": 16, "num_hidden_layers": 1}
 PARITY_MODEL |= {"num_attention_heads": 1, "max_position_embeddings": 32}
 
 

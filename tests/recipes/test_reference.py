@@ -16,6 +16,15 @@ CORE = [
     Case("dr_grpo", temperature=0.7, correction="token_truncate", missing=True),
     Case("rloo", correction="sequence_mask", per_generation=2, accumulation=2),
     Case("grpo", correction="sequence_truncate", mu=2, steps=4),
+    # micro-batches of truncated rows alone
+    Case("dr_grpo", rows=1, group=2, per_generation=8, accumulation=8, mask_truncated=True),
+    # computed per micro-batch: TRL's own grouping
+    Case("dr_grpo", entropy_coef=0.3, per_generation=2, accumulation=2),
+    Case("grpo", entropy_quantile=0.3, rows=2, per_generation=4, accumulation=4),
+    Case("dr_grpo", top_k=3, correction="token_truncate"),
+    Case("grpo", top_p=0.7, temperature=0.8, mu=2, steps=4),
+    Case("dr_grpo", min_p=0.7, top_k=3, top_p=0.8, beta=0.1, per_generation=2, accumulation=2),
+    Case("grpo", model_type="gpt2", per_generation=2, accumulation=2),
     Case("dapo", correction="token_mask", mask_truncated=True, per_generation=2, accumulation=2),
 ]
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -10,12 +11,14 @@ import time
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from data_mix.errors import InputError
 from data_mix.mixture_config import parse_config
 from data_mix.mixture_folder import build
 from recipes.training.checkpoints import atomic
 from recipes.training.checkpoints.atomic import find_complete
+from recipes.training.checkpoints.shutdown import SIGNALS, GracefulShutdown
 from recipes.training.tracking.log import JsonlLog
 from tests.conftest import ROOT, figures, read_log, skip
 
@@ -46,17 +49,21 @@ def wait_for(path, process):
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, -9), (signal.SIGTERM, 75)])
-def test_grpo_resumes_with_the_same_rollouts(command, parity_run, tmp_path, number, status):
+@pytest.mark.parametrize(
+    ("number", "status", "saves"),
+    [(signal.SIGKILL, -9, ["--save_steps", 2]), (signal.SIGTERM, 75, ["--save_steps", 1, "--num_iterations", 2])],
+)
+def test_grpo_resumes_with_the_same_rollouts(command, parity_run, tmp_path, number, status, saves):
     where = ["--mixture", parity_run / "mixture", "--model_name_or_path", parity_run / "sft", "--report_to", "none"]
     size = ["--max_steps", 6, "--per_device_train_batch_size", 64, "--heldout_problems", 8, "--heldout_every", 2]
-    run = ["recipes/grpo.py", *where, *size, "--save_strategy", "steps", "--save_steps", 2]
+    run = ["recipes/grpo.py", *where, *size, "--save_strategy", "steps", *saves]
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     command(*run, "--output_dir", whole)
     process = start([*run, "--output_dir", stopped])
     wait_for(stopped / "checkpoint-2" / "complete", process)
     process.send_signal(number)
     assert process.wait() == status and not (stopped / "model.safetensors").exists()
+    assert all(step % 2 == 0 for step in atomic.find_complete(stopped))  # with num_iterations 2, steps 1 and 2 share rollouts
     assert "resuming after step" in command(*run, "--output_dir", stopped).stdout
     assert figures(stopped) == figures(whole)
     assert weights(stopped) == weights(whole)
@@ -71,7 +78,6 @@ def test_grpo_resumes_in_a_later_epoch_with_the_same_problems(command, parity_ru
     command(*run)
     before, log = weights(tmp_path / "run"), figures(tmp_path / "run")
     (tmp_path / "run" / "model.safetensors").unlink()
-    (tmp_path / "run" / "checkpoint-13" / "complete").unlink(missing_ok=True)
     assert "resuming after step 10" in command(*run).stdout
     assert figures(tmp_path / "run") == log
     assert weights(tmp_path / "run") == before
@@ -82,7 +88,8 @@ def test_an_incomplete_checkpoint_is_ignored(command, parity_run, tmp_path):
     command(*run)
     before = weights(tmp_path / "run")
     (tmp_path / "run" / "model.safetensors").unlink()
-    (tmp_path / "run" / "checkpoint-20" / "complete").rename(tmp_path / "run" / "checkpoint-20" / "begun")
+    for step in (20, 24):
+        (tmp_path / "run" / f"checkpoint-{step}" / "complete").rename(tmp_path / "run" / f"checkpoint-{step}" / "begun")
     assert "resuming after step 16" in command(*run).stdout
     assert weights(tmp_path / "run") == before
 
@@ -261,9 +268,62 @@ def test_partial_lines_of_the_log_are_dropped(tmp_path):
 def test_a_run_of_another_config_is_not_resumed(command, parity_run, tmp_path):
     run = ["recipes/sft.py", "--mixture", parity_run / "mixture", *SFT, "--output_dir", tmp_path / "run"]
     command(*run)
-    (tmp_path / "run" / "model.safetensors").unlink()
     other = command(*run, "--seed", 5, check=False)
-    assert other.returncode == 2 and "holds a run of another config (seed was 0 and is 5)" in other.stderr
+    assert other.returncode == 2 and "holds a run whose seed differs: 0 -> 5" in other.stderr
+    longer = command(*run, "--max_steps", 30, check=False)
+    assert longer.returncode == 2 and "a finished run without a checkpoint" in longer.stderr
+
+
+def test_a_finished_run_has_nothing_to_do_and_is_extended_by_more_steps(command, parity_run, tmp_path):
+    run = ["recipes/sft.py", "--mixture", parity_run / "mixture", *SFT, *SAVES, "--output_dir", tmp_path / "run"]
+    command(*run)
+    before = weights(tmp_path / "run")
+    assert "nothing to do" in command(*run).stdout and weights(tmp_path / "run") == before
+    assert "resuming after step 24" in command(*run, "--max_steps", 26).stdout
+    assert read_log(tmp_path / "run")[-1]["step"] == 26 and weights(tmp_path / "run") != before
+
+
+def test_ctrl_c_saves_after_the_current_step(command, parity_run, tmp_path):
+    run = ["recipes/sft.py", "--mixture", parity_run / "mixture", *SFT, *SAVES]
+    command(*run, "--output_dir", tmp_path / "whole")
+    process = start([*run, "--output_dir", tmp_path / "run"])
+    wait_for(tmp_path / "run" / "checkpoint-4" / "complete", process)
+    process.send_signal(signal.SIGINT)
+    assert process.wait() == 130
+    command(*run, "--output_dir", tmp_path / "run")
+    assert weights(tmp_path / "run") == weights(tmp_path / "whole")
+    assert figures(tmp_path / "run") == figures(tmp_path / "whole")
+
+
+def test_a_second_ctrl_c_exits_at_once():
+    before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGINT)}
+    try:
+        shutdown = GracefulShutdown()
+        signal.raise_signal(signal.SIGINT)
+        assert shutdown.received and shutdown.exit_code == 130
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def test_a_run_with_non_finite_gradients_stops_and_keeps_its_last_checkpoint(command, parity_run, tmp_path):
+    run = ["recipes/sft.py", "--mixture", parity_run / "mixture", *SFT, *SAVES, "--save_steps", 1, "--warmup_steps", 0]
+    done = command(*run, "--learning_rate", 1e30, "--output_dir", tmp_path, check=False)
+    assert done.returncode == 1 and "error: step 2: the gradient norm is nan" in done.stderr
+    assert "Traceback" not in done.stderr and list(atomic.find_complete(tmp_path)) == [1]
+    assert all(weight.isfinite().all() for weight in load_file(tmp_path / "checkpoint-1" / "model.safetensors").values())
+
+
+def test_a_model_with_nan_weights_is_refused(command, parity_run, tmp_path):
+    shutil.copytree(parity_run / "sft", tmp_path / "model")
+    broken = load_file(tmp_path / "model" / "model.safetensors")
+    broken["lm_head.weight"][0, 0] = float("nan")
+    save_file(broken, tmp_path / "model" / "model.safetensors", {"format": "pt"})
+    where = ["--mixture", parity_run / "mixture", "--model_name_or_path", tmp_path / "model", "--report_to", "none"]
+    done = command("recipes/grpo.py", *where, "--output_dir", tmp_path / "run", check=False)
+    assert done.returncode == 2 and "lm_head.weight has NaN or infinite weights" in done.stderr
 
 
 def test_a_full_disk_is_one_line_and_keeps_the_last_complete_checkpoint(command, parity_run, tmp_path):

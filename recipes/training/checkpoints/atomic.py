@@ -9,11 +9,12 @@ complete; the trainer's `save_total_limit` would remove them before.
 import shutil
 from pathlib import Path
 
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerState
 
 from data_mix import files
 from data_mix.errors import InputError
 from eval.model_folder import find_checkpoints
+from recipes.training.checkpoints.shutdown import at_generation_boundary
 
 BEGUN, COMPLETE = "begun", "complete"
 MODEL = ".model.part"  # the final model while it is being written
@@ -27,6 +28,19 @@ def find_complete(output_dir: str) -> dict[int, Path]:
 def last_complete(output_dir: str) -> tuple[int, Path | None]:
     """The step or round of the last complete checkpoint, and its folder; 0 and None if there is none."""
     return max(find_complete(output_dir).items(), default=(0, None))
+
+
+def last_resumable(args) -> tuple[int, Path | None]:
+    """As `last_complete`, of the checkpoints after which the trainer has steps left.
+
+    From that of its last step, transformers' Trainer would take one step too many.
+    """
+    for step, path in reversed(find_complete(args.output_dir).items()):
+        state = TrainerState.load_from_json(str(path / "trainer_state.json"))
+        extended = state.max_steps * args.num_train_epochs / state.num_train_epochs if state.num_train_epochs else 0
+        if step < (args.max_steps if args.max_steps > 0 else extended):
+            return step, path
+    return 0, None
 
 
 def _find_marked(output_dir: str, *markers: str) -> dict[int, Path]:
@@ -68,6 +82,13 @@ def clean_up(output_dir: str, done: int) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def complete(output_dir: str) -> None:
+    """Marks the checkpoint of the last step complete, so that the finished run can be extended."""
+    for path in _find_marked(output_dir, BEGUN).values():
+        files.sync_tree(path)
+        files.replace(path / BEGUN, path / COMPLETE)
+
+
 def prune(output_dir: str, limit: int | None) -> None:
     """Removes all but the last `limit` of our checkpoints; none if `limit` is None or 0."""
     for path in list(_find_marked(output_dir, BEGUN, COMPLETE).values())[: -limit if limit else 0]:
@@ -84,18 +105,22 @@ def _remove(path: Path) -> None:
 class AtomicCheckpoints(TrainerCallback):
     """Marks the trainer's checkpoints and keeps the last `save_total_limit` of them.
 
-    The checkpoint of the last step stays `begun` and removes none: the final model follows it, and a trainer resumed from it
-    would take one step too many. Add this callback last: others may request a checkpoint in `on_step_end`.
+    A checkpoint that is due between generation boundaries is written at the next. That of the last step stays `begun` until
+    the final model is there (`complete`). Add this callback last: others may request a checkpoint in `on_step_end`.
     """
 
     def __init__(self, trainer) -> None:
+        self.is_due = False
         self.accelerator, self.limit = trainer.accelerator, trainer.args.save_total_limit
         trainer.args.save_total_limit = None
 
     def on_step_end(self, args, state, control, **_) -> None:
         """Called in every process before the trainer writes."""
+        self.is_due |= control.should_save
+        control.should_save = self.is_due and at_generation_boundary(args, state)
         if not control.should_save:
             return
+        self.is_due = False
         if self.accelerator.is_main_process:
             folder = self._folder(args, state)
             if folder.exists():  # with save_strategy epoch, a shutdown after the last step of an epoch saves twice

@@ -18,8 +18,9 @@ def exit_process(status: int) -> NoReturn:
     torch = sys.modules.get("torch")
     if not (torch and torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1):
         sys.exit(status)
-    torch.distributed.destroy_process_group()
-    atexit._run_exitfuncs()  # os._exit skips the exit handlers of loggers and engines
+    atexit._run_exitfuncs()  # os._exit skips the exit handlers of loggers and engines, which use the process groups
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

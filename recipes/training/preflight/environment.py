@@ -107,6 +107,10 @@ def check_processes(args, stage: str, environment: Environment) -> Iterator[Find
         yield Finding("fsdp_state_dict_type", problem, "use launch/accelerate/fsdp2.yaml")
     if fsdp and os.environ.get("FSDP_VERSION", "1") != "2":
         yield Finding("fsdp_version", "fsdp_version is 1, which is untested", "use launch/accelerate/fsdp2.yaml")
+    cores, local = len(os.sched_getaffinity(0)), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if not environment.gpu and local > cores:
+        problem = f"{local} processes share {cores} CPU cores, and slow each other down many times"
+        yield Finding("num_processes", problem, f"use `accelerate launch --num_processes {cores}` or fewer", "note")
     if stage == "star" and sharding != "none":
         problem = f"star.py cannot shard a model ({sharding}): each round has a new trainer"
         yield Finding("distributed_type", problem, "use ddp")

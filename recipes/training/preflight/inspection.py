@@ -1,5 +1,6 @@
 """The checks that recipes share, in order. Each recipe's `inspect` calls them and adds its own."""
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,13 +44,16 @@ class Inputs:
 
 
 def prepare_run(inspect: Callable[..., Iterator[Finding]], recipe, args, model_args) -> Inputs:
-    """Runs a recipe's checks, locks the output folder, and returns what the checks have read.
+    """Runs a recipe's checks, locks the output folder, and returns what the checks have read. Exits if there is nothing to do.
 
     Raises:
         InputError: for the errors found, after printing the notes, or if another run holds the folder.
     """
     inputs = Inputs(Environment.here())
     raise_if_errors(list(inspect(inputs, recipe, args, model_args)))
+    if config.check_output_dir(args.output_dir, recipe, args, model_args):
+        print(f"{args.output_dir}: finished with this config already; nothing to do")
+        sys.exit(0)
     processes.claim(args.output_dir, lambda: _check_output_dir(recipe, args, model_args))
     return inputs
 
@@ -83,12 +87,14 @@ def inspect(inputs: Inputs, stage: str, recipe, args, model_args) -> Iterator[Fi
         if findings:
             inputs.tokenizer = None  # the checks that follow rely on its tokens
     if inputs.config:
+        field = "model_name_or_path" if model_args.model_name_or_path else "model_config"
+        yield from checks.check_head_size(inputs.config, field, "note" if stage == "sft" else "error")
         yield from _check_size(inputs, args, model_args)
 
 
 def _check_output_dir(recipe, args, model_args) -> None:
-    config.check_output_dir(args.output_dir, recipe, args, model_args)
-    atomic.check(args.output_dir, args.save_only_model)
+    if not config.check_output_dir(args.output_dir, recipe, args, model_args):
+        atomic.check(args.output_dir, args.save_only_model)
 
 
 def _read_model(inputs: Inputs, stage: str, recipe, args, model_args) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ and dynamic sampling are in grpo.py.
 """
 
 import dataclasses
+from collections.abc import Collection
 
 import trl
 
@@ -28,18 +29,26 @@ class Algorithm:
     resamples: int = 0
 
 
-_SUM = {"loss_type": "dr_grpo", "scale_rewards": "none"}
+# With beta > 0, the KL term of arXiv 2402.03300, eq. 4: TRL multiplies it by the policy ratio by default.
+_KL = {"use_bias_correction_kl": False}
+_SUM = {"loss_type": "dr_grpo", "scale_rewards": "none", **_KL}
 ALGORITHMS = {
-    "grpo": Algorithm({"loss_type": "grpo", "scale_rewards": "group"}),
+    "grpo": Algorithm({"loss_type": "grpo", "scale_rewards": "group", **_KL}),
     "dr_grpo": Algorithm(_SUM),
-    "dapo": Algorithm({"loss_type": "dapo", "scale_rewards": "group", "epsilon_high": 0.28}, resamples=3),
+    "dapo": Algorithm({"loss_type": "dapo", "scale_rewards": "group", "epsilon_high": 0.28, **_KL}, resamples=3),
     "reinforce": Algorithm(_SUM, baseline="batch"),
     "rloo": Algorithm(_SUM, baseline="leave_one_out"),
 }
 
 
-def choose(name: str, baseline: str | None, args: trl.GRPOConfig) -> Algorithm:
+def choose(name: str, baseline: str | None, args: trl.GRPOConfig, given: Collection[str]) -> Algorithm:
     """The algorithm `name`, with `baseline` if given; sets its fields in `args`.
+
+    Args:
+        name: one of ALGORITHMS.
+        baseline: one of BASELINES; None for the algorithm's own.
+        args: the run's GRPOConfig.
+        given: the fields that the user has set.
 
     Raises:
         InputError: for an unknown name or baseline, or a field that the config sets to another value.
@@ -48,11 +57,10 @@ def choose(name: str, baseline: str | None, args: trl.GRPOConfig) -> Algorithm:
         if value is not None and value not in known:
             raise InputError(f"{field} '{value}' is unknown", f"choose from {', '.join(known)}{nearest(value, known)}")
     algorithm = ALGORITHMS[name]
-    defaults = {f.name: f.default for f in dataclasses.fields(trl.GRPOConfig)}
     for field, value in algorithm.fields.items():
-        given = getattr(args, field)
-        if given not in (defaults[field], value):
-            raise InputError(f"algorithm {name} sets {field} to {value}, but the config says {given}", "remove one of them")
+        if field in given and getattr(args, field) != value:
+            problem = f"algorithm {name} sets {field} to {value}, but the config says {getattr(args, field)}"
+            raise InputError(problem, "remove one of them")
         setattr(args, field, value)
     if baseline is None:
         return algorithm

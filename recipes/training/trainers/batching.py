@@ -44,6 +44,7 @@ def _trim(batch: Batch, masks: dict[str, tuple[str, ...]]) -> Batch:
     trimmed = dict(batch)
     for mask, others in masks.items():
         used = batch[mask].any(dim=0)
+        used[0] |= not used.any()  # the model takes no sequence of length 0
         for name in (mask, *others):
             if batch.get(name) is not None:
                 trimmed[name] = batch[name][:, used]

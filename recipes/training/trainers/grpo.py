@@ -12,7 +12,8 @@ Private methods of TRL 1.16.0 that are overridden, and when to remove each overr
     _calculate_rewards                  Keeps the rewards for the baseline. Remove with: the baselines.
     _generate                           Dynamic sampling. Remove when: GRPOConfig offers it.
     _compute_loss                       } The correction from the training pass. Remove when: TRL skips its extra forward
-    _get_per_token_logps_and_entropies  } pass for on-policy steps.
+    _get_per_token_logps_and_entropies  } pass for on-policy steps. Also log-probs under top-k, top-p and min-p (filters.py).
+                                        Remove when: TRL applies them to the trainer's log-probs.
     _prepare_inputs                     Micro-batches of similar length. Remove when: TRL trims padding per micro-batch.
 
 They use TRL's private `_buffered_inputs` and `_step` (micro-batches) and `_logs` (advantages in the completions table).
@@ -29,6 +30,8 @@ from recipes.training.patches.trl import add_metrics
 from recipes.training.trainers.algorithms import Algorithm
 from recipes.training.trainers.batching import rebatch_by_length
 from recipes.training.trainers.correction import clipped_ratio, clipped_shares, clipped_tokens, summarize
+from recipes.training.trainers.filters import Filters, filtered_logps
+from recipes.training.trainers.finite import StopOnNonFinite
 
 COLUMNS = {
     "prompt_mask": ("prompt_ids",),
@@ -53,12 +56,23 @@ def compute_advantages(rewards: torch.Tensor, group: int, baseline: str) -> torc
     return advantages.flatten()
 
 
-class CotmixGRPOTrainer(trl.GRPOTrainer):
+def _add_position_ids(model, args, kwargs: dict) -> tuple:
+    """Gives a left-padded batch the positions of its tokens. TRL leaves them out, and absolute positions count the padding."""
+    if kwargs.get("position_ids") is None:
+        kwargs["position_ids"] = (kwargs["attention_mask"].cumsum(dim=1) - 1).clamp(min=0)
+    return args, kwargs
+
+
+class CotmixGRPOTrainer(StopOnNonFinite, trl.GRPOTrainer):
     """GRPOTrainer for any `Algorithm`; see the module docstring for what is overridden."""
 
     def __init__(self, *args, algorithm: Algorithm, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.algorithm = algorithm
+        self.filters = Filters(self.top_k, self.top_p, self.min_p)
+        for model in (self.model, self.ref_model):
+            if model is not None and not hasattr(model.config, "rope_parameters"):
+                self.accelerator.unwrap_model(model).register_forward_pre_hook(_add_position_ids, with_kwargs=True)
         self.epochs_done = 0
         self._uncorrected: dict | None = None  # the micro-batch in `_compute_loss` if it still needs its correction
         self._corrections: list[tuple[torch.Tensor, ...]] = []  # statistics of each micro-batch of the current generation
@@ -67,6 +81,11 @@ class CotmixGRPOTrainer(trl.GRPOTrainer):
     def _is_on_policy(self) -> bool:
         """Whether each optimizer step trains once on everything that was generated for it."""
         return self.args.gradient_accumulation_steps % (self.args.steps_per_generation * self.num_iterations) == 0
+
+    @property
+    def _has_entropy_terms(self) -> bool:
+        """Whether the loss has terms that TRL computes per micro-batch, which depend on how rows are grouped."""
+        return self.args.entropy_coef != 0 or self.args.use_adaptive_entropy or self.args.top_entropy_quantile < 1
 
     # Resumption
 
@@ -128,7 +147,8 @@ class CotmixGRPOTrainer(trl.GRPOTrainer):
         Generation is a collective operation, so every process draws as many groups as the one with the most to replace.
         """
         rank, size = self.accelerator.process_index, self.num_generations
-        draw = random.Random(f"{self.args.seed}/{self.state.global_step}/{rank}")
+        micro_step = self._step % self.args.gradient_accumulation_steps  # a step can have several generations
+        draw = random.Random(f"{self.args.seed}/{self.state.global_step}/{micro_step}/{rank}")
         to_replace = self._zero_variance_groups(self._rows, generated)
         drawn = 0
         for _ in range(self.algorithm.resamples):
@@ -165,24 +185,39 @@ class CotmixGRPOTrainer(trl.GRPOTrainer):
     # Importance-sampling correction
 
     def _compute_loss(self, model, inputs: dict) -> torch.Tensor:
-        enabled = self.use_vllm and self.vllm_importance_sampling_correction
-        self._uncorrected = inputs if enabled and "importance_sampling_ratio" not in inputs else None
+        self._uncorrected = inputs if self.use_vllm and "importance_sampling_ratio" not in inputs else None
         return super()._compute_loss(model, inputs)
 
-    def _get_per_token_logps_and_entropies(self, *args, **kwargs) -> tuple:
-        scored = super()._get_per_token_logps_and_entropies(*args, **kwargs)
+    def _get_per_token_logps_and_entropies(self, model, input_ids, attention_mask, logits_to_keep, **kwargs) -> tuple:
+        score = self._score_filtered if self.filters else super()._get_per_token_logps_and_entropies
+        scored = score(model, input_ids, attention_mask, logits_to_keep, **kwargs)
         if self._uncorrected is not None:
             self._correct(self._uncorrected, scored[0].detach())
             self._uncorrected = None
         return scored
 
+    def _score_filtered(self, model, input_ids, attention_mask, logits_to_keep, batch_size=None, **_) -> tuple:
+        """As TRL's method, under the filters: they need all logits of a token, which TRL's fused LM head never holds."""
+        logps, entropies = [], []
+        for ids, mask in zip(*(t.split(batch_size or len(t)) for t in (input_ids, attention_mask)), strict=True):
+            with self.accelerator.autocast():
+                logits = model(input_ids=ids, attention_mask=mask, logits_to_keep=logits_to_keep + 1).logits[:, :-1]
+            tokens = ids[:, -logits_to_keep:]
+            scored = filtered_logps((logits / self.temperature).flatten(0, 1), tokens.flatten(), self.filters)
+            for values, rows in zip((logps, entropies), scored, strict=True):
+                values.append(rows.view(tokens.shape))
+        return torch.cat(logps), torch.cat(entropies), None
+
     def _correct(self, inputs: dict, logps: torch.Tensor) -> None:
         """Adds the importance-sampling ratio to a micro-batch; after the last one of a generation, logs TRL's metrics of it.
 
+        With `vllm_importance_sampling_correction: false` the loss does not use the ratio, but the log-prob gap is still logged.
+
         Args:
             inputs: the micro-batch.
-            logps: (completions, tokens), the trainer's log-probs.
+            logps: (completions, tokens), the trainer's log-probs with the current weights.
         """
+        logps = inputs.get("old_per_token_logps", logps)  # of the weights that generated, if those are no longer current
         mask, mode = inputs["completion_mask"].bool(), self.vllm_importance_sampling_mode
         lowest, highest = self.vllm_importance_sampling_clip_min, self.vllm_importance_sampling_clip_max
         difference = logps - inputs["sampling_per_token_logps"]
@@ -206,7 +241,7 @@ class CotmixGRPOTrainer(trl.GRPOTrainer):
     def _prepare_inputs(self, generation_batch) -> dict:
         before = self._buffered_inputs
         inputs = super()._prepare_inputs(generation_batch)
-        if self._buffered_inputs is before or not self._is_on_policy:
+        if self._buffered_inputs is before or not self._is_on_policy or self._has_entropy_terms:
             return inputs
         self._buffered_inputs = rebatch_by_length(self._buffered_inputs, COLUMNS)
         return self._buffered_inputs[self._step % self.args.steps_per_generation]

@@ -1,12 +1,25 @@
-"""SFTTrainer with less padding: each step runs in micro-batches of similar length (see batching.py)."""
+"""SFTTrainer with less padding: each step runs in micro-batches of similar length (see batching.py).
+
+It overrides TRL's private `_total_train_tokens` as well, so that a resumed run continues the count of tokens. Remove when: TRL
+keeps the count in the trainer's state, as GRPOTrainer does.
+"""
 
 import trl
 
 from recipes.training.trainers.batching import rebatch_by_length
+from recipes.training.trainers.finite import StopOnNonFinite
 
 
-class CotmixSFTTrainer(trl.SFTTrainer):
+class CotmixSFTTrainer(StopOnNonFinite, trl.SFTTrainer):
     """SFTTrainer that sorts the rows of each step by length."""
+
+    @property
+    def _total_train_tokens(self) -> int:
+        return self.state.num_input_tokens_seen
+
+    @_total_train_tokens.setter
+    def _total_train_tokens(self, count: int) -> None:
+        self.state.num_input_tokens_seen = count
 
     def get_batch_samples(self, epoch_iterator, num_batches, device) -> tuple:
         """The micro-batches of a step, and the number of tokens over which its loss is averaged."""

@@ -1,0 +1,45 @@
+"""Checks the fields of an ablation's jobs as the jobs will read them: `python -m launch.check_jobs ABLATION.yaml`.
+
+A process of its own, because the recipes' fields are TRL's, which takes three seconds to import.
+"""
+
+import contextlib
+import io
+import sys
+from pathlib import Path
+
+from data_mix.errors import InputError, exit_code
+
+
+def check_jobs(path: str) -> None:
+    """Raises InputError for a field or argument that a stage does not know, or a value of the wrong type."""
+    from launch import ablation
+
+    for job in ablation.read(path).jobs.values():
+        try:
+            _check(job.command)
+        except InputError as error:
+            raise InputError(f"{path}: {job.name}: {error}") from None
+
+
+def _check(command: list[str]) -> None:
+    from data_mix.mixture_config import load_config
+    from eval.__main__ import make_parser
+    from launch.slurm import config_fields
+
+    if "--config" in command:
+        place = command.index("--config")
+        config_fields(Path(command[place - 1]).stem, command[place:])
+    elif "build" in command:
+        settings = command[command.index("--set") + 1 :] if "--set" in command else []
+        load_config(command[command.index("build") + 1], settings)
+    else:
+        try:
+            with contextlib.redirect_stderr(io.StringIO()) as usage:
+                make_parser().parse_args(command[command.index("run") :])
+        except SystemExit:
+            raise InputError(usage.getvalue().splitlines()[-1].partition("error: ")[2]) from None
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(lambda: check_jobs(sys.argv[1])))

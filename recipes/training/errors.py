@@ -1,0 +1,5 @@
+"""TrainingError, raised when a run must stop."""
+
+
+class TrainingError(RuntimeError):
+    """A run must stop, for another reason than wrong input. Recipes print the message as one line and exit with code 1."""
