@@ -69,16 +69,14 @@ CONFIG_CLASSES = (STaRRecipe, trl.SFTConfig, trl.ModelConfig)
 
 def inspect(inputs: Inputs, recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -> Iterator[Finding]:
     """The preflight checks; fills `inputs` with what they read."""
-    for name in recipe.rewards:
-        if name in functions.NAMES and name not in functions.VERIFIED:
-            problem = f"rewards: {name} is not a verdict, so it cannot decide which completions to keep"
-            yield Finding("rewards", problem, "use answer, chain or valid")
+    for name in set(recipe.rewards) & set(functions.NAMES) - set(functions.VERIFIED):
+        problem = f"rewards: {name} is not a verdict, so it cannot decide which completions to keep"
+        yield Finding("rewards", problem, "use answer, chain or valid")
     if args.max_steps > 0:
         problem = f"max_steps is {args.max_steps}, but a round is one pass over the kept completions"
         yield Finding("max_steps", problem, "leave it out")
     if args.save_only_model:
-        problem = "save_only_model is true, but a round's checkpoint has only the model anyway"
-        yield Finding("save_only_model", problem, "leave it out")
+        yield Finding("save_only_model", "save_only_model is true, but checkpoints have only the model anyway", "leave it out")
     yield from inspection.inspect(inputs, "star", recipe, args, model_args)
     yield from checks.check_batching(args, model_args)
     yield from inspection.inspect_rollouts(inputs, recipe.rewards, recipe, args, model_args)
@@ -108,8 +106,8 @@ def roll_out(recipe: STaRRecipe, rows: list[dict], tokenizer, generate: Generate
 
 def as_example(rollout: dict) -> dict:
     """A kept rollout as a row for SFT, in the format of its prompt."""
-    text, chat = rollout["completion"], not isinstance(rollout["prompt"], str)
-    return {"prompt": rollout["prompt"], "completion": [{"role": "assistant", "content": text}] if chat else text}
+    prompt, text = rollout["prompt"], rollout["completion"]
+    return {"prompt": prompt, "completion": text if isinstance(prompt, str) else [{"role": "assistant", "content": text}]}
 
 
 def main(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -> None:
@@ -126,7 +124,7 @@ def main(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -
     done, checkpoint = last_complete(args.output_dir)
     config.save_config(args.output_dir, recipe, args, model_args)
     one_pass = copy.copy(args)
-    one_pass.num_train_epochs, one_pass.save_strategy, one_pass.logging_strategy, one_pass.report_to = 1, "no", "no", []
+    vars(one_pass).update(num_train_epochs=1, save_strategy="no", logging_strategy="no", report_to=[])
 
     trl_patches.score_labels_only()
     trl_patches.prepare_engine(args.seed, models.compute_dtype(args, model_args))

@@ -63,6 +63,49 @@ def test_two_nodes_with_colocated_engines(capsys):
     assert "vllm" not in text.split("set -u")[1]
 
 
+def test_site_options(capsys, tmp_path):
+    (tmp_path / "site.sh").write_text("module load cuda\nexport HF_HOME=/scratch/hf\n")
+    site = ["--after", "12:13_4", "--sbatch=--account=abc", "--sbatch=--mem=100G", "--setup", tmp_path / "site.sh"]
+    text = script(capsys, "recipes/grpo.py", *GRPO, *site)
+    for line in ("--dependency=afterok:12:13_4", "--account=abc", "--mem=100G"):
+        assert f"#SBATCH {line}\n" in text
+    assert text.index("module load cuda\nexport HF_HOME=/scratch/hf\n") < text.index("set -u")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--after", "soon"], "--after soon: give the id of a job"),
+        (["--sbatch", "account=abc"], "--sbatch account=abc: give an option of sbatch"),
+        (["--sbatch=--account=a b"], "give an option of sbatch"),
+        (["--setup", "no.sh"], "--setup no.sh: no such file"),
+        (["--learnin_rate", "3"], "--learnin_rate: unknown field; did you mean 'learning_rate'?"),
+        (["--account", "abc"], "--account: unknown field"),
+        (["--mem", "100G"], "--mem: unknown field"),
+    ],
+)
+def test_options_that_would_fail_in_the_queue_are_refused(capsys, options, words):
+    assert main(["slurm", "recipes/grpo.py", *map(str, GRPO), *options]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_server_whose_gpus_do_not_divide_the_heads_is_refused(capsys, tmp_path):
+    (tmp_path / "config.json").write_text('{"num_attention_heads": 12}')
+    model = ["--model_name_or_path", str(tmp_path)]
+    assert main(["slurm", "recipes/grpo.py", *map(str, GRPO), *model, "--vllm-nodes", "1"]) == 2
+    assert "--gpus-per-node is 8, which does not divide the model's 12 attention heads" in capsys.readouterr().err
+
+
+def test_jobs_run_where_they_are_submitted_and_a_rejected_one_leaves_nothing(capsys, tmp_path, monkeypatch):
+    (tmp_path / "my.yaml").write_text((ROOT / "recipes" / "parity" / "sft.yaml").read_text())
+    monkeypatch.chdir(tmp_path)
+    text = script(capsys, "recipes/sft.py", "--config", "my.yaml", "--gpus-per-node", 0)
+    assert f'#SBATCH --chdir="{tmp_path}"' in text and f"{ROOT}/recipes/sft.py --config my.yaml" in text
+    monkeypatch.setenv("PATH", str(tmp_path))  # without sbatch
+    assert main(["slurm", "recipes/sft.py", "--config", "my.yaml", "--gpus-per-node", "0", "--submit"]) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["my.yaml"]
+
+
 def test_a_vllm_server_on_a_separate_node(capsys):
     text = script(capsys, "recipes/grpo.py", *GRPO, "--nodes", 2, "--vllm-nodes", 1, "--gpus-per-node", 4)
     assert "#SBATCH --nodes=3\n" in text and "--num_processes 8" in text

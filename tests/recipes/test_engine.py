@@ -38,7 +38,17 @@ def test_every_end_token_ends_a_completion(command, talker, word_problems, tmp_p
 def test_adapters_on_embeddings_reach_the_engine_merged(command, parity_run, tmp_path):
     where = ["--mixture", parity_run / "mixture", "--model_name_or_path", parity_run / "sft", "--output_dir", tmp_path / "run"]
     size = ["--max_steps", 3, "--per_device_train_batch_size", 32, "--heldout_problems", 2, "--report_to", "none"]
-    lora = ["--use_peft", "true", "--lora_dropout", 0, "--lora_target_modules", "embed_tokens", "q_proj", "--learning_rate", 0.1]
+    lora = [
+        "--use_peft",
+        "true",
+        "--lora_dropout",
+        0,
+        "--lora_target_modules",
+        "embed_tokens",
+        "q_proj",
+        "--learning_rate",
+        0.1,
+    ]
     command("recipes/grpo.py", *where, *size, *lora)
     gaps = [entry["sampling/sampling_logp_difference/mean"] for entry in read_log(tmp_path / "run") if "reward" in entry]
     assert len(gaps) == 3 and max(gaps) < 0.01

@@ -53,6 +53,9 @@ def folders(tmp_path_factory, llama):
     tokenizer = character_tokenizer("01=")
     AutoModelForCausalLM.from_config(make_config(PARITY_MODEL, tokenizer)).save_pretrained(root / "sft")
     tokenizer.save_pretrained(root / "sft")
+    shutil.copytree(root / "sft", root / "small")
+    small = make_config(PARITY_MODEL | {"hidden_size": 16}, tokenizer)
+    AutoModelForCausalLM.from_config(small).save_pretrained(root / "small")
     broken = {
         "half": lambda folder: (folder / "model.safetensors").unlink(),
         "other": lambda folder: _edit(folder / "config.json", vocab_size=100),
@@ -170,6 +173,21 @@ CASES = {
     "max_steps in STaR": ("star", {"max_steps": 5}, "max_steps", "leave it out"),
     "save_only_model in STaR": ("star", {"save_only_model": True}, "save_only_model", "leave it out"),
     "reward that is not a verdict in STaR": ("star", {"rewards": ["cosine"]}, "rewards", "not a verdict"),
+    "rollouts longer than max_length in STaR": ("star", {"max_length": 12}, "max_length", "raise max_length"),
+    "packing in STaR": ("star", {"packing": True}, "packing", "attend to each other"),
+    "padding_free in STaR": ("star", {"padding_free": True}, "padding_free", "attend to each other"),
+    "group_by_length in STaR": (
+        "star", {"train_sampling_strategy": "group_by_length"}, "train_sampling_strategy", "biases p_long",
+    ),
+    "repetition penalty": ("grpo", {"repetition_penalty": 1.2}, "repetition_penalty", "leave it out"),
+    "generation_kwargs": ("grpo", {"generation_kwargs": {"presence_penalty": 0.5}}, "generation_kwargs", "leave it out"),
+    "constrained decoding": ("grpo", {"vllm_structured_outputs_regex": "[01]+"}, "vllm_structured_outputs_regex", "leave it"),
+    "Liger's loss": ("grpo", {"use_liger_kernel": True}, "use_liger_kernel", "leave it out"),
+    "tokens counted twice": (
+        "sft", {"include_num_input_tokens_seen": True}, "include_num_input_tokens_seen", "leave it out",
+    ),
+    "heads that vLLM cannot run": ("grpo", {"model_name_or_path": "{small}"}, "model_name_or_path", "heads have size 16"),
+    "explicit default that the algorithm overrides": ("grpo", {"loss_type": "dapo"}, "algorithm", "but the config says dapo"),
     "p_cot above 1": ("mixture", {"p_cot": 1.5}, "config", "p_cot"),
     "unknown task": ("mixture", {"sources": [{"task": "party", "d": 8}]}, "config", "parity"),
     "more rows than problems in a mixture": (
@@ -200,6 +218,18 @@ def test_finding(folders, tmp_path, monkeypatch, case):
     assert field in lines and words in lines[field], findings
     assert lines[field].startswith(field) and "\n" not in lines[field]
     assert not (tmp_path / "run").exists()
+
+
+def test_sft_notes_that_vllm_will_not_run_the_model(folders, tmp_path):
+    change = {"model_config": PARITY_MODEL | {"hidden_size": 16}}
+    [note], _ = check_config(write(tmp_path, folders, "sft", change), LAPTOP)
+    assert note.level == "note" and "heads have size 16" in note.problem
+
+
+def test_more_processes_than_cores_is_a_note(monkeypatch):
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "64")
+    [note] = check_processes(SimpleNamespace(use_cpu=True), "sft", LAPTOP)
+    assert note.level == "note" and note.field == "num_processes" and "64 processes share" in note.problem
 
 
 @pytest.mark.parametrize("recipe", BASE)
