@@ -1,6 +1,7 @@
 """Installs the CPU stack, and launches recipes and evals as commands: ablation grids and Slurm jobs.
 
 ablation.py     reads a YAML with a grid into cells and the jobs they need
+check_jobs.py   checks the fields of all jobs before the first one starts
 scheduler.py    runs jobs in parallel, each pinned to its own CPU cores
 slot.py         a set of cores and the processes that run on them
 fork_server.py  a process with torch, TRL and vLLM imported, from which jobs are forked

@@ -6,13 +6,16 @@ models.py      builds or loads models and tokenizers
 trainers/      subclasses of TRL's trainers
     grpo.py        CotmixGRPOTrainer: baselines, dynamic sampling, fewer forward passes; lists the TRL methods it overrides
     algorithms.py  GRPO, Dr. GRPO, DAPO, REINFORCE and RLOO as TRL settings
+    filters.py     log-probs under top-k, top-p and min-p
     correction.py  importance-sampling correction of the vLLM-trainer log-prob mismatch
     sft.py         CotmixSFTTrainer
+    finite.py      stops on gradients that are NaN or infinite
     batching.py    micro-batches of similar length
 rollouts.py    completions from the current weights, through vLLM or transformers
 tracking/      log.jsonl; held-out evaluation during training
-checkpoints/   atomic.py (complete or ignored), shutdown.py (SIGTERM), rounds.py (STaR), final.py (the final model)
+checkpoints/   atomic.py (complete or ignored), shutdown.py (SIGTERM, Ctrl-C), rounds.py (STaR), final.py (the final model)
 train.py       resume or start, train, save: the common end of sft.py and grpo.py
+errors.py      TrainingError, for a run that must stop
 processes.py   exit with the launcher, lock the output folder, defaults for CPU runs
 patches/       one file per library: each patch with its upstream cause and the condition for removing it
 """
