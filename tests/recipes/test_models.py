@@ -1,0 +1,35 @@
+"""Models and tokenizers: from scratch and from a checkpoint."""
+
+import pytest
+
+from data_mix.errors import InputError
+from eval.generation.tokens import context_length, end_ids
+from recipes.training.models import character_tokenizer, load_tokenizer, make_config
+
+
+def test_a_character_tokenizer_has_one_token_per_character():
+    tokenizer = character_tokenizer("01=")
+    assert tokenizer.get_vocab() == {"<pad>": 0, "<end>": 1, "0": 2, "1": 3, "=": 4}
+    assert tokenizer("01=1<end>")["input_ids"] == [2, 3, 4, 3, 1]
+    assert tokenizer.decode([2, 3, 1], skip_special_tokens=True) == "01"
+    with pytest.raises(InputError, match="list each character once"):
+        character_tokenizer("011")
+
+
+@pytest.mark.parametrize("model_type", ["llama", "gpt2", "mistral"])
+def test_a_model_from_scratch_has_the_vocabulary_of_its_tokenizer(model_type):
+    from transformers import AutoModelForCausalLM
+
+    tokenizer = character_tokenizer("01=")
+    fields = {"model_type": model_type, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = make_config({**fields, "max_position_embeddings": 40}, tokenizer)
+    model = AutoModelForCausalLM.from_config(config)
+    assert model.get_input_embeddings().num_embeddings == 5 and context_length(config) == 40
+
+
+def test_llama_tokenizers_stop_at_both_end_tokens_and_pad_with_neither(llama):
+    for kind, own in (("base", "<|end_of_text|>"), ("instruct", "<|eot_id|>")):
+        tokenizer = load_tokenizer(llama[kind])
+        names = tokenizer.convert_ids_to_tokens(end_ids(tokenizer))
+        assert names[0] == own and set(names) == {"<|end_of_text|>", "<|eot_id|>"}
+        assert tokenizer.pad_token == "<|finetune_right_pad_id|>"
