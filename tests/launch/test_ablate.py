@@ -137,7 +137,7 @@ def processes_of(folder) -> list[str]:
 
 
 def test_a_grid_survives_a_kill_and_a_failing_cell_and_is_reproducible(command, tmp_path):
-    grid = {"seed": [0], "mixture.p_cot": [0.25, 1.5, 0.5]}  # 1.5 is invalid
+    grid = {"seed": [0], "mixture.n_train": [200, 5000, 400]}  # there are 4,096 problems
     file, out = write(tmp_path, grid=grid, eval={"greedy": {"problems": 8}}), tmp_path / "out"
     jobs = min(2, len(os.sched_getaffinity(0)))
     line = [sys.executable, "-m", "launch", "ablate", str(file), "--jobs", str(jobs)]
@@ -156,12 +156,12 @@ def test_a_grid_survives_a_kill_and_a_failing_cell_and_is_reproducible(command, 
     finished = {path: path.stat().st_mtime_ns for path in out.glob("sft/*/model.safetensors")}
 
     done = command("-m", "launch", "ablate", file, "--jobs", jobs, check=False)
-    assert done.returncode == 1 and "FAILED mixture/p_cot=1.5,seed=0" in done.stdout and "skipped sft/p_cot=1.5" in done.stdout
+    assert done.returncode == 1 and "FAILED mixture/n_train=5000" in done.stdout and "skipped sft/n_train=5000" in done.stdout
     assert finished == {path: path.stat().st_mtime_ns for path in finished}
     table = pq.read_table(out / "table.parquet").to_pylist()
-    assert sorted(row["mixture.p_cot"] for row in table) == [0.25, 0.5]
-    assert "2 of 3 evals are done" in (out / "table.md").read_text() and (out / "figures" / "p_cot.png").is_file()
-    assert (out / "cells" / "p_cot=0.5,seed=0" / "eval" / "sft" / "metrics.json").is_file()
+    assert sorted(row["mixture.n_train"] for row in table) == [200, 400]
+    assert "2 of 3 evals are done" in (out / "table.md").read_text() and (out / "figures" / "n_train.png").is_file()
+    assert (out / "cells" / "n_train=400,seed=0" / "eval" / "sft" / "metrics.json").is_file()
 
     first = read_metrics(out)
     shutil.rmtree(out / "eval")

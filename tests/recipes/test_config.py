@@ -37,7 +37,7 @@ def test_the_command_line_overrides_the_file_which_overrides_its_base(tmp_path, 
     read = config.parse_fields("sft", (Toy,), ["--config", path, "--steps", "5"])
     assert read == fields and os.environ["COTMIX_TEST"] == "before"
     toy, *_ = config.parse("sft", (Toy,), ["--steps=5", "--config", path])
-    assert vars(toy) == fields and os.environ["COTMIX_TEST"] == "1"
+    assert vars(toy) == fields | {"given": {"steps", "rate", "model"}} and os.environ["COTMIX_TEST"] == "1"
 
 
 @pytest.mark.parametrize(

@@ -80,3 +80,9 @@ def test_memory_estimate_equals_the_size_of_the_optimizer_state():
     parameters = sum(p.numel() for p in memory.empty_model(config).parameters())
     parts = memory.estimate(parameters, parameters, "float32", False, LAPTOP).parts
     assert parts["optimizer"] == held and parts["weights"] == sum(p.numel() * 4 for p in model.parameters())
+
+
+def test_more_processes_than_cores_is_a_note(monkeypatch):
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "64")
+    [note] = check_processes(SimpleNamespace(use_cpu=True), "sft", LAPTOP)
+    assert note.level == "note" and note.field == "num_processes" and "64 processes share" in note.problem

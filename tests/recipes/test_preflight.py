@@ -223,12 +223,6 @@ def test_sft_notes_that_vllm_will_not_run_the_model(folders, tmp_path):
     assert note.level == "note" and "heads have size 16" in note.problem
 
 
-def test_more_processes_than_cores_is_a_note(monkeypatch):
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "64")
-    [note] = check_processes(SimpleNamespace(use_cpu=True), "sft", LAPTOP)
-    assert note.level == "note" and note.field == "num_processes" and "64 processes share" in note.problem
-
-
 @pytest.mark.parametrize("recipe", BASE)
 def test_no_findings_for_a_valid_config(folders, tmp_path, recipe):
     findings, memory = check_config(write(tmp_path, folders, recipe, {}), LAPTOP)
