@@ -124,7 +124,7 @@ def main(recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig) 
     # vLLM's default is the model's full context: 131,072 tokens for Llama 3
     args.vllm_max_model_length = args.vllm_max_model_length or inputs.length
     # vLLM reads the end tokens from the checkpoint's generation_config.json, which may lack some
-    args.generation_kwargs = {**(args.generation_kwargs or {}), "stop_token_ids": end_ids(tokenizer)}
+    args.generation_kwargs = {"stop_token_ids": end_ids(tokenizer)}
 
     trl_patches.score_labels_only()
     model = models.load_model(path, tokenizer, model_args)

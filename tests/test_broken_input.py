@@ -336,3 +336,12 @@ def test_one_line_and_nothing_written(good, tmp_path, monkeypatch, capfd, case):
     assert status == 2 and len(said) == 1 and "Traceback" not in err, err[-2000:]
     assert all(word in said[0] for word in words), said[0]
     assert [path for path in sorted(tmp_path.rglob("*")) if path.name not in (".locks",)] == before
+
+
+def test_output_that_nobody_reads_ends_quietly(good):
+    import subprocess
+    import sys
+
+    line = f"{sys.executable} -m data_mix show {good}/mixture | true"
+    done = subprocess.run(line, shell=True, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr == ""

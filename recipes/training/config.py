@@ -178,7 +178,7 @@ def check_output_dir(output_dir: str, *configs: Any) -> bool:
     except ValueError:
         raise InputError(f"output_dir {output_dir} holds a run whose {RECIPE} cannot be read", fix) from None
     changed = [name for name in now if before.get(name) != now[name] and name not in LOCATION_FIELDS]
-    extended = [name for name in changed if name in LENGTH_FIELDS and now[name] > before[name] > 0]
+    extended = [name for name in changed if name in LENGTH_FIELDS and now[name] > before.get(name, math.inf) > 0]
     for name in changed:
         if name not in extended:
             difference = f"{name} differs: {before.get(name)!r} -> {now[name]!r}"

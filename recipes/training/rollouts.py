@@ -31,7 +31,7 @@ class ModelGenerator:
             was_training = model.training
             model.eval()
             engine = TransformersEngine(model, self.tokenizer, self.trainer.args.seed, synced=accelerator.num_processes > 1)
-            ids = in_order(engine.stream(_pad(prompt_ids, accelerator), sampling))[: len(prompt_ids)]
+            ids = in_order(engine.stream(pad_to_longest(prompt_ids, accelerator), sampling))[: len(prompt_ids)]
             model.train(was_training)
         return [decode(self.tokenizer, samples[0], ends) for samples in ids]
 
@@ -52,7 +52,7 @@ class VLLMGenerator:
         before = {name: getattr(self.generation, name) for name in settings}
         vars(self.generation).update(settings)
         try:
-            padded = _pad(prompt_ids, self.generation.accelerator)
+            padded = pad_to_longest(prompt_ids, self.generation.accelerator)
             _, ids, _, _ = self.generation.generate(padded, images=None, num_generations=1)
         finally:
             vars(self.generation).update(before)
@@ -60,7 +60,7 @@ class VLLMGenerator:
         return [decode(self.tokenizer, sample, ends) for sample in ids[: len(prompt_ids)]]
 
 
-def _pad(prompt_ids: list[list[int]], accelerator) -> list[list[int]]:
+def pad_to_longest(prompt_ids: list[list[int]], accelerator) -> list[list[int]]:
     """The prompts, and the first again until every process has equally many: some ways to generate are collective.
 
     All processes gather sharded weights together, and TRL merges their prompts for a server or a tensor-parallel engine, and

@@ -174,15 +174,11 @@ def check_golds(rewards: Sequence[str], rows: list[dict]) -> Iterator[Finding]:
 
 def check_sampling(sampling, environment: Environment) -> Iterator[Finding]:
     """Rollouts that teach nothing or have other log-probs than the trainer; `sampling` has the engine's fields."""
-    # vLLM's log-probs include these, the trainer's do not (they do include top_k, top_p and min_p)
-    kwargs = set(getattr(sampling, "generation_kwargs", None) or {}) - {"stop_token_ids", "seed"}
-    for field, changed in (
-        ("repetition_penalty", getattr(sampling, "repetition_penalty", 1.0) != 1.0),
-        ("vllm_structured_outputs_regex", getattr(sampling, "vllm_structured_outputs_regex", None) is not None),
-        ("generation_kwargs", kwargs),
-    ):
-        if changed:
-            problem = f"{field} is {getattr(sampling, field)}, which changes vLLM's log-probs but not the trainer's"
+    # the trainer's log-probs do include top_k, top_p and min_p
+    for field, neutral in (("repetition_penalty", 1.0), ("vllm_structured_outputs_regex", None), ("generation_kwargs", None)):
+        value = getattr(sampling, field, neutral)
+        if value not in (neutral, {}):
+            problem = f"{field} is {value}, which changes what vLLM samples but not the trainer's log-probs"
             yield Finding(field, problem, "leave it out")
     if sampling.temperature <= 0:
         problem = f"temperature is {sampling.temperature}: all completions of a group would be the same"
