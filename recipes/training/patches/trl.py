@@ -100,7 +100,7 @@ def score_labels_only() -> None:
     """On CPU, makes TRL's fused LM head project only the positions that have a label, as it does on CUDA.
 
     Without Triton, TRL projects every position, prompt and padding included, to keep tile shapes constant for compilers.
-    Nothing is compiled here, and with a vocabulary of 49,152 the projection took half of an SFT step.
+    Nothing is compiled here, and with a vocabulary of 49,152 the projection is expensive (figures: tests/bench/README.md).
 
     Upstream: trl/trainer/utils.py, `compact = _use_triton(...)`, its only use there.
     Remove when: TRL compacts on CPU, or has an option for it.
