@@ -67,7 +67,8 @@ def start(two, config, recipe, lora, llama, word_problems, parity_run, folder):
     else:
         where = ["--mixture", parity_run / "mixture", "--model_name_or_path", parity_run / "sft"]
         small = ["--per_device_train_batch_size", 32, "--learning_rate", 1e-2, "--heldout_problems", 3]
-        two(config, "grpo", *where, *size, *small)
+        done = two(config, "grpo", *where, *size, *small)
+        assert "saved" in done.stdout and "Traceback" not in done.stderr
     return out
 
 
