@@ -27,6 +27,7 @@ def talker(llama, tmp_path):
     return tmp_path / "talker"
 
 
+@pytest.mark.slow
 def test_every_end_token_ends_a_completion(command, talker, word_problems, tmp_path):
     where = ["--mixture", word_problems["base"], "--model_name_or_path", talker, "--output_dir", tmp_path / "run"]
     size = ["--max_steps", 1, "--per_device_train_batch_size", 8, "--max_completion_length", 12, "--heldout_problems", 2]
@@ -35,6 +36,7 @@ def test_every_end_token_ends_a_completion(command, talker, word_problems, tmp_p
     assert first["heldout/greedy/truncated"] == 0 and step["completions/max_length"] == 1
 
 
+@pytest.mark.slow
 def test_adapters_on_embeddings_reach_the_engine_merged(command, parity_run, tmp_path):
     where = ["--mixture", parity_run / "mixture", "--model_name_or_path", parity_run / "sft", "--output_dir", tmp_path / "run"]
     size = ["--max_steps", 3, "--per_device_train_batch_size", 32, "--heldout_problems", 2, "--report_to", "none"]

@@ -274,6 +274,7 @@ def test_a_run_of_another_config_is_not_resumed(command, parity_run, tmp_path):
     assert longer.returncode == 2 and "a finished run without a checkpoint" in longer.stderr
 
 
+@pytest.mark.slow
 def test_a_finished_run_has_nothing_to_do_and_is_extended_by_more_steps(command, parity_run, tmp_path):
     run = ["recipes/sft.py", "--mixture", parity_run / "mixture", *SFT, *SAVES, "--output_dir", tmp_path / "run"]
     command(*run)
@@ -283,6 +284,7 @@ def test_a_finished_run_has_nothing_to_do_and_is_extended_by_more_steps(command,
     assert read_log(tmp_path / "run")[-1]["step"] == 26 and weights(tmp_path / "run") != before
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_after_the_current_step(command, parity_run, tmp_path):
     run = ["recipes/sft.py", "--mixture", parity_run / "mixture", *SFT, *SAVES]
     command(*run, "--output_dir", tmp_path / "whole")
