@@ -8,6 +8,7 @@ plan.py             number of rows of each source and form
 mixture.py          the rows, in an order computed by permutation.py, with the columns of rows.py
 mixture_folder.py   builds, reads and verifies a mixture folder; show.py prints it, card.py writes its dataset card
 
-Other packages also use files.py (atomic writes), locks.py, errors.py, mapping.py (YAML) and hub.py. Nothing here imports torch.
+Other packages also use files.py (writes files atomically and reads them), locks.py, errors.py, mapping.py (YAML) and hub.py.
+Nothing here imports torch.
 Of the other packages only rewards is imported: its verifier (golds.py), `\\boxed` reader (tasks/math.py), `text_of` (show.py).
 """

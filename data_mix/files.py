@@ -18,16 +18,27 @@ from pathlib import Path
 from data_mix.errors import InputError
 
 
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Reports every exception of json, pyarrow and the system for a missing or broken file as an InputError that names it."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except InputError:
+        raise
+    except (OSError, ValueError, OverflowError, RecursionError, pa.ArrowException) as error:
+        raise InputError(f"{path} cannot be read ({reason(error)})") from None
+
+
 def read_json(path: Path, keys: Collection[str] = ()) -> dict:
     """The JSON object in a file of ours.
 
     Raises:
         InputError: when the file is missing or broken, or the object lacks one of `keys`.
     """
-    try:
+    with reading(path):
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({_reason(error)})") from None
     missing = [key for key in keys if not isinstance(value, dict) or key not in value]
     if missing or not isinstance(value, dict):
         raise InputError(f"{path} is not a file that cotmix wrote" + (f": it has no '{missing[0]}'" if missing else ""))
@@ -44,8 +55,8 @@ def read_json_lines(path: Path) -> list[dict]:
     try:
         for line in path.read_text(encoding="utf-8").splitlines():
             entries.append(dict(json.loads(line)))
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{path}:{len(entries) + 1} cannot be read ({_reason(error)})") from None
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise InputError(f"{path}:{len(entries) + 1} cannot be read ({reason(error)})") from None
     return entries
 
 
@@ -55,21 +66,18 @@ def read_parquet(path: Path, columns: Collection[str] = (), only: bool = False, 
     Raises:
         InputError: when the file is missing or broken, or lacks one of `columns`.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
-        with pq.ParquetFile(path) as file:
-            missing = [name for name in columns if name not in file.schema_arrow.names]
-            if missing:
-                raise InputError(f"{path} is not a file that cotmix wrote: it has no column '{missing[0]}'")
-            chosen = range(file.num_row_groups)[:groups]
-            return file.read_row_groups(chosen, columns=list(columns) if only else None)
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{path} cannot be read ({_reason(error)})") from None
+    with reading(path), pq.ParquetFile(path) as file:
+        missing = [name for name in columns if name not in file.schema_arrow.names]
+        if missing:
+            raise InputError(f"{path} is not a file that cotmix wrote: it has no column '{missing[0]}'")
+        chosen = range(file.num_row_groups)[:groups]
+        return file.read_row_groups(chosen, columns=list(columns) if only else None)
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """What an exception says, on one line."""
     return getattr(error, "strerror", None) or " ".join(str(error).split())[:150]
 
 

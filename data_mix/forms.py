@@ -21,7 +21,7 @@ _PARTIAL = re.compile(r"partial-([1-9]\d*)")
 
 def check_form(form: str) -> None:
     """Raises InputError unless `form` is short, long or partial-k with k >= 1."""
-    if form not in ("short", "long") and not _PARTIAL.fullmatch(form):
+    if form not in ("short", "long") and not _PARTIAL.fullmatch(str(form)):
         raise InputError(f"forms: '{form}' is unknown; use short, long or partial-k (k = 1, 2, 3, ...)")
 
 

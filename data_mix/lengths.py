@@ -2,10 +2,10 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_mix.errors import InputError
+from data_mix.files import reason
 from data_mix.hub import is_hub_id, missing_part
 
 if TYPE_CHECKING:
@@ -24,15 +24,17 @@ class LengthCounter:
     def __init__(self, tokenizer: str | None) -> None:
         self.unit, self.tokenizer = "characters", None
         if tokenizer is not None:
-            if "/" in tokenizer and not Path(tokenizer).expanduser().exists() and not is_hub_id(tokenizer):
+            if "/" in tokenizer and not os.path.exists(os.path.expanduser(tokenizer)) and not is_hub_id(tokenizer):
                 where = f"{missing_part(tokenizer)} is missing"
                 raise InputError(f"tokenizer '{tokenizer}': no such folder, and not a hub id (owner/name); {where}")
             from transformers import AutoTokenizer
 
             try:
-                self.unit, self.tokenizer = "tokens", AutoTokenizer.from_pretrained(os.path.expanduser(tokenizer))
-            except (OSError, ValueError) as error:
-                raise InputError(f"tokenizer '{tokenizer}': cannot be loaded ({str(error).splitlines()[0]})") from None
+                path = os.path.expanduser(tokenizer)
+                # With None, the default, transformers asks on the terminal whether to run code that comes with a tokenizer.
+                self.unit, self.tokenizer = "tokens", AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+            except Exception as error:  # a broken file also raises KeyError, TypeError, AttributeError, ...
+                raise InputError(f"tokenizer '{tokenizer}': cannot be loaded ({reason(error)})") from None
 
     def completions(self, texts: Sequence[str]) -> list[int]:
         """The length of each text, without special tokens."""

@@ -4,6 +4,7 @@ A key of our own instead of OmegaConf: this is the only feature we need, and a n
 language with it.
 """
 
+import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -28,13 +29,13 @@ def read_mapping(path: str | Path, known: Collection[str] = (), derived: tuple[P
     import yaml
 
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):  # unlike Path.is_file, False for a name that is too long
         raise InputError(f"{path}: no such file" + (f" (base of {derived[-1]})" if derived else ""))
     try:
         text = path.read_text(encoding="utf-8")
         twice = _find_duplicate(yaml.compose(text, yaml.SafeLoader))
         fields = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not YAML ({' '.join(str(error).split())[:200]})") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None

@@ -97,6 +97,16 @@ def _number(value: Any, what: str, low: float, high: float = float("inf"), integ
     return value
 
 
+def _check_text(value: Any, what: str, lines: bool = False) -> None:
+    """Raises InputError unless `value` is text: one line of it, or any number of `lines`."""
+    if not isinstance(value, str):
+        raise InputError(f"{what} is {value!r}; it must be a string")
+    if not lines and len(value.strip().splitlines()) != 1:
+        raise InputError(f"{what} is {value!r}; it must be one line of text")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise InputError(f"{what} is {value!r}; it contains an unpaired surrogate, which is not text")
+
+
 def _check_shares(shares: list[float], what: str) -> None:
     if abs(sum(shares) - 1) > 1e-9:
         terms = " + ".join(f"{share:g}" for share in shares)
@@ -110,14 +120,16 @@ def _source(raw: Any, where: str) -> Source:
     options = {key: value for key, value in raw.items() if key not in ("task", "share")}
     for key in options:
         if key not in known:
-            raise InputError(f"{where} ({raw['task']}): unknown field '{key}'{nearest(key, [*known, 'share'])}")
+            raise InputError(f"{where} ({raw['task']}): unknown field '{key}'{nearest(str(key), [*known, 'share'])}")
     for key, required in known.items():
         if required and key not in options:
             raise InputError(f"{where} ({raw['task']}): field '{key}' is missing; add it")
     for key, value in options.items():
         required = known[key] or key == "path"
-        if key in TEXT_OPTIONS and not isinstance(value, str) and (required or value is not None):
-            raise InputError(f"{where}.{key} is {value!r}; it must be a string")
+        if key in TEXT_OPTIONS and (required or value is not None):
+            _check_text(value, f"{where}.{key}")
+        if key == "calculator" and not isinstance(value, bool):
+            raise InputError(f"{where}.{key} is {value!r}; it must be true or false")
     return Source(raw["task"], _number(raw.get("share", 1), f"{where}.share", 0, 1), options)
 
 
@@ -141,6 +153,8 @@ def _against(raw: Any) -> tuple[Source, ...]:
     for i, source in enumerate(sources):
         if source.generated:
             raise InputError(f"against[{i}]: {source.task} is generated; an evaluation set must consist of records")
+        if "share" in raw[i]:
+            raise InputError(f"against[{i}].share is given; an evaluation set has no rows in the mixture, so remove it")
     return sources
 
 
@@ -153,7 +167,7 @@ def parse_config(raw: dict[str, Any]) -> MixtureConfig:
     known = {f.name for f in fields(MixtureConfig)} | {"p_cot"}
     for key in raw:
         if key not in known:
-            raise InputError(f"unknown field '{key}'{nearest(key, known)}")
+            raise InputError(f"unknown field '{key}'{nearest(str(key), known)}")
     for key in ("sources", "n_train", "n_test"):
         if key not in raw:
             raise InputError(f"field '{key}' is missing; add it")
@@ -180,12 +194,21 @@ def parse_config(raw: dict[str, Any]) -> MixtureConfig:
     for key, allowed in CHOICES.items():
         if key in raw and raw[key] not in allowed:
             raise InputError(f"{key} is '{raw[key]}'; it must be one of {', '.join(filter(None, allowed))}")
+    for key in ("system", "prompt_template", "tokenizer"):
+        if raw.get(key) is not None:
+            _check_text(raw[key], key, lines=key != "tokenizer")
     if raw.get("tokenizer") is None and (raw.get("unit") == "tokens" or raw.get("max_tokens") is not None):
         raise InputError("tokenizer must be given; `unit: tokens` and `max_tokens` need it to count tokens")
     if (raw.get("prompt_template") or "{prompt}").count("{prompt}") != 1:
         raise InputError(f"prompt_template is {raw['prompt_template']!r}; it must contain {{prompt}} once")
     rest = {key: value for key, value in raw.items() if key not in ("p_cot", "forms", "sources", "against")}
-    return MixtureConfig(sources=sources, forms=forms, against=_against(raw.get("against", [])), **rest)
+    config = MixtureConfig(sources=sources, forms=forms, against=_against(raw.get("against", [])), **rest)
+    if config.system and not config.chat:
+        raise InputError("system is set, but prompts are plain text, which has no system message; set `prompt_format: chat`")
+    if config.answer_style and not any(source.is_text for source in sources):
+        names = ", ".join(source.name for source in sources)
+        raise InputError(f"answer_style is '{config.answer_style}', but {names} has a style of its own; remove answer_style")
+    return config
 
 
 def raw_config(config: MixtureConfig) -> dict[str, Any]:
@@ -201,30 +224,40 @@ def raw_config(config: MixtureConfig) -> dict[str, Any]:
 
 
 def load_config(path: str, overrides: list[str] = ()) -> MixtureConfig:
-    """Reads a YAML config. Each override is `key=value` with a YAML value; keys may be nested: `sources.0.d=25`."""
+    """Reads a YAML config. Each override is `key=value` with a YAML value; keys may be nested: `sources.0.d=25`.
+
+    Raises:
+        InputError: for a broken file, an invalid override or an invalid field. It names the file, and the overrides if any.
+    """
+    raw = read_mapping(path)
+    given = [override.partition("=")[0] for override in overrides]
+    for key, override in zip(given, overrides, strict=True):
+        if given.count(key) > 1:
+            raise InputError(f"--set {key} is given twice; remove one of the two")
+        _override(raw, override)
+    try:
+        return parse_config(raw)
+    except InputError as error:
+        where = f"{path} with --set {' '.join(overrides)}" if overrides else path
+        raise InputError(f"{where}: {error}") from None
+
+
+def _override(raw: dict, override: str) -> None:
     import yaml
 
-    raw = read_mapping(path)
+    name, equals, text = override.partition("=")
+    if not equals:
+        raise InputError(f"--set {override}: no value; write key=value")
     try:
-        for override in overrides:
-            key, equals, value = override.partition("=")
-            if not equals:
-                raise InputError(f"--set {override}: no value; write key=value")
-            _override(raw, key.split("."), yaml.safe_load(value))
-        return parse_config(raw)
-    except yaml.YAMLError as error:
-        raise InputError(f"--set: not YAML ({' '.join(str(error).split())})") from None
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-
-
-def _override(raw: dict, keys: list[str], value: Any) -> None:
-    parent: Any = raw
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"--set {override[:100]}: not YAML ({' '.join(str(error).split())[:200]})") from None
+    keys, parent = name.split("."), raw
     try:
         for key in keys[:-1]:
             parent = parent[int(key) if isinstance(parent, list) else key]
         parent[int(keys[-1]) if isinstance(parent, list) else keys[-1]] = value
     except (KeyError, IndexError, ValueError, TypeError):
-        raise InputError(f"--set {'.'.join(keys)}: no such field; give an existing one, e.g. sources.0.d=25") from None
+        raise InputError(f"--set {name}: no such field; give an existing one, e.g. sources.0.d=25") from None
     if keys == ["p_cot"]:
         raw.pop("forms", None)

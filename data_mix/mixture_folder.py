@@ -1,11 +1,12 @@
 """Builds, reads and verifies mixture folders: train.parquet, test.parquet, manifest.json and a dataset card."""
 
 import collections
+import contextlib
 import importlib.metadata
 import json
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from data_mix import files, locks
@@ -14,7 +15,7 @@ from data_mix.files import sha256_of
 from data_mix.mixture_config import MixtureConfig, parse_config, raw_config
 
 PACKAGES = ("cotmix", "numpy", "pyarrow", "datasets", "reasoning_gym", "tokenizers")
-COLUMNS = ("problem_id", "source", "form", "prompt", "completion", "answer", "meta")
+MANIFEST = ("config", "seed", "versions", "sources", "rows", "counts", "length_unit", "sha256")
 FILES = ("train.parquet", "test.parquet", "manifest.json", "README.md")
 
 
@@ -78,19 +79,29 @@ def verify(folder: str) -> None:
         InputError: naming the files that differ, and the package versions and source files that changed.
     """
     manifest = read_manifest(folder)
+    with manifest_errors(folder):
+        try:
+            config = parse_config(manifest["config"])
+        except InputError as error:
+            raise InputError(f"{folder}/manifest.json: config: {error}") from None
     with tempfile.TemporaryDirectory() as scratch:
-        again = build(parse_config(manifest["config"]), f"{scratch}/again")
+        again = build(config, f"{scratch}/again")
         pairs = [(Path(folder) / name, Path(scratch) / "again" / name) for name in FILES]
         differ = [a.name for a, b in pairs if not a.is_file() or sha256_of(a) != sha256_of(b)]
     if differ:
-        then, now = manifest["versions"], again["versions"]
-        causes = [f"{name} {then.get(name)} then, {now[name]} now" for name in now if then.get(name) != now[name]]
-        origins = {name: source.get("origin") for name, source in manifest["sources"].items()}
-        causes += [f"source {name} changed" for name in origins if origins[name] != again["sources"][name].get("origin")]
-        before = manifest.get("against", {})
-        causes += [f"{name} changed" for name, origin in again["against"].items() if before.get(name) != origin]
-        cause = "; ".join(causes) or "edited?"
+        with manifest_errors(folder):
+            cause = "; ".join(_changes(manifest, again)) or "edited?"
         raise InputError(f"{folder}: {', '.join(differ)} differ from a rebuild from the manifest ({cause}); build it again")
+
+
+def _changes(manifest: dict, again: dict) -> list[str]:
+    """The package versions, sources and evaluation sets that changed between two manifests of one config."""
+    then, now = manifest["versions"], again["versions"]
+    changes = [f"{name} {then.get(name)} then, {now[name]} now" for name in now if then.get(name) != now[name]]
+    origins = {name: source.get("origin") for name, source in manifest["sources"].items()}
+    changes += [f"source {name} changed" for name in origins if origins[name] != again["sources"][name].get("origin")]
+    before = manifest.get("against", {})
+    return changes + [f"{name} changed" for name, origin in again["against"].items() if before.get(name) != origin]
 
 
 def is_taken(path: str) -> bool:
@@ -103,13 +114,12 @@ def read_rows(folder: str, split: str) -> list[dict]:
     """The rows of one split, with `meta` parsed.
 
     Raises:
-        InputError: when `folder` is not a mixture folder, or the file is broken.
+        InputError: when `folder` is not a mixture folder, or the file is broken, has no rows, or has a row of other types.
     """
+    from data_mix.rows import read_file
+
     check_folder(folder)
-    rows = files.read_parquet(Path(folder) / f"{split}.parquet", COLUMNS).to_pylist()
-    for row in rows:
-        row["meta"] = json.loads(row["meta"])
-    return rows
+    return read_file(Path(folder) / f"{split}.parquet")
 
 
 def read_manifest(folder: str) -> dict:
@@ -119,12 +129,24 @@ def read_manifest(folder: str) -> dict:
         InputError: when `folder` is not a mixture folder, or the file is broken.
     """
     check_folder(folder)
-    return files.read_json(Path(folder) / "manifest.json", ("config", "seed", "versions", "sources", "rows", "counts"))
+    return files.read_json(Path(folder) / "manifest.json", MANIFEST)
+
+
+@contextlib.contextmanager
+def manifest_errors(*folders: str) -> Iterator[None]:
+    """Reports a field of a manifest that is missing or has another type: another version of cotmix, or an editor, wrote it."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+        names = " or ".join(f"{folder}/manifest.json" for folder in folders)
+        raise InputError(f"{names} is not one that this cotmix wrote ({error}); build the mixture again") from None
 
 
 def check_folder(folder: str) -> None:
     """Raises InputError unless `folder` is a mixture folder."""
-    if not (Path(folder) / "manifest.json").is_file():
+    if not os.path.isfile(f"{folder}/manifest.json"):  # unlike Path.is_file, False for a name that is too long
         fix = f"build one with `python -m data_mix build CONFIG.yaml --out {folder}`"
         raise InputError(f"{folder}: not a mixture folder", fix)
 

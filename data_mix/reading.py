@@ -3,13 +3,14 @@
 import contextlib
 import json
 import math
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from data_mix.errors import InputError
-from data_mix.files import sha256_of
+from data_mix.files import reading, sha256_of
 from data_mix.hub import is_hub_id, missing_part
 from data_mix.problem import Problem
 
@@ -52,7 +53,8 @@ def read_records(
     None for a known defect of the data set. Known defects are always dropped, broken records only if `on_error` is `drop`.
 
     Raises:
-        InputError: when there is nothing at `path`, or, unless they are dropped, for all broken records together.
+        InputError: when there is nothing at `path`, for all broken records together unless they are dropped, or when every
+            record is broken.
     """
     splits, origin = _find_splits(path, revision, config)
     problems: dict[str, list[Problem]] = {}
@@ -78,7 +80,8 @@ def read_records(
     total = len(broken) + sum(map(len, problems.values()))
     if broken and (on_error == "refuse" or len(broken) == total):
         first = "; ".join(broken[:3]) + ("; ..." if len(broken) > 3 else "")
-        raise InputError(f"{name}: {len(broken)} of {total} records are broken: {first}; fix them, or set `on_error: drop`")
+        fix = "check the file and the names of its columns" if len(broken) == total else "fix them, or set `on_error: drop`"
+        raise InputError(f"{name}: {len(broken)} of {total} records are broken: {first}", fix)
     return Records(problems.get("train"), problems.get("test"), origin, dropped)
 
 
@@ -110,14 +113,18 @@ def text_field(record: dict, key: str, number: bool = False) -> str:
 
 def _find_splits(path: str, revision: str | None, config: str | None) -> tuple[dict[str, tuple], dict]:
     """For each split its location, for error messages, and a function that yields its records; and the origin."""
-    local = Path(path).expanduser()
-    if local.is_file():
+    local = Path(os.path.expanduser(path))
+    if os.path.isfile(local):  # unlike Path.is_file, False for a name that is too long
         files = {"train": local}
-    elif local.is_dir():
-        found = {split: [local / f"{split}{suffix}" for suffix in SUFFIXES] for split in ("train", "test")}
-        files = {split: file for split, candidates in found.items() for file in candidates[::-1] if file.is_file()}
+    elif os.path.isdir(local):
+        found = [
+            file for split in ("train", "test") for suffix in SUFFIXES if os.path.isfile(file := local / f"{split}{suffix}")
+        ]
+        files = {file.stem: file for file in found}
         if not files:
             raise InputError(f"{path}: no train or test file; add train.jsonl, train.parquet, test.jsonl or test.parquet")
+        if len(files) < len(found):
+            raise InputError(f"{path} has the same split twice, in {', '.join(file.name for file in found)}; remove one")
     elif is_hub_id(path):
         return _find_on_hub(path, revision, config)
     else:
@@ -129,12 +136,16 @@ def _find_splits(path: str, revision: str | None, config: str | None) -> tuple[d
             raise InputError(f"{file}: must be .jsonl or .parquet")
     readers = {".jsonl": _jsonl, ".parquet": _parquet}
     splits = {split: (str(file), lambda file=file: readers[file.suffix](file)) for split, file in files.items()}
-    return splits, {"path": path, "sha256": {file.name: sha256_of(file) for file in files.values()}}
+    origin = {"path": path, "sha256": {}}
+    for file in files.values():
+        with reading(file):
+            origin["sha256"][file.name] = sha256_of(file)
+    return splits, origin
 
 
 def _jsonl(file: Path) -> Iterator[dict | InputError]:
     blank = 0
-    with file.open("rb") as lines:
+    with reading(file), file.open("rb") as lines:
         for i, line in enumerate(lines):
             if not line.strip():
                 blank += 1
@@ -154,13 +165,15 @@ def _parquet(file: Path) -> Iterator[dict | InputError]:
 
     Text columns are read dictionary-encoded and decoded in chunks, once their decoded size is known.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
+    with reading(file):
         limit = max(MAX_EXPANDED, MAX_RATIO * file.stat().st_size)
         bomb = InputError(f"{file}: expands to more than {limit >> 20} MiB and {MAX_RATIO} times its size; check the file")
         plain = pq.ParquetFile(file)
+        twice = [name for name in plain.schema_arrow.names if plain.schema_arrow.names.count(name) > 1]
+        if twice:
+            raise InputError(f"{file}: two columns are called '{twice[0]}'; rename one")
         columns = [plain.schema.column(i) for i in range(len(plain.schema))]
         if _declared_size(plain.metadata, columns) > limit:
             raise bomb
@@ -175,8 +188,6 @@ def _parquet(file: Path) -> Iterator[dict | InputError]:
             if size > limit:
                 raise bomb
             yield from _decode(batch, batch_size, plain.schema_arrow)
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{file}: cannot be read as parquet ({str(error).splitlines()[0]}); check the file") from None
 
 
 def _encodings(metadata, columns: list) -> dict[str, set[str]]:

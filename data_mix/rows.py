@@ -1,9 +1,14 @@
 """The columns of a mixture's parquet files, with prompts as plain text or as chat messages."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from data_mix import files
+from data_mix.errors import InputError
 from data_mix.mixture_config import MixtureConfig
 
 COLUMNS = ("problem_id", "source", "form", "prompt", "completion", "answer", "meta")
@@ -44,3 +49,38 @@ def completion_texts(table: pa.Table) -> pa.ChunkedArray:
     """The completions as text: plain strings, or the content of their only message."""
     column = table["completion"]
     return column if pa.types.is_string(column.type) else pc.struct_field(pc.list_flatten(column), "content")
+
+
+def read_file(file: Path, first: int | None = None) -> list[dict]:
+    """The rows of a parquet file with `meta` parsed; all, or at most the `first` ones of the first row group.
+
+    Raises:
+        InputError: when the file is missing or broken, has no rows, or has a row in which a column has another type.
+    """
+    table = files.read_parquet(file, COLUMNS, groups=first and 1).slice(0, first)
+    with files.reading(file):
+        rows = table.to_pylist()
+    if not rows:
+        raise InputError(f"{file} has no rows; build the mixture again")
+    for i, row in enumerate(rows):
+        try:
+            meta = json.loads(row["meta"])
+        except (TypeError, ValueError, RecursionError):
+            meta = None
+        if not isinstance(meta, dict):
+            raise _wrong_type(file, "meta", i, row)
+        row["meta"] = meta
+    for name in COLUMNS[:-1]:  # all but meta
+        if pa.types.is_string(table[name].type) and not table[name].null_count:
+            continue
+        for i, row in enumerate(rows):
+            value = row[name]
+            if name in ("prompt", "completion") and isinstance(value, list) and value:
+                value = value[-1].get("content") if isinstance(value[-1], dict) else None
+            if not isinstance(value, str):
+                raise _wrong_type(file, name, i, row)
+    return rows
+
+
+def _wrong_type(file: Path, name: str, i: int, row: dict) -> InputError:
+    return InputError(f"{file}: `{name}` of row {i + 1} is {str(row[name])[:40]!r}; build the mixture again")

@@ -4,7 +4,7 @@ import collections
 from pathlib import Path
 
 from data_mix.files import read_parquet
-from data_mix.mixture_folder import COLUMNS, read_manifest
+from data_mix.mixture_folder import manifest_errors, read_manifest
 from rewards.functions import text_of
 
 _BARS = " ▁▂▃▄▅▆▇█"
@@ -12,7 +12,24 @@ _BARS = " ▁▂▃▄▅▆▇█"
 
 def show(folder: str) -> str:
     """The manifest as a table, and three rows of each form, as text."""
+    from data_mix.rows import read_file
+
     manifest = read_manifest(folder)
+    with manifest_errors(folder):
+        lines = _table(folder, manifest)
+    by_form = collections.defaultdict(list)
+    for row in read_file(Path(folder) / "train.parquet", first=2000):
+        if len(by_form[row["form"]]) < 3:
+            by_form[row["form"]].append(row)
+    for form, rows in by_form.items():
+        lines += ["", f"--- {form}"]
+        for row in rows:
+            lines.append(f"{text_of(row['prompt'])}\n  -> " + text_of(row["completion"]).replace("\n", "\n     "))
+    return "\n".join(lines)
+
+
+def _table(folder: str, manifest: dict) -> list[str]:
+    """The manifest as lines: rows and lengths of each source and form, then the history of each source."""
     unit, total = manifest["length_unit"], sum(c["total"] for c in manifest["counts"])
     n_train, n_test = manifest["rows"]["train"], manifest["rows"]["test"]
     lines = [f"{folder}: {n_train} train rows, {n_test} test rows, seed {manifest['seed']}", ""]
@@ -24,21 +41,18 @@ def show(folder: str) -> str:
         lines.append(f"{row}{c['p50']:>7}{c['p95']:>7}{c['max']:>7}   {_histogram(c['histogram'], edges)}")
     for name, source in manifest["sources"].items():
         lines += ["", *_history(name, source)]
-    by_form = collections.defaultdict(list)
-    for row in _first_rows(folder):
-        if len(by_form[row["form"]]) < 3:
-            by_form[row["form"]].append(row)
-    for form, rows in by_form.items():
-        lines += ["", f"--- {form}"]
-        for row in rows:
-            lines.append(f"{text_of(row['prompt'])}\n  -> " + text_of(row["completion"]).replace("\n", "\n     "))
-    return "\n".join(lines)
+    return lines
 
 
 def diff(a: str, b: str) -> str:
     """The differences of two mixture folders, as text: config, versions, sources, counts, and the form of each problem."""
     one, two = read_manifest(a), read_manifest(b)
-    lines = [f"a: {a}", f"b: {b}"]
+    with manifest_errors(a, b):
+        return "\n".join([f"a: {a}", f"b: {b}", *_differences(a, one, b, two)])
+
+
+def _differences(a: str, one: dict, b: str, two: dict) -> list[str]:
+    lines = []
     for part in ("config", "versions"):
         keys = [*one[part], *(key for key in two[part] if key not in one[part])]
         changed = [(key, one[part].get(key), two[part].get(key)) for key in keys if one[part].get(key) != two[part].get(key)]
@@ -63,7 +77,7 @@ def diff(a: str, b: str) -> str:
         lines.append(
             f"{split}: {len(both)} problems in both ({changed} in another form), {only_a} only in a, {only_b} only in b"
         )
-    return "\n".join(lines)
+    return lines
 
 
 def _forms_by_problem(folder: str, split: str) -> dict[str, tuple]:
@@ -72,10 +86,6 @@ def _forms_by_problem(folder: str, split: str) -> dict[str, tuple]:
     for id, form in zip(table["problem_id"].to_pylist(), table["form"].to_pylist(), strict=True):
         forms[id].append(form)
     return {id: tuple(sorted(found)) for id, found in forms.items()}
-
-
-def _first_rows(folder: str) -> list[dict]:
-    return read_parquet(Path(folder) / "train.parquet", COLUMNS, groups=1).slice(0, 2000).to_pylist()
 
 
 def _histogram(bins: dict[str, int], edges: list[int]) -> str:

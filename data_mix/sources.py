@@ -138,7 +138,8 @@ def _split(name: str, source: Source, records: Records, n_test: int, seed: int) 
     train = shuffle(records.train, seed)
     if records.test is None:
         if n_test >= len(train):
-            raise InputError(f"{name}: n_test is {n_test}, but train and test have only {len(train)} problems; reduce n_test")
+            fix = "reduce n_test" if len(train) > 1 else "add problems"  # n_test is at least 1
+            raise InputError(f"{name}: n_test is {n_test}, but train and test have only {len(train)} problems", fix)
         test = train.take(range(n_test))
         train = train.take(range(n_test, len(train)))
     else:
@@ -190,4 +191,5 @@ def _too_few(name: str, need: int, report: dict, repeats: int) -> str:
     why = ", ".join(f"{count} {reason}" for reason, count in dropped.items() if count)
     limit = f", each at most {repeats} times" if repeats > 1 else ""
     fix = f"reduce n_train to at most {left * repeats} rows of it, or set `max_repeats: {-(-need // max(left, 1))}`"
+    fix = fix if left else "add problems to it, or remove it"
     return f"{name}: {need} rows needed, the source has {left}{f' ({why})' if why else ''}{limit}; {fix}"

@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import math
+import os
 import sys
 from pathlib import Path
 
@@ -25,10 +27,13 @@ def main(argv: list[str] | None = None) -> int:
     for command in (score, explain, audit):
         command.add_argument("--deadline", type=float, default=5.0, metavar="S", help="seconds allowed per answer (default 5)")
     args = parser.parse_args(argv)
-    if args.deadline <= 0:
-        parser.error(f"--deadline is {args.deadline:g}; it must be positive")
+    if not 0 < args.deadline < math.inf:
+        parser.error(f"--deadline is {args.deadline:g}; it must be a positive number of seconds")
     try:
         {"score": score_file, "explain": explain_one, "audit": audit_file}[args.command](args)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head`; the interpreter flushes once more when it exits
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -40,16 +45,23 @@ def score_file(args: argparse.Namespace) -> None:
     from rewards.pool import VerifierPool
     from rewards.scorer import score
 
-    if Path(args.output).exists():
+    if os.path.lexists(args.output):
         raise ValueError(f"{args.output} already exists; choose another name or delete it")
     lines = list(_read(args.input))
-    verdicts = score([_item(line["completion"], line["gold"], args.style) for line in lines], VerifierPool(args.deadline))
     temporary = Path(f"{args.output}.part")  # not data_mix.files.new_file: rewards imports no other package of this project
-    with temporary.open("w", encoding="utf-8") as file:
-        for line, v in zip(lines, verdicts, strict=True):
-            columns = {"extracted": v.extracted, "outcome": v.outcome, "strict_outcome": v.strict_outcome, "ms": round(v.ms, 3)}
-            file.write(json.dumps({**line, **columns}) + "\n")
-    temporary.rename(args.output)
+    try:
+        file = temporary.open("w", encoding="utf-8")  # before the scoring, which may take minutes
+    except OSError as error:
+        raise ValueError(f"{args.output} cannot be written ({error.strerror}); choose another name") from None
+    try:
+        items = [_item(line["completion"], line["gold"], args.style) for line in lines]
+        with file:
+            for line, v in zip(lines, score(items, VerifierPool(args.deadline)), strict=True):
+                verdict = {"extracted": v.extracted, "outcome": v.outcome, "strict_outcome": v.strict_outcome}
+                file.write(json.dumps({**line, **verdict, "ms": round(v.ms, 3)}) + "\n")
+        temporary.rename(args.output)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def explain_one(args: argparse.Namespace) -> None:
@@ -78,15 +90,13 @@ def explain_one(args: argparse.Namespace) -> None:
 
 def audit_file(args: argparse.Namespace) -> None:
     """Prints each completion on which the three verifiers disagree, and their number."""
-    import pyarrow.parquet as pq
-
     from rewards.pool import VerifierPool
     from rewards.scorer import Item, score
 
-    rows = pq.read_table(args.input).to_pylist()
+    rows = _read_completions(args.input)
     pool = VerifierPool(args.deadline)
-    verdicts = score([Item(r["completion"], r["answer"], json.loads(r["meta"]), r["truncated"]) for r in rows], pool)
-    compared = [i for i, v in enumerate(verdicts) if v.extracted is not None and "long" not in json.loads(rows[i]["meta"])]
+    verdicts = score([Item(row["completion"], row["answer"], row["meta"], row["truncated"]) for row in rows], pool)
+    compared = [i for i, v in enumerate(verdicts) if v.extracted is not None and "long" not in rows[i]["meta"]]
     judged = pool.judge([(verdicts[i].extracted, rows[i]["answer"]) for i in compared])
     by_math_verify = {i: outcome for i, (outcome, _) in zip(compared, judged, strict=True)}
     disagreements = 0
@@ -110,19 +120,43 @@ def _item(completion: str, gold: str, style: str):
     return Item(completion, gold, {"style": style})
 
 
+def _read_completions(path: str) -> list[dict]:
+    """The rows of a parquet file of completions, with `meta` parsed."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    types = {"problem_id": str, "completion": str, "answer": str, "meta": dict, "truncated": bool}
+    try:
+        with pq.ParquetFile(path) as file:
+            rows = file.read().to_pylist()
+    except (OSError, ValueError, OverflowError, pa.ArrowException) as error:
+        raise ValueError(f"{path} cannot be read ({' '.join(str(error).split())}); check the path") from None
+    for number, row in enumerate(rows, 1):
+        try:
+            row["meta"] = json.loads(row["meta"])
+            valid = all(isinstance(row[name], kind) for name, kind in types.items()) and "style" in row["meta"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            valid = False
+        if not valid:
+            fix = "give an eval's completions.parquet"
+            raise ValueError(f"{path}: row {number} is not a completion with {', '.join(types)}; {fix}")
+    return rows
+
+
 def _read(path: str):
-    if not Path(path).is_file():
-        raise ValueError(f"{path} does not exist; check the path")
-    with open(path, "rb") as file:
-        for number, text in enumerate(file, 1):
-            try:
-                line = json.loads(text.decode())
-                valid = isinstance(line["completion"], str) and isinstance(line["gold"], str)
-            except (ValueError, KeyError, TypeError, RecursionError):
-                valid = False
-            if not valid:
-                raise ValueError(f"{path}:{number}: needs a JSON object with `completion` and `gold` as strings; fix this line")
-            yield line
+    try:
+        lines = Path(path).read_bytes().splitlines()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror}); check the path") from None
+    for number, text in enumerate(lines, 1):
+        try:
+            line = json.loads(text.decode())
+            valid = isinstance(line["completion"], str) and isinstance(line["gold"], str)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            valid = False
+        if not valid:
+            raise ValueError(f"{path}:{number}: needs a JSON object with `completion` and `gold` as strings; fix this line")
+        yield line
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from functools import partial
 
 import pytest
 import yaml
@@ -65,7 +66,8 @@ BYTES = bytes(range(256))
 BUILD = "data_mix build mixture.yaml --out new"
 RUN = "eval run --model good/model --mixture good/mixture --out new"
 
-# command, files beside it (text, bytes, or None for the first half of what is at that path), words of the one line
+# command, files beside it (text, bytes, fields to change in a JSON file, or None for the first half of what is at that path),
+# words of the one line
 CASES = {
     # ---- mixtures: the config
     "no config": ("data_mix build no.yaml --out new", {}, ["no.yaml", "no such file"]),
@@ -309,11 +311,15 @@ def call(command: str) -> int:
         return end.code
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_one_line_and_nothing_written(good, tmp_path, monkeypatch, capfd, case):
+@pytest.fixture
+def refused(good, tmp_path, monkeypatch, capfd):
+    """Asserts that a command ends with exit code 2 and one line with these words, and writes nothing."""
+    return partial(_refused, good, tmp_path, monkeypatch, capfd)
+
+
+def _refused(good, tmp_path, monkeypatch, capfd, command, files, words):
     import shutil
 
-    command, files, words = CASES[case]
     shutil.copytree(good, tmp_path / "good")
     for name, content in files.items():
         path = tmp_path / name
@@ -321,6 +327,8 @@ def test_one_line_and_nothing_written(good, tmp_path, monkeypatch, capfd, case):
             path.unlink()
         elif isinstance(content, tuple):
             shutil.copy(tmp_path / content[1], path)
+        elif isinstance(content, dict):
+            path.write_text(json.dumps(json.loads(path.read_text()) | content))
         elif content is None:
             whole = path.read_bytes()
             path.write_bytes(whole[: len(whole) // 2])
@@ -336,6 +344,11 @@ def test_one_line_and_nothing_written(good, tmp_path, monkeypatch, capfd, case):
     assert status == 2 and len(said) == 1 and "Traceback" not in err, err[-2000:]
     assert all(word in said[0] for word in words), said[0]
     assert [path for path in sorted(tmp_path.rglob("*")) if path.name not in (".locks",)] == before
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_one_line_and_nothing_written(refused, case):
+    refused(*CASES[case])
 
 
 def test_output_that_nobody_reads_ends_quietly(good):

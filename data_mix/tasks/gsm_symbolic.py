@@ -20,9 +20,9 @@ def draw(seed: int, n_train: int, n_test: int, *, templates: list[int] | None = 
     from reasoning_gym.arithmetic.gsm_symbolic import gsm_symbolic
 
     generators = gsm_symbolic.GSMSymbolicDataset(gsm_symbolic.GSMSymbolicDatasetConfig(size=1, seed=0)).generators
-    if templates is not None and not isinstance(templates, list):
+    if templates is not None and not (isinstance(templates, list) and templates):
         raise InputError(f"gsm_symbolic: templates is {templates!r}; it must be a list of numbers")
-    unknown = [t for t in templates or [] if not isinstance(t, int) or t not in generators]
+    unknown = [t for t in templates or [] if type(t) is not int or t not in generators]
     if unknown:
         raise InputError(f"gsm_symbolic: no template {unknown[0]}; templates are numbered 0 to {max(generators)}")
     templates = templates or gsm_symbolic.tasks_ok

@@ -56,7 +56,7 @@ def pairs(n: int, m: int) -> int:
 def draw(seed: int, n_train: int, n_test: int, *, n: int, m: int) -> tuple[ProblemPool, ProblemPool]:
     """Draws n_test + n_train distinct pairs of an `n`-digit and an `m`-digit number, test first."""
     for name, digits, low in (("n", n, 1), ("m", m, 2)):
-        if not isinstance(digits, int) or not low <= digits <= 9:
+        if type(digits) is not int or not low <= digits <= 9:  # True is an int
             raise InputError(f"multiplication: {name} is {digits!r}; it must be an integer from {low} to 9")
     if n_train + n_test > pairs(n, m):
         total = n_train + n_test

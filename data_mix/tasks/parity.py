@@ -16,6 +16,7 @@ from data_mix.problem import Problem, ProblemPool
 
 PROMPT_FORMAT = "plain"
 _WORD = 60  # bits per element of the permutation
+MAX_BITS = 10_000  # a batch of 65,536 rows takes a few GB
 
 
 def make_problem(bits: str) -> Problem:
@@ -72,8 +73,8 @@ def _texts(before: str, characters: np.ndarray, after: str):
 
 def draw(seed: int, n_train: int, n_test: int, *, d: int) -> tuple[ProblemPool, ProblemPool]:
     """Draws n_test + n_train distinct strings of `d` bits, test first, so that test does not depend on n_train."""
-    if not isinstance(d, int) or d < 2:
-        raise InputError(f"parity: d is {d!r}; it must be an integer of at least 2")
+    if not isinstance(d, int) or not 2 <= d <= MAX_BITS:
+        raise InputError(f"parity: d is {d!r}; it must be an integer from 2 to {MAX_BITS}")
     if n_train + n_test > 2 ** min(d, _WORD):
         raise InputError(f"parity with d = {d}: n_train + n_test is {n_train + n_test}, only {2**d} exist; reduce it")
     return BitStrings(d, seed, n_test, n_train), BitStrings(d, seed, 0, n_test)

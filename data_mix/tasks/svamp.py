@@ -47,7 +47,9 @@ def solve(equation: str) -> tuple[list[str], Fraction]:
 
     try:
         return steps, value(ast.parse(equation.strip(), mode="eval").body)
-    except (SyntaxError, ZeroDivisionError, RecursionError, MemoryError):
+    except InputError:
+        raise
+    except (SyntaxError, ValueError, ArithmeticError, RecursionError, MemoryError):
         raise InputError(f"`Equation` {equation!r} cannot be evaluated") from None
 
 
@@ -58,7 +60,7 @@ def make_problem(record: dict, id: str) -> Problem:
     steps, result = solve(text_field(record, "Equation"))
     try:
         agrees = Fraction(answer) == result
-    except ValueError:
+    except (ValueError, ZeroDivisionError):
         agrees = False
     if not agrees:
         raise InputError(f"`Answer` is {answer}, but `Equation` gives {format_number(result)}")

@@ -60,7 +60,8 @@ def test_shares_of_forms_must_sum_to_one():
 
 
 def test_raw_config_is_the_inverse_of_parse_config():
-    raw = {**GOOD, "against": [{"task": "math", "path": "m"}], "system": "Be brief.", "ngram": 9}
+    raw = {**GOOD, "against": [{"task": "math", "path": "m"}], "system": "Be brief.", "prompt_format": "chat"}
+    raw["ngram"] = 9
     assert parse_config(raw_config(parse_config(raw))) == parse_config(raw)
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from data_mix.errors import InputError
 from data_mix.lengths import LengthCounter
+from data_mix.mixture_config import parse_config
+from data_mix.mixture_folder import build
 from data_mix.reading import _parquet
 from data_mix.tasks import gsm8k, math, records, svamp
 from tests.data_mix.helpers import rows_of, write_jsonl
@@ -288,3 +290,10 @@ def test_encodings_without_dictionaries_are_read_or_rejected(tmp_path):
                 records.read("refuse", **where)
         else:
             assert len(records.read("refuse", **where).train) == len(TEXTS)
+
+
+def test_data_that_the_system_cannot_read_is_blamed_on_the_data_not_on_the_output_folder(tmp_path):
+    (tmp_path / "mine.jsonl").symlink_to("/proc/self/mem")
+    raw = {"p_cot": 0.5, "n_train": 2, "n_test": 1, "sources": [{**SOURCE, "path": str(tmp_path / "mine.jsonl")}]}
+    with pytest.raises(InputError, match=r"mine\.jsonl cannot be read \(Input/output error\)$"):
+        build(parse_config(raw), str(tmp_path / "m"))

@@ -1,6 +1,10 @@
 """`python -m rewards`: score, explain, audit."""
 
 import json
+import subprocess
+import sys
+
+from tests.conftest import ROOT
 
 
 def test_score_keeps_lines_and_order_and_adds_columns(tmp_path, command):
@@ -53,3 +57,19 @@ def test_audit_lists_disagreements_between_strict_and_lenient(tmp_path, command)
     assert metrics["accuracy"]["value"] == 2 / 3 and metrics["accuracy_strict"] == 1 / 3
     printed = command("-m", "rewards", "audit", tmp_path / "e" / "completions.parquet").stdout
     assert "p1: '2' for '2': lenient correct, strict unparseable" in printed and "1 of 3 completions" in printed
+
+
+def test_output_that_nobody_reads_ends_quietly():
+    line = f"{sys.executable} -m rewards explain 2 --gold 2 | true"
+    done = subprocess.run(line, shell=True, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
+def test_an_output_that_cannot_be_written_is_found_before_the_scoring(tmp_path, monkeypatch, capsys):
+    from rewards import scorer
+    from rewards.__main__ import main
+
+    monkeypatch.setattr(scorer, "score", lambda *_: 1 / 0)
+    (tmp_path / "in.jsonl").write_text('{"completion": "2", "gold": "2"}\n')
+    assert main(["score", str(tmp_path / "in.jsonl"), str(tmp_path / "none" / "out.jsonl")]) == 2
+    assert "out.jsonl cannot be written (No such file or directory)" in capsys.readouterr().err
