@@ -120,7 +120,7 @@ def _source(raw: Any, where: str) -> Source:
     options = {key: value for key, value in raw.items() if key not in ("task", "share")}
     for key in options:
         if key not in known:
-            raise InputError(f"{where} ({raw['task']}): unknown field '{key}'{nearest(str(key), [*known, 'share'])}")
+            raise InputError(f"{where} ({raw['task']}): unknown field '{key}'{nearest(key, [*known, 'share'])}")
     for key, required in known.items():
         if required and key not in options:
             raise InputError(f"{where} ({raw['task']}): field '{key}' is missing; add it")
@@ -167,7 +167,7 @@ def parse_config(raw: dict[str, Any]) -> MixtureConfig:
     known = {f.name for f in fields(MixtureConfig)} | {"p_cot"}
     for key in raw:
         if key not in known:
-            raise InputError(f"unknown field '{key}'{nearest(str(key), known)}")
+            raise InputError(f"unknown field '{key}'{nearest(key, known)}")
     for key in ("sources", "n_train", "n_test"):
         if key not in raw:
             raise InputError(f"field '{key}' is missing; add it")

@@ -9,6 +9,7 @@ from eval import benchmarks
 from eval.eval_config import EvalConfig
 from eval.generation.engines import Sampling
 from eval.generation.tokens import context_length, encode_prompts, end_ids
+from eval.model_folder import load_config
 from rewards.functions import text_of
 
 
@@ -42,10 +43,8 @@ def make_specs(config: EvalConfig, tokenizer) -> list[EvalSpec]:
     Raises:
         InputError: for data that cannot be read, or a token limit beyond the model's context.
     """
-    from transformers import AutoConfig
-
     ends = frozenset(end_ids(tokenizer, config.model))
-    context = context_length(AutoConfig.from_pretrained(config.model))
+    context = context_length(load_config(config.model))
     loaded = {config.out: benchmarks.from_mixture(config.mixture)} if config.mixture else _load_tasks(config)
     return [_make_spec(config, out, benchmark, tokenizer, ends, context) for out, benchmark in loaded.items()]
 

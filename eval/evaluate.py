@@ -14,6 +14,7 @@ from eval.generation import machine
 from eval.generation.engines import LazyEngine
 from eval.generation.spool import Spool
 from eval.generation.tokens import decode
+from eval.model_folder import load_tokenizer
 from eval.scoring.eval_folder import COMPLETIONS, METRICS, read_completions, read_metrics, read_settings, write_folder
 
 WARN_TRUNCATED = 0.01  # share of truncated completions above which accuracy understates the model
@@ -35,7 +36,7 @@ def evaluate(config: EvalConfig, engine: LazyEngine | None = None) -> dict[str, 
     """
     config.check()
     machine.prepare()
-    tokenizer = _load_tokenizer(config.model)
+    tokenizer = load_tokenizer(config.model, "--model")
     specs = make_specs(config, tokenizer)
     engine = engine or LazyEngine()
     pending = [(spec, Spool(spec.out, spec.settings)) for spec in specs if not _is_finished(spec)]
@@ -49,16 +50,6 @@ def evaluate(config: EvalConfig, engine: LazyEngine | None = None) -> dict[str, 
     for spec in specs:
         _check_truncated(spec, metrics[spec.out]["truncated"], config.max_truncated)
     return metrics
-
-
-def _load_tokenizer(model: str):
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(model)
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"--model {model}: no tokenizer there ({reason}); save the model's tokenizer in it") from None
 
 
 def _is_finished(spec: EvalSpec) -> bool:

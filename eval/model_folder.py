@@ -1,13 +1,15 @@
-"""Model folders: whether they are complete, their checkpoints, and the precision to evaluate them in."""
+"""Model folders: whether they are complete, their config and tokenizer, checkpoints, and the precision to evaluate them in."""
 
 import contextlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from data_mix.errors import InputError
+from data_mix.files import reason
 from data_mix.hub import is_hub_id, missing_part
 from eval.generation.machine import stored_dtype
 
@@ -24,7 +26,7 @@ def check_model_path(model: str, option: str, fix: str) -> None:
         InputError: when the folder, its config.json or a weight shard is missing, or a safetensors file is broken.
     """
     folder = Path(model)
-    if not folder.exists():
+    if not os.path.exists(model):  # unlike Path.exists, False for a name that is too long
         if is_hub_id(model):
             return
         raise InputError(f"{option} {model}: no model there ({missing_part(model)} does not exist)", fix)
@@ -43,6 +45,36 @@ def check_model_path(model: str, option: str, fix: str) -> None:
                 pass
         except SafetensorError as error:
             raise InputError(f"{option} {model}: {path.name} is incomplete or broken ({error})", fix) from None
+
+
+def load_config(model: str):
+    """The transformers config of a checkpoint.
+
+    Raises:
+        InputError: when it is missing or broken, or needs code that comes with the model, which is never run.
+    """
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(model, trust_remote_code=False)
+    except Exception as error:  # a broken file also raises KeyError, TypeError, AttributeError, ...
+        raise InputError(f"{model}: its config.json cannot be loaded ({reason(error)})") from None
+
+
+def load_tokenizer(model: str, option: str):
+    """The tokenizer of a checkpoint; `option` holds the checkpoint's name, for the message.
+
+    Raises:
+        InputError: as `load_config`.
+    """
+    from huggingface_hub import constants
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(model, trust_remote_code=False)
+    except Exception as error:
+        fix = "give a folder, or unset HF_HUB_OFFLINE" if constants.HF_HUB_OFFLINE else "save the model's tokenizer in it"
+        raise InputError(f"{option} {model}: no tokenizer there ({reason(error)})", fix) from None
 
 
 def find_checkpoints(run: str) -> dict[int, Path]:
@@ -67,7 +99,5 @@ def choose_dtype(model: str) -> str:
         with contextlib.suppress(ValueError):  # empty after a crash
             fields = json.loads(recipe.read_text(encoding="utf-8"))
             return compute_dtype(fields) or "float32"
-    from transformers import AutoConfig
-
     # vLLM's own "auto" would compute a float32 checkpoint in 16 bits
-    return stored_dtype(AutoConfig.from_pretrained(model)) or "auto"
+    return stored_dtype(load_config(model)) or "auto"

@@ -59,10 +59,27 @@ class GRPORecipe:
     sync_timeout: int = field(default=600, metadata={"help": "abort when a weight push to vLLM takes more seconds than this"})
 
 
-CONFIG_CLASSES = (GRPORecipe, trl.GRPOConfig, trl.ModelConfig)
+@dataclass
+class CotmixGRPOConfig(trl.GRPOConfig):
+    """TRL's GRPOConfig with the defaults that the recipe needs."""
+
+    use_vllm: bool = field(default=True, metadata={"help": "must be true: rollouts come from vLLM"})
+    vllm_importance_sampling_mode: str = field(
+        default="token_truncate",
+        metadata={
+            "help": "token_truncate, token_mask, sequence_truncate or sequence_mask; the last two favor short completions"
+        },
+    )
+    disable_dropout: bool = field(
+        default=True,
+        metadata={"help": "the trainer must compute the log-probs of the model that sampled, which has no dropout"},
+    )
 
 
-def inspect(inputs: Inputs, recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig) -> Iterator[Finding]:
+CONFIG_CLASSES = (GRPORecipe, CotmixGRPOConfig, trl.ModelConfig)
+
+
+def inspect(inputs: Inputs, recipe: GRPORecipe, args: CotmixGRPOConfig, model_args: trl.ModelConfig) -> Iterator[Finding]:
     """The preflight checks; fills `inputs` with what they read."""
     if not args.use_vllm:
         yield Finding("use_vllm", "use_vllm is false, but rollouts come from vLLM", "set it to true")
@@ -85,6 +102,8 @@ def inspect(inputs: Inputs, recipe: GRPORecipe, args: trl.GRPOConfig, model_args
             "different model than the one that sampled them"
         )
         yield Finding("lora_dropout", problem, "set it to 0")
+    if inputs.config:
+        yield from checks.check_dropout(inputs.config, args.disable_dropout)
     if args.use_liger_kernel:
         yield Finding("use_liger_kernel", "use_liger_kernel is true: its loss bypasses the trainer's", "leave it out")
     if inputs.rows:
@@ -112,7 +131,7 @@ class LogpGapLimit(TrainerCallback):
             )
 
 
-def main(recipe: GRPORecipe, args: trl.GRPOConfig, model_args: trl.ModelConfig) -> None:
+def main(recipe: GRPORecipe, args: CotmixGRPOConfig, model_args: trl.ModelConfig) -> None:
     """Trains and saves the model; see the module docstring."""
     inputs = inspection.prepare_run(inspect, recipe, args, model_args)
     from datasets import Dataset

@@ -4,7 +4,7 @@ import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from eval.model_folder import choose_dtype
+from eval.model_folder import choose_dtype, load_config
 
 MAX_SEQUENCES = 256  # vLLM's batch size (max_num_seqs)
 
@@ -59,7 +59,7 @@ def load_model(model: str, dtype: str):
     """Loads a checkpoint with transformers, in eval mode."""
     from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM.from_pretrained(model, dtype=dtype).eval()
+    return AutoModelForCausalLM.from_pretrained(model, dtype=dtype, trust_remote_code=False).eval()
 
 
 class VLLMEngine:
@@ -80,7 +80,7 @@ class VLLMEngine:
             dtype=dtype,
             max_model_len=max_length,
             max_num_seqs=MAX_SEQUENCES,
-            kv_cache_memory_bytes=cache_bytes(model, dtype, max_length, MAX_SEQUENCES),
+            kv_cache_memory_bytes=cache_bytes(load_config(model), dtype, max_length, MAX_SEQUENCES),
             seed=seed,
             enforce_eager=not has_gpu(),
             # Chunked prefill rewinds the request's torch.Generator, which only CUDA generators support.

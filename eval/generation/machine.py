@@ -51,23 +51,20 @@ def keep_freed_memory() -> None:
     libc.mallopt(-1, 2**31 - 1)
 
 
-def cache_bytes(model: str, dtype: str, max_length: int, sequences: int) -> int | None:
+def cache_bytes(config, dtype: str, max_length: int, sequences: int) -> int | None:
     """Bytes to reserve for vLLM's KV cache on CPU, at most 2 GiB; None on GPUs, where vLLM measures free memory.
 
     vLLM writes to the entire cache at startup; for a small model, 2 GiB would take longer than loading the model.
     `VLLM_CPU_KVCACHE_SPACE` (GiB) takes precedence in vLLM.
 
     Args:
-        model: checkpoint folder or hub id.
+        config: the model's transformers config.
         dtype: float32, bfloat16, float16, or auto for the one the checkpoint is stored in.
         max_length: prompt + completion, in tokens.
         sequences: batch size.
     """
     if has_gpu():
         return None
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(model)
     dtype = (stored_dtype(config) or "float32") if dtype == "auto" else dtype
     return min(cache_size(config, dtype, max_length, sequences), CACHE_LIMIT)
 

@@ -62,11 +62,13 @@ def end_ids(tokenizer, model: str | None = None) -> list[int]:
     vocabulary = tokenizer.get_vocab()
     ids = [tokenizer.eos_token_id, *(vocabulary[token] for token in END_TOKENS if token in vocabulary)]
     if model is not None:
-        from transformers import AutoConfig, GenerationConfig
+        from transformers import GenerationConfig
+
+        from eval.model_folder import load_config
 
         try:
             configured = GenerationConfig.from_pretrained(model).eos_token_id
         except OSError:  # no generation_config.json
-            configured = getattr(AutoConfig.from_pretrained(model), "eos_token_id", None)
+            configured = getattr(load_config(model), "eos_token_id", None)
         ids += configured if isinstance(configured, list) else [configured]
     return [token for token in dict.fromkeys(ids) if token is not None]

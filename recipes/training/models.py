@@ -40,14 +40,7 @@ def make_config(fields: dict[str, Any], tokenizer):
 
 def load_tokenizer(path: str):
     """The checkpoint's tokenizer; its pad token is not an end token if the vocabulary has another candidate."""
-    from huggingface_hub import constants
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(path)
-    except (OSError, ValueError) as error:
-        fix = "give a folder, or unset HF_HUB_OFFLINE" if constants.HF_HUB_OFFLINE else "give a folder or hub id with one"
-        raise InputError(f"model_name_or_path {path}: no tokenizer there ({str(error).splitlines()[0]})", fix) from None
+    tokenizer = model_folder.load_tokenizer(path, "model_name_or_path")
     if tokenizer.pad_token is None or tokenizer.pad_token == tokenizer.eos_token:
         vocabulary = tokenizer.get_vocab()
         spare = [t for t in PAD_TOKENS if t in vocabulary and t != tokenizer.eos_token]

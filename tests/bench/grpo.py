@@ -90,6 +90,7 @@ class Engines:
         from vllm import LLM, SamplingParams
 
         from eval.generation.tokens import encode_prompts, end_ids
+        from eval.model_folder import load_config
 
         self.load = load
         tokenizer = AutoTokenizer.from_pretrained(load.model)
@@ -97,7 +98,7 @@ class Engines:
         dtype = "bfloat16" if load.autocast else "float32"
         length = max(map(len, self.prompts)) + load.limit
         sequences = load.rows * load.batches
-        cache = machine.cache_bytes(load.model, dtype, length, sequences)
+        cache = machine.cache_bytes(load_config(load.model), dtype, length, sequences)
         self.llm = LLM(
             model=load.model,
             dtype=dtype,

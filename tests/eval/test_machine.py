@@ -21,8 +21,10 @@ def test_the_number_of_threads_is_the_number_of_available_cores(command):
 
 def test_the_kv_cache_fits_the_longest_sequences_exactly(parity_run):
     from eval.generation.machine import cache_bytes
+    from eval.model_folder import load_config
 
+    config = load_config(str(parity_run / "sft"))
     # two layers of keys and values, width 128, 4 bytes; per sequence one block of 128 tokens and a spare one
-    assert cache_bytes(str(parity_run / "sft"), "float32", 64, 256) == 2 * 2 * 128 * 4 * 256 * 256
-    assert cache_bytes(str(parity_run / "sft"), "bfloat16", 64, 256) == 2 * 2 * 128 * 2 * 256 * 256
-    assert cache_bytes(str(parity_run / "sft"), "float32", 64, 2**20) == 2 * 2**30
+    assert cache_bytes(config, "float32", 64, 256) == 2 * 2 * 128 * 4 * 256 * 256
+    assert cache_bytes(config, "bfloat16", 64, 256) == 2 * 2 * 128 * 2 * 256 * 256
+    assert cache_bytes(config, "float32", 64, 2**20) == 2 * 2**30

@@ -53,6 +53,11 @@ def folders(tmp_path_factory, llama):
     shutil.copytree(root / "sft", root / "small")
     small = make_config(PARITY_MODEL | {"hidden_size": 16}, tokenizer)
     AutoModelForCausalLM.from_config(small).save_pretrained(root / "small")
+    gpt2 = make_config({"model_type": "gpt2", "n_embd": 64, "n_layer": 1, "n_head": 2, "n_positions": 32}, tokenizer)
+    AutoModelForCausalLM.from_config(gpt2).save_pretrained(root / "gpt2")
+    tokenizer.save_pretrained(root / "gpt2")
+    shutil.copytree(root / "sft", root / "attention_dropout")
+    _edit(root / "attention_dropout" / "config.json", attention_dropout=0.1)
     broken = {
         "half": lambda folder: (folder / "model.safetensors").unlink(),
         "other": lambda folder: _edit(folder / "config.json", vocab_size=100),
@@ -82,9 +87,8 @@ BASE = {
         "bf16": False, "report_to": "none",
     },
     "grpo": {
-        "mixture": "{parity}", "model_name_or_path": "{sft}", "max_steps": 5, "max_completion_length": 10, "use_vllm": True,
+        "mixture": "{parity}", "model_name_or_path": "{sft}", "max_steps": 5, "max_completion_length": 10,
         "vllm_mode": "colocate", "per_device_train_batch_size": 16, "num_generations": 8, "bf16": False, "report_to": "none",
-        "vllm_importance_sampling_mode": "token_truncate",
     },
     "star": {
         "mixture": "{parity}", "model_name_or_path": "{sft}", "max_completion_length": 10, "bf16": False, "report_to": "none",
@@ -185,6 +189,13 @@ CASES = {
     ),
     "heads that vLLM cannot run": ("grpo", {"model_name_or_path": "{small}"}, "model_name_or_path", "heads have size 16"),
     "explicit default that the algorithm overrides": ("grpo", {"loss_type": "dapo"}, "algorithm", "but the config says dapo"),
+    "code that comes with a model": ("sft", {"trust_remote_code": True}, "trust_remote_code", "leave it out"),
+    "dropout in RL": (
+        "grpo", {"model_name_or_path": "{gpt2}", "disable_dropout": False}, "disable_dropout", "resid_pdrop 0.1",
+    ),
+    "dropout that TRL cannot disable": (
+        "grpo", {"model_name_or_path": "{attention_dropout}"}, "model_name_or_path", "attention_dropout is 0.1",
+    ),
     "p_cot above 1": ("mixture", {"p_cot": 1.5}, "config", "p_cot"),
     "unknown task": ("mixture", {"sources": [{"task": "party", "d": 8}]}, "config", "parity"),
     "more rows than problems in a mixture": (

@@ -8,6 +8,7 @@ import sys
 import threading
 
 from eval.generation.machine import cache_bytes, has_gpu
+from eval.model_folder import load_config
 from eval.patches.vllm import sample_by_inversion
 
 
@@ -31,7 +32,7 @@ def prepare_engine(seed: int, dtype: str) -> None:
     @functools.wraps(LLM)
     def engine(**kwargs):
         kwargs["seed"] = seed * 1000 + kwargs["seed"]
-        cache = cache_bytes(kwargs["model"], dtype, kwargs["max_model_len"], kwargs["max_num_seqs"])
+        cache = cache_bytes(load_config(kwargs["model"]), dtype, kwargs["max_model_len"], kwargs["max_num_seqs"])
         return LLM(**kwargs, dtype=dtype, enforce_eager=not has_gpu(), kv_cache_memory_bytes=cache)
 
     vllm_generation.LLM = engine

@@ -11,6 +11,7 @@ from rewards import functions
 from rewards.equality import readable
 from rewards.functions import text_of
 
+DROPOUT = ("embd_pdrop", "resid_pdrop", "attn_pdrop", "attention_dropout", "hidden_dropout", "embedding_dropout")
 ENDING = 2  # tokens after a completion: the end token, and the newline that chat templates put after it
 
 
@@ -19,6 +20,10 @@ def check_training(args, model_args) -> Iterator[Finding]:
     if args.include_num_input_tokens_seen != "no":
         problem = f"include_num_input_tokens_seen is {args.include_num_input_tokens_seen}: tokens would be counted twice"
         yield Finding("include_num_input_tokens_seen", problem, "leave it out; num_tokens in the log is the count")
+    if args.trust_remote_code:
+        yield Finding(
+            "trust_remote_code", "trust_remote_code is true: code that comes with a model is never run", "leave it out"
+        )
     if args.learning_rate <= 0:
         yield Finding("learning_rate", f"learning_rate is {args.learning_rate}", "it must be more than 0")
     if model_args.dtype == "float16":
@@ -60,6 +65,20 @@ def check_max_length(max_length: int | None, length: int | None) -> Iterator[Fin
     if max_length and length and length + ENDING > max_length:
         problem = f"max_length is {max_length}, but a prompt with its completion can have {length + ENDING} tokens"
         yield Finding("max_length", problem, "raise max_length, or lower max_completion_length")
+
+
+def check_dropout(config, disabled: bool) -> Iterator[Finding]:
+    """Dropout in the model, which changes the trainer's log-probs, but not the sampler's. `disabled`: TRL sets it to 0."""
+    rates = {name: value for name, value in config.to_dict().items() if name in DROPOUT and value}
+    attention = rates.pop("attention_dropout", 0)  # an attribute, not a module, in most models: TRL leaves it alone
+    effect = "the trainer would score completions with a different model than sampled them"
+    if rates and not disabled:
+        listed = ", ".join(f"{name} {value}" for name, value in rates.items())
+        yield Finding("disable_dropout", f"the model has dropout ({listed}): {effect}", "set disable_dropout to true")
+    if attention:
+        yield Finding(
+            "model_name_or_path", f"the model's attention_dropout is {attention}: {effect}", "set it to 0 in its config.json"
+        )
 
 
 def check_heldout(recipe, processes: int) -> Iterator[Finding]:

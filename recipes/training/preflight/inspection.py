@@ -13,7 +13,7 @@ from eval.generation import machine
 machine.prepare()
 
 from eval.generation.tokens import context_length, encode_prompts
-from eval.model_folder import check_model_path
+from eval.model_folder import check_model_path, load_config
 from recipes.training import config, models, processes
 from recipes.training.checkpoints import atomic
 from recipes.training.preflight import checks, memory
@@ -99,8 +99,6 @@ def _check_output_dir(recipe, args, model_args) -> None:
 
 def _read_model(inputs: Inputs, stage: str, recipe, args, model_args) -> Iterator[Finding]:
     """Reads the tokenizer and the model's config."""
-    from transformers import AutoConfig
-
     path = model_args.model_name_or_path
     try:
         if path:
@@ -109,7 +107,7 @@ def _read_model(inputs: Inputs, stage: str, recipe, args, model_args) -> Iterato
                 fix = "give a folder with config.json or a hub id (recipes/export_smollm2.py exports a small real one)"
             check_model_path(path, "model_name_or_path", fix)
             tokenizer = models.load_tokenizer(path)
-            inputs.tokenizer, inputs.config = tokenizer, AutoConfig.from_pretrained(path)
+            inputs.tokenizer, inputs.config = tokenizer, load_config(path)
         elif getattr(recipe, "model_config", None) and recipe.tokenizer_characters:
             tokenizer = models.character_tokenizer(recipe.tokenizer_characters)
             inputs.tokenizer, inputs.config = tokenizer, models.make_config(recipe.model_config, tokenizer)
