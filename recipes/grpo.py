@@ -31,6 +31,7 @@ from recipes.training.preflight import checks, inspection
 from recipes.training.preflight.findings import Finding
 from recipes.training.preflight.inspection import Inputs
 from recipes.training.rollouts import VLLMGenerator
+from recipes.training.tracking import console
 from recipes.training.tracking.log import JsonlLog
 from recipes.training.train import train_and_save
 from recipes.training.trainers import algorithms
@@ -51,12 +52,13 @@ class GRPORecipe:
     rewards: list[str] = field(
         default_factory=lambda: ["answer"], metadata={"help": "see rewards/functions.py; weights are in reward_weights"}
     )
-    heldout_problems: int = field(default=128, metadata={"help": "number of test problems to track during training"})
+    heldout_problems: int = field(default=128, metadata={"help": "number of test problems to track during training; 0: none"})
     heldout_every: int = field(default=0, metadata={"help": "track every N steps (0: only before and after training)"})
     max_logp_difference: float = field(
         default=0.1, metadata={"help": "abort when the sampler-trainer log-prob gap, mean |difference|, is above this"}
     )
     sync_timeout: int = field(default=600, metadata={"help": "abort when a weight push to vLLM takes more seconds than this"})
+    verbose: bool = field(default=False, metadata={"help": "also show the warnings of libraries"})
 
 
 @dataclass
@@ -134,6 +136,14 @@ class LogpGapLimit(TrainerCallback):
 def main(recipe: GRPORecipe, args: CotmixGRPOConfig, model_args: trl.ModelConfig) -> None:
     """Trains and saves the model; see the module docstring."""
     inputs = inspection.prepare_run(inspect, recipe, args, model_args)
+    rows = args.per_device_train_batch_size * args.gradient_accumulation_steps * inputs.environment.processes
+    lines = {
+        "algorithm": f"{recipe.algorithm}; rewards: {', '.join(recipe.rewards)}",
+        "batch": f"{rows // args.num_generations} prompts x {args.num_generations} completions of up to "
+        f"{args.max_completion_length} tokens",
+        "training": console.describe_length(args),
+    }
+    console.print_start(recipe, args, inputs, lines)
     from datasets import Dataset
 
     from recipes.training.trainers.grpo import CotmixGRPOTrainer
@@ -162,9 +172,8 @@ def main(recipe: GRPORecipe, args: CotmixGRPOConfig, model_args: trl.ModelConfig
     )
     sync = functools.partial(trl_patches.sync_weights_once_per_step, trainer)
     generate = VLLMGenerator(trainer.vllm_generation, tokenizer, sync)
-    train_and_save(trainer, generate, recipe)
-    if trainer.accelerator.is_main_process:
-        print(f"{args.output_dir}: saved; next `python -m eval run --model {args.output_dir} --mixture {recipe.mixture} ...`")
+    following = f"python -m eval run --model {args.output_dir} --mixture {recipe.mixture} --out ..."
+    train_and_save(trainer, generate, recipe, console.RL, following)
 
 
 if __name__ == "__main__":

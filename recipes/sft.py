@@ -29,6 +29,7 @@ from recipes.training.preflight import checks, inspection
 from recipes.training.preflight.findings import Finding
 from recipes.training.preflight.inspection import Inputs
 from recipes.training.rollouts import ModelGenerator
+from recipes.training.tracking import console
 from recipes.training.tracking.log import JsonlLog
 from recipes.training.train import train_and_save
 
@@ -42,9 +43,10 @@ class SFTRecipe:
         default=None, metadata={"help": "AutoConfig fields, to train from scratch: a mapping in YAML, JSON on the command line"}
     )
     tokenizer_characters: str | None = field(default=None, metadata={"help": "from scratch: one token per character"})
-    heldout_problems: int = field(default=128, metadata={"help": "number of test problems to track during training"})
+    heldout_problems: int = field(default=128, metadata={"help": "number of test problems to track during training; 0: none"})
     heldout_every: int = field(default=0, metadata={"help": "track every N steps (0: only before and after training)"})
     heldout_max_tokens: int = field(default=256, metadata={"help": "token limit of held-out completions"})
+    verbose: bool = field(default=False, metadata={"help": "also show the warnings of libraries"})
 
     def __post_init__(self) -> None:
         """Parses a model_config from the command line."""
@@ -79,6 +81,8 @@ def inspect(inputs: Inputs, recipe: SFTRecipe, args: trl.SFTConfig, model_args: 
 def main(recipe: SFTRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -> None:
     """Trains and saves the model; see the module docstring."""
     inputs = inspection.prepare_run(inspect, recipe, args, model_args)
+    rows = args.per_device_train_batch_size * args.gradient_accumulation_steps * inputs.environment.processes
+    console.print_start(recipe, args, inputs, {"batch": f"{rows} rows per step", "training": console.describe_length(args)})
     from datasets import Dataset
     from transformers import set_seed
 
@@ -99,9 +103,8 @@ def main(recipe: SFTRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) ->
         callbacks=[JsonlLog(args.output_dir)],
     )
     generate = ModelGenerator(trainer, tokenizer, recipe.heldout_max_tokens)
-    train_and_save(trainer, generate, recipe)
-    if trainer.accelerator.is_main_process:
-        print(f"{args.output_dir}: saved; next `accelerate launch recipes/grpo.py --model_name_or_path {args.output_dir} ...`")
+    where = f"--mixture {recipe.mixture} --model_name_or_path {args.output_dir}"
+    train_and_save(trainer, generate, recipe, console.SFT, f"accelerate launch recipes/grpo.py {where} --output_dir ...")
 
 
 if __name__ == "__main__":

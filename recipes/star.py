@@ -10,7 +10,6 @@ rollouts in `rollouts/` and a `checkpoint-N`: the same command resumes an interr
 
 import copy
 import dataclasses
-import json
 import random
 import sys
 from collections.abc import Iterator
@@ -37,11 +36,10 @@ from recipes.training.preflight import checks, inspection
 from recipes.training.preflight.findings import Finding
 from recipes.training.preflight.inspection import Inputs
 from recipes.training.rollouts import GenerateFn, VLLMGenerator
+from recipes.training.tracking import console
 from recipes.training.tracking.heldout import HeldoutEval, judge, shard
 from recipes.training.tracking.log import JsonlLog
 from rewards import functions
-
-SHOWN = ("kept", "p_long", "accuracy", "heldout/greedy/accuracy", "heldout/sampled/p_long")
 
 
 @dataclass
@@ -61,7 +59,8 @@ class STaRRecipe:
         default=None, metadata={"help": "token limit of prompt + completion; by default what the mixture needs"}
     )
     vllm_gpu_memory_utilization: float = field(default=0.3, metadata={"help": "the engine's share of a GPU's memory"})
-    heldout_problems: int = field(default=128, metadata={"help": "number of test problems to track after each round"})
+    heldout_problems: int = field(default=128, metadata={"help": "number of test problems to track after each round; 0: none"})
+    verbose: bool = field(default=False, metadata={"help": "also show the warnings of libraries"})
 
 
 CONFIG_CLASSES = (STaRRecipe, trl.SFTConfig, trl.ModelConfig)
@@ -113,6 +112,10 @@ def as_example(rollout: dict) -> dict:
 def main(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -> None:
     """Runs the remaining rounds and saves the model; see the module docstring."""
     inputs = inspection.prepare_run(inspect, recipe, args, model_args)
+    batch = f"{recipe.problems} prompts x {recipe.num_generations} completions of up to {recipe.max_completion_length} tokens"
+    console.print_start(
+        recipe, args, inputs, {"rewards": ", ".join(recipe.rewards), "batch": batch, "rounds": f"{recipe.rounds}"}
+    )
     from accelerate import Accelerator
     from accelerate.utils import set_seed
     from datasets import Dataset
@@ -149,7 +152,7 @@ def main(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -
     if accelerator.is_main_process:
         log.truncate(done)
         clean_up(args.output_dir, done)
-    shutdown = GracefulShutdown()
+    shutdown, table = GracefulShutdown(), console.Table("round", console.STAR)
 
     def stop_if_requested(when: str) -> None:
         if shutdown.is_requested(accelerator.device):
@@ -161,8 +164,7 @@ def main(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -
         accelerator.log(figures, step=number)
         if accelerator.is_main_process:
             log.write(number, figures)
-            shown = {name: round(figures[name], 4) for name in SHOWN if name in figures}
-            print(json.dumps({"round": number, **shown}), flush=True)
+            table.write(number, recipe.rounds, figures)
 
     if done == 0:
         write(0, held_out.measure())
@@ -184,6 +186,7 @@ def main(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -
                 processing_class=tokenizer,
                 peft_config=trl.get_peft_config(model_args),
             )
+            console.Console.attach(trainer, ())
             figures["loss"] = trainer.train().training_loss
             model = generation.model = rounds.merged(trainer)
         figures |= held_out.measure()
@@ -192,6 +195,9 @@ def main(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -
         if number < recipe.rounds:
             stop_if_requested(f"after round {number}")
     rounds.finish(args.output_dir, recipe.rounds, accelerator)
+    if accelerator.is_main_process:
+        following = f"python -m eval run --model {args.output_dir} --mixture {recipe.mixture} --out ..."
+        console.print_end(args.output_dir, held_out.problems, following)
     for tracker in accelerator.trackers:
         tracker.finish()
 

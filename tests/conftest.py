@@ -98,5 +98,5 @@ def read_log(folder: Path) -> list[dict]:
 
 def figures(folder: Path) -> list[dict]:
     """What log.jsonl says of each step, without its clock."""
-    clock = ("seconds", "step_time", "train_runtime", "train_samples_per_second", "train_steps_per_second")
+    clock = ("seconds", "step_time", "generate_time", "train_runtime", "train_samples_per_second", "train_steps_per_second")
     return [{k: v for k, v in entry.items() if k not in clock} for entry in read_log(folder) if "train_loss" not in entry]

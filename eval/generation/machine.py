@@ -5,6 +5,8 @@ import os
 import signal
 from pathlib import Path
 
+from eval.generation.quiet import silence_libraries
+
 BLOCK = 128  # tokens per block of vLLM's KV cache on CPU
 CACHE_LIMIT = 2 * 2**30  # bytes; largest KV cache on CPU
 
@@ -36,6 +38,7 @@ def prepare() -> None:
         if os.environ.get("OMP_NUM_THREADS", "1") == "1":
             processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
             os.environ["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) // processes))
+    silence_libraries()
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
 

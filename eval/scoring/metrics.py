@@ -1,7 +1,7 @@
 """Computes the content of metrics.json: accuracy, pass@k, maj@k and length, with confidence intervals."""
 
 from collections import Counter, defaultdict
-from math import comb
+from math import comb, sqrt
 
 import numpy as np
 
@@ -17,6 +17,13 @@ def bootstrap_ci95(values: np.ndarray, seed: int = 0) -> list[float]:
     n, chunk = len(values), 100
     means = [values[rng.integers(0, n, (chunk, n))].mean(axis=1) for _ in range(BOOTSTRAP_SAMPLES // chunk)]
     return [float(x) for x in np.quantile(means, [0.025, 0.975])]
+
+
+def wilson_ci95(share: float, n: int) -> tuple[float, float]:
+    """95% interval of a share of n independent trials; not empty for 0 and 1 (Wilson 1927, J. Am. Stat. Assoc. 22)."""
+    z = 1.959964
+    center, spread = share + z**2 / (2 * n), z * sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return (center - spread) / (1 + z**2 / n), (center + spread) / (1 + z**2 / n)
 
 
 def pass_at_k(n: int, correct: int, k: int) -> float:

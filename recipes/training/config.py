@@ -36,8 +36,8 @@ MINIMUM = {
 MAY_BE_INFINITE = ("max_grad_norm", "max_logp_difference")
 # Raising one of these extends a run.
 LENGTH_FIELDS = ("max_steps", "num_train_epochs", "rounds")
-# Fields that say where a run is, not what it computes: on another node or port it is still the same run.
-LOCATION_FIELDS = ("output_dir", "vllm_server_base_url", "vllm_server_host", "vllm_server_port", "vllm_group_port")
+# Fields that say where a run is or what it prints, not what it computes: on another node or port it is still the same run.
+LOCATION_FIELDS = ("output_dir", "verbose", "vllm_server_base_url", "vllm_server_host", "vllm_server_port", "vllm_group_port")
 
 
 def run_recipe(recipe: str, main: Callable[..., None], config_classes: tuple[type, ...]) -> None:

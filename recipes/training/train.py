@@ -8,12 +8,22 @@ from recipes.training.checkpoints.atomic import MODEL, AtomicCheckpoints, clean_
 from recipes.training.checkpoints.final import publish, save_merged
 from recipes.training.checkpoints.shutdown import GracefulShutdown
 from recipes.training.rollouts import GenerateFn
+from recipes.training.tracking.console import Columns, Console, print_end
 from recipes.training.tracking.heldout import HeldoutCallback, HeldoutEval
 from recipes.training.tracking.log import JsonlLog
 
 
-def train_and_save(trainer, generate: GenerateFn, recipe) -> None:
-    """Trains from the last complete checkpoint, with held-out evaluation, and saves one plain model."""
+def train_and_save(trainer, generate: GenerateFn, recipe, columns: Columns, following: str) -> None:
+    """Trains from the last complete checkpoint, with held-out evaluation, and saves one plain model.
+
+    Args:
+        trainer: TRL's trainer.
+        generate: completions for held-out evaluation.
+        recipe: the recipe's own config.
+        columns: what the console shows of each log entry.
+        following: the command to run next.
+    """
+    Console.attach(trainer, columns)
     rows = read_rows(recipe.mixture, "test")[: recipe.heldout_problems]
     heldout = HeldoutEval(rows, trainer.processing_class, generate)
     trainer.add_callback(HeldoutCallback(trainer, heldout, recipe.heldout_every))
@@ -41,3 +51,4 @@ def train_and_save(trainer, generate: GenerateFn, recipe) -> None:
         publish(temporary, Path(folder))
         complete(folder)
         prune(folder, checkpoints.limit)
+        print_end(folder, heldout.problems, following)

@@ -115,7 +115,6 @@ CASES = {
     "missing chat template": ("sft", {"chat_template_path": "no.jinja"}, "chat_template_path", "no such file"),
     "learning rate of 0": ("sft", {"learning_rate": 0}, "learning_rate", "more than 0"),
     "pure half precision": ("sft", {"dtype": "float16"}, "dtype", "float32 weights"),
-    "no held-out problems": ("sft", {"heldout_problems": 0}, "heldout_problems", "at least"),
     "output folder of another run": ("sft", {"output_dir": "{used}"}, "output_dir", "holds another run"),
     "output folder of a crashed run": ("sft", {"output_dir": "{crashed}"}, "output_dir", "recipe.json cannot be read"),
     "model larger than the memory": ("sft", {"model_config": BIG}, "memory", "take a smaller model"),
@@ -294,6 +293,11 @@ def test_disk_too_small_for_the_checkpoints(folders, tmp_path):
         assert [finding.field for finding in findings] == ["disk"] and "smaller save_total_limit" in findings[0].fix
     finally:
         subprocess.run(["umount", disk], check=True)
+
+
+def test_fewer_held_out_problems_than_processes(folders, tmp_path):
+    findings, _ = check_config(write(tmp_path, folders, "sft", {"heldout_problems": 7}), NODE)
+    assert "at least the number of processes, 8" in next(f.fix for f in findings if f.field == "heldout_problems")
 
 
 def test_engine_larger_than_its_share_of_the_gpu(folders, tmp_path):

@@ -71,7 +71,6 @@ def finish(output_dir: str, number: int, accelerator) -> None:
     folder = Path(output_dir)
     shutil.copytree(folder / f"checkpoint-{number}", folder / MODEL, ignore=shutil.ignore_patterns(COMPLETE))
     publish(folder / MODEL, folder)
-    print(f"{output_dir}: saved; next `python -m eval run --model {output_dir} ...`")
 
 
 def _rollouts_path(output_dir: str, number: int) -> Path:

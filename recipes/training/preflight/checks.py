@@ -82,11 +82,11 @@ def check_dropout(config, disabled: bool) -> Iterator[Finding]:
 
 
 def check_heldout(recipe, processes: int) -> Iterator[Finding]:
-    """Fewer held-out problems than processes, which split them."""
-    if recipe.heldout_problems < processes:
+    """Fewer held-out problems than processes, which split them. With 0, nothing is tracked."""
+    if 0 < recipe.heldout_problems < processes:
         problem, fix = (
             f"heldout_problems is {recipe.heldout_problems}",
-            f"it must be at least the number of processes, {processes}",
+            f"it must be at least the number of processes, {processes}, or 0 to track nothing",
         )
         yield Finding("heldout_problems", problem, fix)
 

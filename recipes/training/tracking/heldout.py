@@ -28,13 +28,16 @@ class HeldoutEval:
     """Evaluates the current weights on held-out problems, sharded across processes."""
 
     def __init__(self, rows: list[dict], tokenizer, generate: GenerateFn) -> None:
-        """`rows` are mixture rows with parsed meta."""
+        """`rows` are mixture rows with parsed meta; without any, nothing is measured."""
+        self.problems = len(rows)
         self.rows = shard(rows)
-        self.prompt_ids = encode_prompts(tokenizer, [row["prompt"] for row in self.rows])
+        self.prompt_ids = encode_prompts(tokenizer, [row["prompt"] for row in self.rows]) if rows else []
         self.generate = generate
 
     def measure(self) -> dict[str, float]:
         """`heldout/greedy/accuracy`, `heldout/sampled/p_long` and so on, over the rows of all processes."""
+        if not self.rows:
+            return {}
         metrics = {}
         for name, temperature in (("greedy", 0.0), ("sampled", 1.0)):
             completions = self.generate(self.prompt_ids, temperature)
@@ -55,12 +58,12 @@ class HeldoutCallback(TrainerCallback):
 
     def on_train_begin(self, args, state, control, **_) -> None:
         """Logs before the first step; a resumed run has done so already."""
-        if state.global_step == 0:
+        if state.global_step == 0 and self.heldout.problems:
             self.trainer.log(self.heldout.measure())
 
     def on_step_end(self, args, state, control, **_) -> None:
         """Adds the metrics to the trainer's log entry of that step."""
         last = state.global_step == state.max_steps
-        if last or (self.every and state.global_step % self.every == 0):
+        if self.heldout.problems and (last or (self.every and state.global_step % self.every == 0)):
             add_metrics(self.trainer, self.heldout.measure())
             control.should_log = True

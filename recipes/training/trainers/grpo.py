@@ -21,6 +21,7 @@ tests/test_patches.py fails when one of these names disappears.
 """
 
 import random
+import time
 
 import torch
 import trl
@@ -74,6 +75,7 @@ class CotmixGRPOTrainer(StopOnNonFinite, trl.GRPOTrainer):
             if model is not None and not hasattr(model.config, "rope_parameters"):
                 self.accelerator.unwrap_model(model).register_forward_pre_hook(_add_position_ids, with_kwargs=True)
         self.epochs_done = 0
+        self._generate_time = 0.0  # seconds, in the optimizer step so far
         self._uncorrected: dict | None = None  # the micro-batch in `_compute_loss` if it still needs its correction
         self._corrections: list[tuple[torch.Tensor, ...]] = []  # statistics of each micro-batch of the current generation
 
@@ -102,6 +104,14 @@ class CotmixGRPOTrainer(StopOnNonFinite, trl.GRPOTrainer):
         for _ in range(self.epochs_done):
             torch.randperm(sampler.num_samples, generator=sampler.generator)
         return sampler
+
+    def training_step(self, model, inputs, num_items_in_batch):
+        """As in TRL; also logs how much of its `step_time` was generation, in seconds."""
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        if self._step % self.current_gradient_accumulation_steps == 0:
+            add_metrics(self, {"generate_time": self._generate_time})
+            self._generate_time = 0.0
+        return loss
 
     # Scoring
 
@@ -136,9 +146,11 @@ class CotmixGRPOTrainer(StopOnNonFinite, trl.GRPOTrainer):
     # Dynamic sampling
 
     def _generate(self, prompts: list) -> tuple:
+        began = time.perf_counter()
         generated = super()._generate(prompts)
         if self.algorithm.resamples and self.model.training:
             self._resample_zero_variance_groups(prompts, generated)
+        self._generate_time += time.perf_counter() - began
         return generated
 
     def _resample_zero_variance_groups(self, prompts: list, generated: tuple) -> None:

@@ -1,0 +1,22 @@
+"""Silences library messages that users cannot act on, such as deprecations in code that is not theirs."""
+
+import logging
+import os
+import sys
+import warnings
+
+
+def silence_libraries() -> None:
+    """Hides those messages, and progress bars where they would fill a log file. Call it before torch is imported.
+
+    `--verbose` on the command line keeps everything.
+    """
+    if "--verbose" in sys.argv:
+        return
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # how vLLM binds memory to NUMA nodes
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    logging.getLogger("vllm").setLevel(logging.ERROR)
+    logging.getLogger("DeepSpeed").addFilter(lambda record: "Setting accelerator to CPU" not in record.getMessage())
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # also those of transformers
