@@ -4,8 +4,9 @@
     accelerate launch recipes/star.py --config recipes/gsm_symbolic/smollm2-135m-cpu/star.yaml
 
 Starts from a model that recipes/sft.py has trained. Each round samples completions of newly drawn problems from the current
-model, keeps those that earn every reward in `rewards`, and trains on them for one epoch with TRL's SFTTrainer. It saves the
-rollouts in `rollouts/` and a `checkpoint-N`: the same command resumes an interrupted run after its last complete round.
+model, keeps those for which every reward in `rewards` is positive, and trains on them for one epoch with TRL's SFTTrainer. It
+saves the rollouts in `rollouts/` and a `checkpoint-N`: the same command resumes an interrupted run after its last complete
+round.
 """
 
 import copy
@@ -37,9 +38,9 @@ from recipes.training.preflight import checks, inspection
 from recipes.training.preflight.findings import Finding
 from recipes.training.preflight.inspection import Inputs
 from recipes.training.rollouts import GenerateFn, VLLMGenerator
+from recipes.training.selection import select
 from recipes.training.tracking.heldout import HeldoutEval, judge, shard
 from recipes.training.tracking.log import JsonlLog
-from rewards import functions
 
 SHOWN = ("kept", "p_long", "accuracy", "heldout/greedy/accuracy", "heldout/sampled/p_long")
 
@@ -54,7 +55,8 @@ class STaRRecipe:
     num_generations: int = field(default=8, metadata={"help": "completions per problem"})
     temperature: float = field(default=1.0, metadata={"help": "sampling temperature of the rollouts"})
     rewards: list[str] = field(
-        default_factory=lambda: ["answer"], metadata={"help": "a completion is kept if it earns them all: answer, chain, valid"}
+        default_factory=lambda: ["answer"],
+        metadata={"help": "answer, chain, valid or own; all must be positive"},
     )
     max_completion_length: int = field(default=256, metadata={"help": "token limit of a completion"})
     vllm_max_model_length: int | None = field(
@@ -69,9 +71,7 @@ CONFIG_CLASSES = (STaRRecipe, trl.SFTConfig, trl.ModelConfig)
 
 def inspect(inputs: Inputs, recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -> Iterator[Finding]:
     """The preflight checks; fills `inputs` with what they read."""
-    for name in set(recipe.rewards) & set(functions.NAMES) - set(functions.VERIFIED):
-        problem = f"rewards: {name} is not a verdict, so it cannot decide which completions to keep"
-        yield Finding("rewards", problem, "use answer, chain or valid")
+    yield from checks.check_verdicts(recipe.rewards)
     if args.max_steps > 0:
         problem = f"max_steps is {args.max_steps}, but a round is one pass over the kept completions"
         yield Finding("max_steps", problem, "leave it out")
@@ -79,17 +79,18 @@ def inspect(inputs: Inputs, recipe: STaRRecipe, args: trl.SFTConfig, model_args:
         yield Finding("save_only_model", "save_only_model is true, but checkpoints have only the model anyway", "leave it out")
     yield from inspection.inspect(inputs, "star", recipe, args, model_args)
     yield from checks.check_batching(args, model_args)
-    yield from inspection.inspect_rollouts(inputs, recipe.rewards, recipe, args, model_args)
+    yield from inspection.inspect_rollouts(inputs, recipe.rewards, None, recipe, args, model_args)
     yield from checks.check_max_length(args.max_length, inputs.length)
 
 
-def roll_out(recipe: STaRRecipe, rows: list[dict], tokenizer, generate: GenerateFn, seed: str) -> list[dict]:
+def roll_out(recipe: STaRRecipe, rows: list[dict], tokenizer, generate: GenerateFn, seed: int, number: int) -> list[dict]:
     """This process's shard of a round's scored completions; completions of one problem are consecutive."""
-    chosen = random.Random(seed).choices(rows, k=recipe.problems)
+    chosen = random.Random(f"{seed}/{number}").choices(rows, k=recipe.problems)
     mine = shard([row for row in chosen for _ in range(recipe.num_generations)])
     prompt_ids = encode_prompts(tokenizer, [row["prompt"] for row in mine])
     completions = generate(prompt_ids, recipe.temperature)
     verdicts = judge(completions, mine)
+    kept = select(recipe.rewards, completions, mine, verdicts, tokenizer, recipe.max_completion_length, number)
     return [
         {
             **{name: row[name] for name in ("problem_id", "source", "prompt", "answer")},
@@ -97,10 +98,9 @@ def roll_out(recipe: STaRRecipe, rows: list[dict], tokenizer, generate: Generate
             "n_tokens": completion.n_tokens,
             "truncated": completion.truncated,
             **dataclasses.asdict(verdict),
-            # a truncated completion would teach the model not to end
-            "kept": not completion.truncated and all(functions.VERIFIED[name](verdict) for name in recipe.rewards),
+            "kept": keep,
         }
-        for row, completion, verdict in zip(mine, completions, verdicts, strict=True)
+        for row, completion, verdict, keep in zip(mine, completions, verdicts, kept, strict=True)
     ]
 
 
@@ -170,7 +170,7 @@ def main(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -
         set_seed(args.seed * 1000 + number, device_specific=True)  # seeds sampling, too: the engine runs in this process
         rollouts = rounds.read_rollouts(args.output_dir, number)
         if rollouts is None:
-            mine = roll_out(recipe, rows, tokenizer, generate, f"{args.seed}/{number}")
+            mine = roll_out(recipe, rows, tokenizer, generate, args.seed, number)
             rollouts = rounds.write_rollouts(args.output_dir, number, mine, accelerator)
             stop_if_requested(f"after the rollouts of round {number}")
         kept = [as_example(rollout) for rollout in rollouts if rollout["kept"]]

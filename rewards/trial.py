@@ -31,7 +31,9 @@ def encode_characters(text: str) -> list[int]:
     return [1 + ord(character) for character in text]
 
 
-def pay(rewards: Sequence[str | dict], cases: Sequence[Case], end_id: int, limit: int, step: int = 0) -> list[list[float | None]]:
+def pay(
+    rewards: Sequence[str | dict], cases: Sequence[Case], end_id: int, limit: int, step: int = 0
+) -> list[list[float | None]]:
     """The values of each reward for each case; (rewards, cases).
 
     Args:
