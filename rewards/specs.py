@@ -1,11 +1,11 @@
 """The entries of a config's `rewards`, read into named, weighted rewards.
 
 rewards:
-  - answer                                                  # built in (built_in.py)
-  - my_rewards.py:steps_shown                               # a function of your own; the path is relative to the current folder
-  - my_package.rewards:steps_shown                          # the same in a module
-  - {reward: cosine, max_length: 200}                       # with parameters: the function's keyword arguments
-  - {reward: my_rewards.py:steps_shown, weight: 0.2, most: 5}
+  - answer                                # built in (built_in.py)
+  - my_rewards.py:right_steps             # a function of your own (own.py); the path is relative to the current folder
+  - my_package.rewards:right_steps        # the same in a module
+  - {reward: cosine, max_length: 200}     # with parameters: the function's keyword arguments
+  - {reward: my_rewards.py:right_steps, weight: 0.2, least: 0.5}
 """
 
 import collections

@@ -124,13 +124,14 @@ def show(path: str) -> str:
         encode, decode = lambda text: tokenizer.encode(text, add_special_tokens=False), tokenizer.decode
     cases = make_cases(rows, encode, decode, end_id, limit)
     values = pay(rewards, cases, end_id, limit)
-    table = [["completion", unit, *(f"{spec.weight:g} x {spec.name}" for spec in parsed), "sum"]]
+    table = [["completion", unit, *(spec.name for spec in parsed), "weighted sum"]]
+    table.append(["weight", "", *(f"{spec.weight:g}" for spec in parsed), ""])
     for case, paid in zip(cases, zip(*values, strict=True), strict=True):
         total = sum(spec.weight * value for spec, value in zip(parsed, paid, strict=True) if value is not None)
-        numbers = ["none" if value is None else f"{value:.3f}" for value in (*paid, total)]
+        numbers = ["none" if value is None else f"{value + 0.0:.3f}" for value in (*paid, total)]
         table.append([case.label, str(len(case.ids) - (case.ids[-1:] == [end_id])), *numbers])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in table]
+    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in table]
     if unit == "characters":
         lines.append(f"lengths are in characters: model_name_or_path {model} has no tokenizer yet")
     return "\n".join(lines)
