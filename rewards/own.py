@@ -42,7 +42,8 @@ def load(reward: str) -> Callable:
         raise ValueError(f"rewards: {place} cannot be imported: {describe(error)}") from None
     function = getattr(module, name, None)
     if not callable(function):
-        named = [key for key, value in vars(module).items() if inspect.isfunction(value) and not key.startswith("_")]
+        functions = [value for value in vars(module).values() if inspect.isfunction(value)]
+        named = [f.__name__ for f in functions if f.__module__ == module.__name__ and not f.__name__.startswith("_")]
         listed = f"it has {', '.join(named)}" if named else "it has no function"
         raise ValueError(f"rewards: {place} has no function '{name}'; {listed}")
     return function

@@ -36,11 +36,10 @@ class StopOnFailedReward:
         if not rewards.isinf().any():
             return rewards
         message = next(text for text in gather_object([message]) if text)
-        saved = self._save_last_step()
-        kept = f"checkpoint-{self.state.global_step} is complete" if saved else "the last complete checkpoint is kept"
-        raise TrainingError(
-            f"step {self.state.global_step + 1}: {message}; {kept}: correct the function, and the same command resumes the run"
-        )
+        step = self.state.global_step
+        kept = f"checkpoint-{step} is complete" if self._save_last_step() else "the last complete checkpoint is kept"
+        kept = kept if step else "no step is completed"
+        raise TrainingError(f"step {step + 1}: {message}; {kept}: correct the function, and the same command resumes the run")
 
     def _save_last_step(self) -> bool:
         """Writes a checkpoint of the last completed step, unless there is none or it is not at a generation boundary."""
