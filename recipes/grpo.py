@@ -35,6 +35,7 @@ from recipes.training.tracking import console
 from recipes.training.tracking.log import JsonlLog
 from recipes.training.train import train_and_save
 from recipes.training.trainers import algorithms
+from rewards import specs
 from rewards.functions import dump_meta, make_reward_functions
 
 
@@ -50,7 +51,8 @@ class GRPORecipe:
         default=None, metadata={"help": "group, leave_one_out or batch; by default the algorithm's own"}
     )
     rewards: list[str] = field(
-        default_factory=lambda: ["answer"], metadata={"help": "see rewards/functions.py; weights are in reward_weights"}
+        default_factory=lambda: ["answer"],
+        metadata={"help": "see rewards/README.md; in YAML, entries can be mappings with weight and parameters"},
     )
     heldout_problems: int = field(default=128, metadata={"help": "number of test problems to track during training; 0: none"})
     heldout_every: int = field(default=0, metadata={"help": "track every N steps (0: only before and after training)"})
@@ -97,7 +99,8 @@ def inspect(inputs: Inputs, recipe: GRPORecipe, args: CotmixGRPOConfig, model_ar
     except InputError as error:
         yield Finding("algorithm", error.problem, error.fix)
     yield from inspection.inspect(inputs, "grpo", recipe, args, model_args)
-    yield from inspection.inspect_rollouts(inputs, recipe.rewards, args, args, model_args)
+    yield from inspection.inspect_rollouts(inputs, recipe.rewards, args.reward_weights, args, args, model_args)
+    yield from checks.check_groups(recipe.rewards, args, inputs.environment.processes)
     if model_args.use_peft and model_args.lora_dropout:
         problem = (
             f"lora_dropout is {model_args.lora_dropout} (TRL's default: 0.05): the trainer would score completions with a "
@@ -138,7 +141,7 @@ def main(recipe: GRPORecipe, args: CotmixGRPOConfig, model_args: trl.ModelConfig
     inputs = inspection.prepare_run(inspect, recipe, args, model_args)
     rows = args.per_device_train_batch_size * args.gradient_accumulation_steps * inputs.environment.processes
     lines = {
-        "algorithm": f"{recipe.algorithm}; rewards: {', '.join(recipe.rewards)}",
+        "algorithm": f"{recipe.algorithm}; rewards: {specs.describe(recipe.rewards, args.reward_weights)}",
         "batch": f"{rows // args.num_generations} prompts x {args.num_generations} completions of up to "
         f"{args.max_completion_length} tokens",
         "training": console.describe_length(args),
@@ -152,6 +155,7 @@ def main(recipe: GRPORecipe, args: CotmixGRPOConfig, model_args: trl.ModelConfig
     config.save_config(args.output_dir, recipe, args, model_args)
     # vLLM's default is the model's full context: 131,072 tokens for Llama 3
     args.vllm_max_model_length = args.vllm_max_model_length or inputs.length
+    args.reward_weights = [spec.weight for spec in specs.parse(recipe.rewards, args.reward_weights)]
     # vLLM reads the end tokens from the checkpoint's generation_config.json, which may lack some
     args.generation_kwargs = {"stop_token_ids": end_ids(tokenizer)}
 

@@ -4,13 +4,12 @@
     accelerate launch recipes/star.py --config recipes/gsm_symbolic/smollm2-135m-cpu/star.yaml
 
 Starts from a model that recipes/sft.py has trained. Each round samples completions of newly drawn problems from the current
-model, keeps those that earn every reward in `rewards`, and trains on them for one epoch with TRL's SFTTrainer. It saves the
-rollouts in `rollouts/` and a `checkpoint-N`: the same command resumes an interrupted run after its last complete round.
+model, keeps those for which every reward in `rewards` is positive, and trains on them for one epoch with TRL's SFTTrainer. It
+saves the rollouts in `rollouts/` and a `checkpoint-N`: the same command resumes an interrupted run after its last complete
+round.
 """
 
 import copy
-import dataclasses
-import random
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ peft_patches.skip_import_for_help()
 import trl
 
 from data_mix.mixture_folder import read_rows
-from eval.generation.tokens import encode_prompts, end_ids
+from eval.generation.tokens import end_ids
 from recipes.training import models
 from recipes.training.checkpoints import rounds
 from recipes.training.checkpoints.atomic import clean_up, last_complete
@@ -35,11 +34,12 @@ from recipes.training.patches import trl as trl_patches
 from recipes.training.preflight import checks, inspection
 from recipes.training.preflight.findings import Finding
 from recipes.training.preflight.inspection import Inputs
-from recipes.training.rollouts import GenerateFn, VLLMGenerator
+from recipes.training.rollouts import VLLMGenerator
+from recipes.training.star_rollouts import as_example, roll_out
 from recipes.training.tracking import console
-from recipes.training.tracking.heldout import HeldoutEval, judge, shard
+from recipes.training.tracking.heldout import HeldoutEval
 from recipes.training.tracking.log import JsonlLog
-from rewards import functions
+from rewards import specs
 
 
 @dataclass
@@ -52,7 +52,8 @@ class STaRRecipe:
     num_generations: int = field(default=8, metadata={"help": "completions per problem"})
     temperature: float = field(default=1.0, metadata={"help": "sampling temperature of the rollouts"})
     rewards: list[str] = field(
-        default_factory=lambda: ["answer"], metadata={"help": "a completion is kept if it earns them all: answer, chain, valid"}
+        default_factory=lambda: ["answer"],
+        metadata={"help": "answer, chain, valid or own; all must be positive"},
     )
     max_completion_length: int = field(default=256, metadata={"help": "token limit of a completion"})
     vllm_max_model_length: int | None = field(
@@ -68,9 +69,7 @@ CONFIG_CLASSES = (STaRRecipe, trl.SFTConfig, trl.ModelConfig)
 
 def inspect(inputs: Inputs, recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -> Iterator[Finding]:
     """The preflight checks; fills `inputs` with what they read."""
-    for name in set(recipe.rewards) & set(functions.NAMES) - set(functions.VERIFIED):
-        problem = f"rewards: {name} is not a verdict, so it cannot decide which completions to keep"
-        yield Finding("rewards", problem, "use answer, chain or valid")
+    yield from checks.check_verdicts(recipe.rewards)
     if args.max_steps > 0:
         problem = f"max_steps is {args.max_steps}, but a round is one pass over the kept completions"
         yield Finding("max_steps", problem, "leave it out")
@@ -78,35 +77,8 @@ def inspect(inputs: Inputs, recipe: STaRRecipe, args: trl.SFTConfig, model_args:
         yield Finding("save_only_model", "save_only_model is true, but checkpoints have only the model anyway", "leave it out")
     yield from inspection.inspect(inputs, "star", recipe, args, model_args)
     yield from checks.check_batching(args, model_args)
-    yield from inspection.inspect_rollouts(inputs, recipe.rewards, recipe, args, model_args)
+    yield from inspection.inspect_rollouts(inputs, recipe.rewards, None, recipe, args, model_args)
     yield from checks.check_max_length(args.max_length, inputs.length)
-
-
-def roll_out(recipe: STaRRecipe, rows: list[dict], tokenizer, generate: GenerateFn, seed: str) -> list[dict]:
-    """This process's shard of a round's scored completions; completions of one problem are consecutive."""
-    chosen = random.Random(seed).choices(rows, k=recipe.problems)
-    mine = shard([row for row in chosen for _ in range(recipe.num_generations)])
-    prompt_ids = encode_prompts(tokenizer, [row["prompt"] for row in mine])
-    completions = generate(prompt_ids, recipe.temperature)
-    verdicts = judge(completions, mine)
-    return [
-        {
-            **{name: row[name] for name in ("problem_id", "source", "prompt", "answer")},
-            "completion": completion.text,
-            "n_tokens": completion.n_tokens,
-            "truncated": completion.truncated,
-            **dataclasses.asdict(verdict),
-            # a truncated completion would teach the model not to end
-            "kept": not completion.truncated and all(functions.VERIFIED[name](verdict) for name in recipe.rewards),
-        }
-        for row, completion, verdict in zip(mine, completions, verdicts, strict=True)
-    ]
-
-
-def as_example(rollout: dict) -> dict:
-    """A kept rollout as a row for SFT, in the format of its prompt."""
-    prompt, text = rollout["prompt"], rollout["completion"]
-    return {"prompt": prompt, "completion": text if isinstance(prompt, str) else [{"role": "assistant", "content": text}]}
 
 
 def main(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -> None:
@@ -114,7 +86,7 @@ def main(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -
     inputs = inspection.prepare_run(inspect, recipe, args, model_args)
     batch = f"{recipe.problems} prompts x {recipe.num_generations} completions of up to {recipe.max_completion_length} tokens"
     console.print_start(
-        recipe, args, inputs, {"rewards": ", ".join(recipe.rewards), "batch": batch, "rounds": f"{recipe.rounds}"}
+        recipe, args, inputs, {"rewards": specs.describe(recipe.rewards), "batch": batch, "rounds": f"{recipe.rounds}"}
     )
     from accelerate import Accelerator
     from accelerate.utils import set_seed
@@ -172,7 +144,7 @@ def main(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -
         set_seed(args.seed * 1000 + number, device_specific=True)  # seeds sampling, too: the engine runs in this process
         rollouts = rounds.read_rollouts(args.output_dir, number)
         if rollouts is None:
-            mine = roll_out(recipe, rows, tokenizer, generate, f"{args.seed}/{number}")
+            mine = roll_out(recipe, rows, tokenizer, generate, args.seed, number)
             rollouts = rounds.write_rollouts(args.output_dir, number, mine, accelerator)
             stop_if_requested(f"after the rollouts of round {number}")
         kept = [as_example(rollout) for rollout in rollouts if rollout["kept"]]

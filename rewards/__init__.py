@@ -10,5 +10,9 @@ pool.py         worker processes (worker.py) that run math-verify where exact ar
 steps.py        checks the calculations written out in a chain of thought
 scorer.py       completion + gold answer -> outcome, extracted answer, form
 accounting.py   scored completions -> accuracy and length by form and outcome
-functions.py    reward functions with TRL's signature
+built_in.py     the built-in rewards
+own.py          reward functions of the user's own
+specs.py        a config's `rewards` -> named, weighted rewards
+functions.py    rewards as functions with TRL's signature
+trial.py        what the rewards of a config pay for gold, empty and truncated completions
 """

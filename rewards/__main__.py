@@ -1,4 +1,4 @@
-"""Commands: `score` a file of completions, `explain` one verdict, `audit` disagreements between verifiers."""
+"""Commands: `score` a file of completions, `explain` one verdict, `audit` disagreements between verifiers, `try` rewards."""
 
 import argparse
 import json
@@ -6,6 +6,8 @@ import math
 import os
 import sys
 from pathlib import Path
+
+from rewards.own import RewardError
 
 STYLES = ("auto", "gsm8k", "boxed", "parity", "multiplication")
 
@@ -22,6 +24,9 @@ def main(argv: list[str] | None = None) -> int:
     explain.add_argument("--gold", required=True)
     audit = commands.add_parser("audit", help="list completions that strict, lenient and math-verify judge differently")
     audit.add_argument("input", metavar="completions.parquet")
+    trial = commands.add_parser("try", help="show what a config's rewards pay for gold, empty and truncated completions")
+    trial.add_argument("config", metavar="CONFIG.yaml", help="of recipes/grpo.py or star.py; its mixture must exist")
+    trial.set_defaults(deadline=5.0)
     for command in (score, explain):
         command.add_argument("--style", choices=STYLES, default="auto")
     for command in (score, explain, audit):
@@ -30,11 +35,11 @@ def main(argv: list[str] | None = None) -> int:
     if not 0 < args.deadline < math.inf:
         parser.error(f"--deadline is {args.deadline:g}; it must be a positive number of seconds")
     try:
-        {"score": score_file, "explain": explain_one, "audit": audit_file}[args.command](args)
+        {"score": score_file, "explain": explain_one, "audit": audit_file, "try": try_config}[args.command](args)
         sys.stdout.flush()
     except BrokenPipeError:  # `| head`; the interpreter flushes once more when it exits
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RewardError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
@@ -108,6 +113,13 @@ def audit_file(args: argparse.Namespace) -> None:
             listed = ", ".join(f"{name} {outcome}" for name, outcome in outcomes.items())
             print(f"{row['problem_id']}: {verdict.extracted!r} for {row['answer']!r}: {listed}")
     print(f"{disagreements} of {len(rows)} completions are judged differently")
+
+
+def try_config(args: argparse.Namespace) -> None:
+    """Prints what the rewards of a recipe's config pay."""
+    from rewards.trial import show
+
+    print(show(args.config))
 
 
 def _item(completion: str, gold: str, style: str):

@@ -1,31 +1,12 @@
-"""Reward functions with TRL's signature. Each batch is scored once for all of them. Recipes list them, with weights, in YAML.
-
-answer       1 if the final answer is correct
-chain        1 if the completion equals the long form (synthetic tasks), or if the final answer and all calculations are
-             correct and there is at least one (GSM8K's style)
-valid        1 if the completion is correct in either form: `chain`, or the correct answer alone. The chain-of-thought reward
-             of arXiv 2510.11495
-format       1 if the answer is marked in the mixture's style
-cosine       correct: 1 to 0.5 with growing length; wrong: -1 to -0.5 (arXiv 2502.03373, C.1); length in tokens
-overlong     0 down to -1 over the last fifth of the token limit (arXiv 2503.14476, eq. 13); TRL's function
-repetition   down to -1 with the share of repeated 3-grams (arXiv 2502.03373, C.2); TRL's function
-"""
+"""The rewards of a config as functions with TRL's signature. The built-in ones score each batch once for all of them."""
 
 import json
-import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
+from rewards import own, specs
 from rewards.accounting import account
+from rewards.built_in import BUILT_IN, Batch
 from rewards.scorer import Item, Verdict, score
-
-# Rewards that depend only on the verdict.
-VERIFIED = {
-    "answer": lambda v: v.outcome == "correct",
-    "chain": lambda v: bool(v.chain),
-    "valid": lambda v: bool(v.chain) or (v.form == "short" and v.outcome == "correct"),
-    "format": lambda v: v.strict_outcome != "unparseable",
-}
-NAMES = (*VERIFIED, "cosine", "overlong", "repetition")
 
 
 def text_of(messages: str | list[dict]) -> str:
@@ -43,24 +24,27 @@ def has_chain(meta: dict) -> bool:
     return "long" in meta or meta["style"] == "gsm8k"
 
 
-def cosine_scaled(correct: bool, length: int, limit: int) -> float:
-    """Interpolates along half a cosine between the rewards of an empty completion and of one at the token limit."""
-    short, long = (1.0, 0.5) if correct else (-1.0, -0.5)
-    return long + 0.5 * (short - long) * (1 + math.cos(math.pi * min(length / limit, 1.0)))
+def make_reward_functions(rewards: Sequence[str | dict], end_ids: Collection[int], max_length: int) -> list[Callable]:
+    """The listed rewards, in order; the first one also logs the length accounting and verdicts of each batch.
 
-
-def make_reward_functions(names: list[str], end_ids: Collection[int], max_length: int) -> list[Callable]:
-    """The named reward functions, in order; the first one also logs the length accounting and verdicts of each batch.
+    All are called with keyword arguments, as TRL does: `meta` as JSON, of which a function of the user's own gets the dicts.
 
     Args:
-        names: a subset of NAMES.
+        rewards: the entries of a config (specs.py).
         end_ids: end-of-text token ids; a completion that ends in none of them is truncated.
         max_length: token limit of a completion.
+
+    Raises:
+        ValueError: for an entry that cannot be used.
+        RewardError: when called, if a function of the user's own raises or returns something wrong.
     """
     last: dict = {"batch": None, "verdicts": []}
 
     def is_truncated(ids: list[int]) -> bool:
         return not ids or ids[-1] not in end_ids
+
+    def lengths_of(completion_ids: list[list[int]]) -> list[int]:
+        return [len(ids) - (not is_truncated(ids)) for ids in completion_ids]
 
     def judge(completions, completion_ids, answer, meta) -> list[Verdict]:
         if last["batch"] is not completions:  # TRL passes the same list object to every reward function
@@ -69,42 +53,39 @@ def make_reward_functions(names: list[str], end_ids: Collection[int], max_length
             last["batch"] = completions
         return last["verdicts"]
 
-    def log(verdicts, completion_ids, answer, log_metric, log_extra) -> None:
+    def log(completions, completion_ids, answer, meta, log_metric, log_extra, **_) -> None:
+        verdicts = judge(completions, completion_ids, answer, meta)
         truncated = [is_truncated(ids) for ids in completion_ids]
-        lengths = [len(ids) - (not cut) for ids, cut in zip(completion_ids, truncated, strict=True)]
-        for name, value in account(verdicts, lengths, truncated).items():
+        for name, value in account(verdicts, lengths_of(completion_ids), truncated).items():
             log_metric(name, value)
         log_extra("gold", list(answer))
         log_extra("extracted", [v.extracted for v in verdicts])
         log_extra("outcome", [v.outcome for v in verdicts])
 
-    def make(name: str, first: bool) -> Callable:
-        compute = _compute_function(name, max_length)
-
-        def reward(completions, completion_ids, answer, meta, log_metric, log_extra, **_) -> list[float]:
+    def built_in(spec: specs.Spec) -> Callable:
+        def compute(completions, completion_ids, answer, meta, problem_id=(), **_) -> list[float]:
             verdicts = judge(completions, completion_ids, answer, meta)
+            batch = Batch(verdicts, completion_ids, lengths_of(completion_ids), list(problem_id), max_length)
+            return BUILT_IN[spec.reward](batch, **spec.parameters)
+
+        return compute
+
+    def make(spec: specs.Spec, first: bool) -> Callable:
+        compute = own.guarded(spec.name, own.load(spec.reward), spec.parameters) if spec.is_own else built_in(spec)
+
+        def prepare(arguments: dict) -> dict:
             if first:
-                log(verdicts, completion_ids, answer, log_metric, log_extra)
-            return compute(verdicts, completion_ids)
+                log(**arguments)
+            return arguments | {"meta": list(map(json.loads, arguments["meta"]))} if spec.is_own else arguments
 
-        reward.__name__ = name
-        return reward
+        async def reward_async(**arguments) -> list[float | None]:
+            return await compute(**prepare(arguments))
 
-    return [make(name, i == 0) for i, name in enumerate(names)]
+        def reward(**arguments) -> list[float | None]:
+            return compute(**prepare(arguments))
 
+        function = reward_async if own.is_async(compute) else reward
+        function.__name__ = spec.name
+        return function
 
-def _compute_function(name: str, max_length: int) -> Callable[[list[Verdict], list[list[int]]], list[float]]:
-    """A function from verdicts and completion ids to rewards."""
-    if name in ("overlong", "repetition"):
-        from trl.rewards import get_repetition_penalty_reward, get_soft_overlong_punishment
-
-        penalty = (
-            get_soft_overlong_punishment(max_length, max_length // 5) if name == "overlong" else get_repetition_penalty_reward()
-        )
-        return lambda verdicts, ids: penalty(completion_ids=ids)
-    if name == "cosine":
-        return lambda verdicts, ids: [
-            cosine_scaled(v.outcome == "correct", len(tokens), max_length) for v, tokens in zip(verdicts, ids, strict=True)
-        ]
-    reward = VERIFIED[name]
-    return lambda verdicts, ids: [float(reward(v)) for v in verdicts]
+    return [make(spec, i == 0) for i, spec in enumerate(specs.parse(rewards))]

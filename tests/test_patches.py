@@ -41,6 +41,9 @@ UPSTREAM = [
     ("trainers.finite._get_grad_norm", "transformers:Trainer", "self._get_grad_norm(model, grad_norm=grad_norm)"),
     ("trainers.filters", "vllm.v1.sample.logits_processor.builtin:MinPLogitsProcessor.apply", "probability_values < adjusted"),
     ("trainers.grpo._prepare_inputs", "trl:GRPOTrainer._prepare_inputs", "self._buffered_inputs[self._step % self.args"),
+    ("trainers.grpo._zero_variance_groups", "trl:GRPOTrainer._calculate_rewards", "= self._log_metric\n"),
+    ("trainers.grpo._zero_variance_groups", "trl:GRPOTrainer._calculate_rewards", "= self._log_completion_extra\n"),
+    ("trainers.reward_failures", "transformers:Trainer._save_checkpoint", "self._save_rng_state(output_dir)"),
     ("trainers.grpo._generate_and_score_completions", "trl:GRPOTrainer._generate_and_score_completions", 'self._logs["advan'),
 ]
 OVERRIDDEN = [

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rewards.functions import VERIFIED
+from rewards.built_in import VERIFIED
 from rewards.scorer import Verdict
 from tests.conftest import ROOT, read_log
 

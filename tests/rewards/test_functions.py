@@ -2,9 +2,11 @@
 
 import pytest
 
-from rewards.functions import NAMES, cosine_scaled, dump_meta, make_reward_functions
+from rewards.built_in import NAMES, cosine_scaled
+from rewards.functions import dump_meta, make_reward_functions
 
 END = 1
+REQUIRED = {"length_cost": {"per_token": 0.01}, "length_target": {"target": 2}}  # the parameters without a default
 
 
 def call(function, texts, ids, **logs):
@@ -45,7 +47,7 @@ def test_only_the_first_function_logs_and_a_truncated_completion_gets_no_reward(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_function_has_the_name_that_trl_logs(name):
-    assert make_reward_functions([name], [END], 8)[0].__name__ == name
+    assert make_reward_functions([{"reward": name, **REQUIRED.get(name, {})}], [END], 8)[0].__name__ == name
 
 
 def test_format_rewards_the_marker_and_cosine_prefers_short_correct_and_long_wrong():

@@ -16,10 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from rewards import __main__ as commands
-from rewards.functions import NAMES, make_reward_functions
+from rewards.built_in import NAMES
+from rewards.functions import make_reward_functions
 from rewards.scorer import OUTCOMES, Item, score
 from rewards.steps import true_steps
 from tests.rewards.cases import DIFFERENT, SAME, pairs
+from tests.rewards.test_functions import REQUIRED
 
 LIMIT = 0.05  # seconds per completion
 METAS = [
@@ -138,8 +140,10 @@ def test_every_reward_is_finite_for_every_text():
     metas = [json.dumps(METAS[i % len(METAS)]) for i in range(len(texts))]
     ids = [[1] * (len(text) % 300) for text in texts]
     quiet = {"log_metric": lambda *_: None, "log_extra": lambda *_: None}
-    for name, reward in zip(NAMES, make_reward_functions(list(NAMES), {0}, 256), strict=True):
-        values = reward(completions=texts, completion_ids=ids, answer=golds, meta=metas, **quiet)
+    entries = [{"reward": name, **REQUIRED.get(name, {})} for name in NAMES]
+    problems = [str(i // 4) for i in range(len(texts))]
+    for name, reward in zip(NAMES, make_reward_functions(entries, {0}, 256), strict=True):
+        values = reward(completions=texts, completion_ids=ids, answer=golds, meta=metas, problem_id=problems, **quiet)
         assert len(values) == len(texts) and all(map(math.isfinite, values)), name
 
 

@@ -132,6 +132,10 @@ class AtomicCheckpoints(TrainerCallback):
 
     on_epoch_end = on_step_end
 
+    def has(self, args, state) -> bool:
+        """Whether the checkpoint of this step is complete."""
+        return (self._folder(args, state) / COMPLETE).is_file()
+
     def on_save(self, args, state, control, **_) -> None:
         """Called in every process after it has written its part."""
         self.accelerator.wait_for_everyone()

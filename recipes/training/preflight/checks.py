@@ -1,5 +1,6 @@
 """Checks of a config, its data and its model: settings that would fail late, or silently train something else."""
 
+import functools
 from collections.abc import Iterator, Sequence
 
 from data_mix.errors import InputError, nearest
@@ -7,9 +8,11 @@ from eval.generation.machine import has_gpu
 from eval.generation.tokens import encode_prompts, end_ids
 from recipes.training.preflight.environment import Environment
 from recipes.training.preflight.findings import Finding
-from rewards import functions
+from rewards import functions, specs, trial
+from rewards.built_in import BUILT_IN, VERIFIED
 from rewards.equality import readable
 from rewards.functions import text_of
+from rewards.own import RewardError
 
 DROPOUT = ("embd_pdrop", "resid_pdrop", "attn_pdrop", "attention_dropout", "hidden_dropout", "embedding_dropout")
 ENDING = 2  # tokens after a completion: the end token, and the newline that chat templates put after it
@@ -170,19 +173,56 @@ def check_head_size(config, field: str, level: str) -> Iterator[Finding]:
         yield Finding(field, problem, "change hidden_size or num_attention_heads", level)
 
 
-def check_rewards(rewards: Sequence[str]) -> Iterator[Finding]:
-    """Missing or unknown rewards."""
-    if not rewards:
-        yield Finding("rewards", "rewards is empty", "name at least one")
-    for name in rewards:
-        if name not in functions.NAMES:
-            problem = f"rewards: '{name}' is unknown{nearest(name, functions.NAMES)}"
-            yield Finding("rewards", problem, f"use one of {', '.join(functions.NAMES)}")
+def check_rewards(
+    rewards: Sequence[str | dict], weights: Sequence[float] | None, inputs, limit: int | None
+) -> Iterator[Finding]:
+    """Rewards that cannot be used, or fail for completions of the mixture.
+
+    Args:
+        rewards: entries of the config's `rewards`.
+        weights: TRL's reward_weights.
+        inputs: the mixture's rows and the tokenizer, both None if they could not be read.
+        limit: max_completion_length.
+    """
+    try:
+        specs.parse(rewards, weights)
+        if inputs.rows and limit and limit > 0:
+            tokenizer = inputs.tokenizer
+            encode = functools.partial(tokenizer.encode, add_special_tokens=False) if tokenizer else trial.encode_characters
+            trial.check(rewards, inputs.rows, encode, tokenizer.eos_token_id if tokenizer else 0, limit)
+    except (ValueError, RewardError) as error:
+        yield Finding("rewards", str(error), "")
 
 
-def check_golds(rewards: Sequence[str], rows: list[dict]) -> Iterator[Finding]:
+def check_groups(rewards: Sequence[str | dict], args, processes: int) -> Iterator[Finding]:
+    """The reward `brevity` where the completions of a problem are split over processes, which compute rewards separately."""
+    local = args.per_device_train_batch_size * args.steps_per_generation
+    if processes > 1 and "brevity" in _names(rewards) and local % args.num_generations:
+        problem = (
+            f"rewards: brevity compares the completions of a problem, but per_device_train_batch_size x steps_per_generation "
+            f"({local}) is not a multiple of num_generations ({args.num_generations}), which splits them over processes"
+        )
+        yield Finding("rewards", problem, "change one of them")
+
+
+def check_verdicts(rewards: Sequence[str | dict]) -> Iterator[Finding]:
+    """STaR: rewards that are no yes or no, and settings of rewards that only RL has."""
+    for name in sorted(_names(rewards) & set(BUILT_IN) - set(VERIFIED)):
+        problem = f"rewards: {name} is not a verdict, so it cannot decide which completions to keep"
+        yield Finding("rewards", problem, "use answer, chain, valid or a function of your own")
+    if any(isinstance(entry, dict) and "weight" in entry for entry in rewards or ()):
+        problem = "rewards: a weight has no effect, because a completion is kept if every reward is positive"
+        yield Finding("rewards", problem, "leave it out")
+
+
+def _names(rewards: Sequence[str | dict]) -> set[str]:
+    """The names, files and modules in the entries of a config's `rewards`."""
+    return {str(entry.get("reward")) if isinstance(entry, dict) else str(entry) for entry in rewards or ()}
+
+
+def check_golds(rewards: Sequence[str | dict], rows: list[dict]) -> Iterator[Finding]:
     """Rewards that would silently be 0, because the gold answer or the chain cannot be verified."""
-    if {"chain", "valid"} & set(rewards) and not all(functions.has_chain(row["meta"]) for row in rows):
+    if {"chain", "valid"} & _names(rewards) and not all(functions.has_chain(row["meta"]) for row in rows):
         problem = "rewards: chain and valid need problems whose chain can be checked (synthetic ones, or the gsm8k style)"
         yield Finding("rewards", problem, "use answer")
     unreadable = [row["problem_id"] for row in rows if not readable(row["answer"])]

@@ -142,17 +142,20 @@ def _check_size(inputs: Inputs, args, model_args) -> Iterator[Finding]:
     yield from check_disk(args.output_dir, 2 * parameters * size + checkpoints * checkpoint)
 
 
-def inspect_rollouts(inputs: Inputs, rewards: list[str], sampling, args, model_args) -> Iterator[Finding]:
+def inspect_rollouts(
+    inputs: Inputs, rewards: list[str | dict], reward_weights: list[float] | None, sampling, args, model_args
+) -> Iterator[Finding]:
     """Checks of the recipes with rollouts: rewards, sampling, lengths and the engine's memory; sets `inputs.length`.
 
     Args:
         inputs: as `inspect` has filled it.
-        rewards: names of the rewards.
+        rewards: entries of the config's `rewards`.
+        reward_weights: TRL's field; None if the entries have the weights.
         sampling: the config with max_completion_length and the engine's fields.
         args: TRL's SFTConfig or GRPOConfig.
         model_args: TRL's ModelConfig.
     """
-    yield from checks.check_rewards(rewards)
+    yield from checks.check_rewards(rewards, reward_weights, inputs, sampling.max_completion_length)
     if inputs.rows:
         yield from checks.check_golds(rewards, inputs.rows)
     if model_args.model_name_or_path is None:

@@ -17,7 +17,7 @@ Columns = tuple[tuple[str, str, str], ...]  # heading, key of the log entry, for
 SFT = (
     ("loss", "loss", ".4f"),
     ("token accuracy", "mean_token_accuracy", ".3f"),
-    ("tokens", "num_tokens", ",.0f"),
+    ("tokens seen", "num_tokens", ",.0f"),
     ("learning rate", "learning_rate", ".1e"),
 )
 RL = (

@@ -9,14 +9,16 @@ Private methods of TRL 1.16.0 that are overridden, and when to remove each overr
     _get_train_sampler                  A resumed run continues the shuffled order. Remove when: the order depends on the epoch
                                         alone, not on the state of one generator.
     _generate_and_score_completions     Baselines; no extra forward pass. Remove when: GRPOConfig offers both.
-    _calculate_rewards                  Keeps the rewards for the baseline. Remove with: the baselines.
+    _calculate_rewards                  Keeps the rewards for the baseline; stops when one fails (reward_failures.py). Remove
+                                        with: the baselines; when TRL saves a checkpoint then.
     _generate                           Dynamic sampling. Remove when: GRPOConfig offers it.
     _compute_loss                       } The correction from the training pass. Remove when: TRL skips its extra forward
     _get_per_token_logps_and_entropies  } pass for on-policy steps. Also log-probs under top-k, top-p and min-p (filters.py).
                                         Remove when: TRL applies them to the trainer's log-probs.
     _prepare_inputs                     Micro-batches of similar length. Remove when: TRL trims padding per micro-batch.
 
-They use TRL's private `_buffered_inputs` and `_step` (micro-batches) and `_logs` (advantages in the completions table).
+They use TRL's private `_buffered_inputs` and `_step` (micro-batches), `_logs` (advantages in the completions table), and
+`_log_metric` and `_log_completion_extra` (rewards during dynamic sampling are not logged).
 tests/test_patches.py fails when one of these names disappears.
 """
 
@@ -33,6 +35,7 @@ from recipes.training.trainers.batching import rebatch_by_length
 from recipes.training.trainers.correction import clipped_ratio, clipped_shares, clipped_tokens, summarize
 from recipes.training.trainers.filters import Filters, filtered_logps
 from recipes.training.trainers.finite import StopOnNonFinite
+from recipes.training.trainers.reward_failures import StopOnFailedReward
 
 COLUMNS = {
     "prompt_mask": ("prompt_ids",),
@@ -64,7 +67,7 @@ def _add_position_ids(model, args, kwargs: dict) -> tuple:
     return args, kwargs
 
 
-class CotmixGRPOTrainer(StopOnNonFinite, trl.GRPOTrainer):
+class CotmixGRPOTrainer(StopOnNonFinite, StopOnFailedReward, trl.GRPOTrainer):
     """GRPOTrainer for any `Algorithm`; see the module docstring for what is overridden."""
 
     def __init__(self, *args, algorithm: Algorithm, **kwargs) -> None:
@@ -125,7 +128,7 @@ class CotmixGRPOTrainer(StopOnNonFinite, trl.GRPOTrainer):
         finally:
             self.vllm_importance_sampling_correction = enabled
         if self.algorithm.baseline != "group":
-            rewards = (self._rewards * self.reward_weights.to(self._rewards.device)).sum(dim=1)
+            rewards = self._sum(self._rewards)
             advantages = compute_advantages(rewards, self.num_generations, self.algorithm.baseline)
             first = self.accelerator.process_index * len(inputs)
             batch["advantages"] = advantages[first : first + len(inputs)]
@@ -142,6 +145,10 @@ class CotmixGRPOTrainer(StopOnNonFinite, trl.GRPOTrainer):
     def _calculate_rewards(self, *args, **kwargs) -> torch.Tensor:
         self._rewards = super()._calculate_rewards(*args, **kwargs)
         return self._rewards
+
+    def _sum(self, rewards: torch.Tensor) -> torch.Tensor:
+        """The weighted sum, (completions,). As in TRL, a reward that is None (here NaN) does not count."""
+        return (rewards * self.reward_weights.to(rewards.device)).nansum(dim=1)
 
     # Dynamic sampling
 
@@ -185,12 +192,13 @@ class CotmixGRPOTrainer(StopOnNonFinite, trl.GRPOTrainer):
     def _zero_variance_groups(self, rows: list[dict], generated: tuple) -> list[int]:
         """The index of the first completion of each group whose completions all have the same reward."""
         _, completion_ids, _, completions, *_ = generated
-        columns = {name: [row[name] for row in rows] for name in rows[0] if name != "prompt"}
-        no_logging = {"log_metric": lambda *_: None, "log_extra": lambda *_: None}
-        rewards = torch.tensor(
-            [f(completions=completions, completion_ids=completion_ids, **columns, **no_logging) for f in self.reward_funcs]
-        )
-        rewards = (rewards * self.reward_weights.cpu().unsqueeze(1)).sum(dim=0).view(-1, self.num_generations)
+        self._log_metric = self._log_completion_extra = lambda *_: None
+        try:
+            rewards = super()._calculate_rewards(rows, [row["prompt"] for row in rows], completions, completion_ids)
+        finally:
+            del self._log_metric, self._log_completion_extra
+        first = self.accelerator.process_index * len(rows)
+        rewards = self._sum(rewards[first : first + len(rows)]).view(-1, self.num_generations)
         varies = rewards.max(dim=1).values > rewards.min(dim=1).values
         return [group * self.num_generations for group, does in enumerate(varies.tolist()) if not does]
 
