@@ -61,7 +61,7 @@ class MixtureConfig:
         max_tokens, over_limit: problems whose long-form row exceeds `max_tokens` raise an error or are dropped.
         on_error: broken records raise an error or are dropped.
         against: evaluation sets (sources without a share) to decontaminate train against, besides the sources' own test sets.
-        ngram: length in words of a shared sequence that counts as overlap.
+        ngram: length in words of a shared sequence that counts as overlap; None: only the same text counts.
     """
 
     sources: tuple[Source, ...]
@@ -80,7 +80,7 @@ class MixtureConfig:
     over_limit: str = "refuse"
     on_error: str = "refuse"
     against: tuple[Source, ...] = ()
-    ngram: int = 13
+    ngram: int | None = 13
 
     @property
     def chat(self) -> bool:
@@ -189,8 +189,10 @@ def parse_config(raw: dict[str, Any]) -> MixtureConfig:
     for key in ("n_train", "max_tokens"):
         if raw.get(key) is not None:
             _number(raw[key], key, 1, integer=True)
-    for key, low in (("n_test", 1), ("seed", 0), ("max_repeats", 1), ("ngram", 2)):
+    for key, low in (("n_test", 1), ("seed", 0), ("max_repeats", 1)):
         _number(raw.get(key, low), key, low, integer=True)
+    if raw.get("ngram") is not None:
+        _number(raw["ngram"], "ngram", 2, integer=True)
     for key, allowed in CHOICES.items():
         if key in raw and raw[key] not in allowed:
             raise InputError(f"{key} is '{raw[key]}'; it must be one of {', '.join(filter(None, allowed))}")

@@ -116,6 +116,8 @@ def _history(name: str, source: dict) -> list[str]:
         lines += [f"  {count} in {where} by {reason}" for (where, reason), count in sorted(counts.items())]
         same = [overlap for overlap in removed if overlap["reason"] == "text"]
         lines += [f"  {overlap['id']} is {overlap['other']} of {overlap['where']}" for overlap in same[:10]]
+    if "overlap" in source:
+        lines.append(f"  {source['overlap']}")
     if source.get("over_limit"):
         lines[0] += f", {source['over_limit']} over the token limit"
     lines[0] += f"; {source['left']} left"

@@ -1,5 +1,6 @@
 """Loads the sources of a mixture: reads or generates problems, checks golds, shuffles, decontaminates, drops long ones."""
 
+import collections
 import hashlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
@@ -139,7 +140,8 @@ def _split(name: str, source: Source, records: Records, n_test: int, seed: int) 
     if records.test is None:
         if n_test >= len(train):
             fix = "reduce n_test" if len(train) > 1 else "add problems"  # n_test is at least 1
-            raise InputError(f"{name}: n_test is {n_test}, but train and test have only {len(train)} problems", fix)
+            broken = f" ({records.broken['train']} broken)" if records.broken["train"] else ""
+            raise InputError(f"{name}: n_test is {n_test}, but train and test have only {len(train)} problems{broken}", fix)
         test = train.take(range(n_test))
         train = train.take(range(n_test, len(train)))
     else:
@@ -162,6 +164,8 @@ def _decontaminate(config: MixtureConfig, sources: list[LoadedSource], evaluatio
     kept, removed, other_answer = decontaminate(train, evaluation, config.ngram, generated)
     for name, loaded in texts.items():
         loaded.train = loaded.train.take(kept[name])
+        if config.ngram is None:
+            loaded.report["overlap"] = "only the same text is removed (ngram: null)"
         loaded.report["removed"] = [asdict(overlap) for overlap in removed[name]]
         loaded.report["same_text_other_answer"] = [asdict(overlap) for overlap in other_answer[name]]
 
@@ -185,11 +189,23 @@ def _drop_long(config: MixtureConfig, sources: list[LoadedSource]) -> None:
             source.train = source.train.take(within)
 
 
+def _count_overlaps(removed: list[dict], exact: bool) -> dict[str, int]:
+    """The number of problems removed for each set they overlap with, by the criterion `text` or by the others."""
+    return collections.Counter(overlap["where"] for overlap in removed if (overlap["reason"] == "text") == exact)
+
+
 def _too_few(name: str, need: int, report: dict, repeats: int) -> str:
-    left, removed = report["left"], len(report.get("removed", []))
-    dropped = {"broken": report.get("broken"), "removed": removed, "over the limit": report.get("over_limit")}
+    left, removed = report["left"], report.get("removed", [])
+    dropped = {
+        "broken": report.get("broken"),
+        **{f"the same text as in {where}": n for where, n in _count_overlaps(removed, exact=True).items()},
+        **{f"similar to {where}": n for where, n in _count_overlaps(removed, exact=False).items()},
+        "over the limit": report.get("over_limit"),
+    }
     why = ", ".join(f"{count} {reason}" for reason, count in dropped.items() if count)
     limit = f", each at most {repeats} times" if repeats > 1 else ""
     fix = f"reduce n_train to at most {left * repeats} rows of it, or set `max_repeats: {-(-need // max(left, 1))}`"
     fix = fix if left else "add problems to it, or remove it"
+    if _count_overlaps(removed, exact=False):
+        fix += "; `ngram: null` keeps problems that are only similar"
     return f"{name}: {need} rows needed, the source has {left}{f' ({why})' if why else ''}{limit}; {fix}"
