@@ -2,6 +2,7 @@
 
 mixture_config.py   YAML -> a validated MixtureConfig
 tasks/              one module per task; generated problems, or records read by reading.py
+own_code.py         loads users' own functions and reports their errors
 problem.py          Problem and ProblemPool; forms.py writes a problem as a completion
 sources.py          loads each source, checks its gold answers (golds.py), decontaminates it (decontamination.py)
 plan.py             number of rows of each source and form

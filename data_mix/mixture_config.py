@@ -1,11 +1,13 @@
 """Parses a mixture's YAML into a validated `MixtureConfig`, before any data is loaded or written."""
 
+import json
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from data_mix.errors import InputError, nearest
 from data_mix.forms import ANSWER_STYLES, check_form
 from data_mix.mapping import read_mapping
+from data_mix.own_code import is_own
 from data_mix.tasks import find_task, is_generated, options_of
 
 TEXT_OPTIONS = ("path", "revision", "name", "config", "question", "solution", "steps", "answer")  # options of a source
@@ -28,8 +30,8 @@ class Source:
 
     @property
     def name(self) -> str:
-        """The name in rows and manifest: the option `name` of records, otherwise the task."""
-        return self.options.get("name", self.task)
+        """The name in rows and manifest: the option `name`, otherwise the task, or the file of an own task."""
+        return self.options.get("name") or (find_task(self.task).name if is_own(self.task) else self.task)
 
     @property
     def generated(self) -> bool:
@@ -107,6 +109,14 @@ def _check_text(value: Any, what: str, lines: bool = False) -> None:
         raise InputError(f"{what} is {value!r}; it contains an unpaired surrogate, which is not text")
 
 
+def _check_json(value: Any, what: str) -> None:
+    """Raises InputError unless the manifest can store `value`: YAML also has dates and sets."""
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        raise InputError(f"{what} is {value!r}; write it as text, a number, a list or a mapping") from None
+
+
 def _check_shares(shares: list[float], what: str) -> None:
     if abs(sum(shares) - 1) > 1e-9:
         terms = " + ".join(f"{share:g}" for share in shares)
@@ -125,6 +135,9 @@ def _source(raw: Any, where: str) -> Source:
         if required and key not in options:
             raise InputError(f"{where} ({raw['task']}): field '{key}' is missing; add it")
     for key, value in options.items():
+        if is_own(raw["task"]) and key != "name":
+            _check_json(value, f"{where}.{key}")
+            continue
         required = known[key] or key == "path"
         if key in TEXT_OPTIONS and (required or value is not None):
             _check_text(value, f"{where}.{key}")
@@ -142,7 +155,8 @@ def _sources(raw: Any) -> tuple[Source, ...]:
         # Symbolic problems of different sizes are different problems; two text sources could contain the same ones.
         same = [s for s in sources[:i] if s.name == source.name and (s.is_text or s.options == source.options)]
         if same:
-            raise InputError(f"sources[{i}]: duplicate source '{source.name}'; list each source once")
+            fix = "give it a `name` of its own" if is_own(source.task) else "list each source once"
+            raise InputError(f"sources[{i}]: duplicate source '{source.name}'; {fix}")
     return sources
 
 

@@ -12,6 +12,7 @@ from data_mix.decontamination import decontaminate
 from data_mix.errors import InputError
 from data_mix.lengths import LengthCounter
 from data_mix.mixture_config import MixtureConfig, Source
+from data_mix.own_code import is_own
 from data_mix.problem import Problem, ProblemPool
 from data_mix.reading import Records
 from data_mix.rows import BATCH, as_prompts
@@ -55,7 +56,9 @@ def load_sources(config: MixtureConfig, n_train: list[int | None], n_test: list[
             if n is None:
                 raise InputError(f"n_train is null, but {name} problems are generated; give a number")
             loaded = LoadedSource(name, *task.draw(config.seed, n, m, **source.options), {"drawn": n})
-            _, loaded.report["gold"] = _check_golds(name, [loaded.train, loaded.test], SAMPLE, config, "please report this bug")
+            own = is_own(source.task)
+            limit, fix = (CHECK_ALL, f"fix {source.task}") if own else (SAMPLE, "please report this bug")
+            _, loaded.report["gold"] = _check_golds(name, [loaded.train, loaded.test], limit, config, fix)
             if source.is_text:
                 generated[f"{name} test"] = loaded.test
         else:
@@ -153,13 +156,14 @@ def _split(name: str, source: Source, records: Records, n_test: int, seed: int) 
 
 
 def _decontaminate(config: MixtureConfig, sources: list[LoadedSource], evaluation: dict, generated: dict) -> None:
-    """Removes duplicates and overlaps with evaluation sets; not needed if all problems are generated.
+    """Removes duplicates and overlaps with evaluation sets.
 
+    If all problems are generated there are none, except between own tasks, which may yield the same problems as another source.
     `evaluation` and `generated` map the name of a set to its problems.
     """
-    if not evaluation:
-        return
     texts = {loaded.name: loaded for source, loaded in zip(config.sources, sources, strict=True) if source.is_text}
+    if not evaluation and not (len(texts) > 1 and any(is_own(source.task) for source in config.sources)):
+        return
     train = {name: loaded.train for name, loaded in texts.items()}
     kept, removed, other_answer = decontaminate(train, evaluation, config.ngram, generated)
     for name, loaded in texts.items():
