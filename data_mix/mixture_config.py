@@ -8,6 +8,7 @@ from data_mix.errors import InputError, nearest
 from data_mix.forms import ANSWER_STYLES, check_form
 from data_mix.mapping import read_mapping
 from data_mix.own_code import is_own
+from data_mix.own_forms import OwnForm, drop_shares, parse_forms, split_forms
 from data_mix.tasks import find_task, is_generated, options_of
 
 TEXT_OPTIONS = ("path", "revision", "name", "config", "question", "solution", "steps", "answer")  # options of a source
@@ -17,6 +18,7 @@ CHOICES = {
     "unit": ("rows", "tokens"),
     "over_limit": ("refuse", "drop"),
     "on_error": ("refuse", "drop"),
+    "missing_form": ("refuse", "drop"),
 }
 
 
@@ -63,6 +65,8 @@ class MixtureConfig:
         max_tokens, over_limit: problems whose long-form row exceeds `max_tokens` raise an error or are dropped.
         on_error: broken records raise an error or are dropped.
         against: evaluation sets (sources without a share) to decontaminate train against, besides the sources' own test sets.
+        own_forms: form -> where its text comes from, if the forms are the user's own; the keys of `forms`, in their order.
+        missing_form: problems that lack one of the own forms raise an error or are dropped.
         ngram: length in words of a shared sequence that counts as overlap; None: only the same text counts.
     """
 
@@ -83,11 +87,18 @@ class MixtureConfig:
     on_error: str = "refuse"
     against: tuple[Source, ...] = ()
     ngram: int | None = 13
+    own_forms: dict[str, OwnForm] = field(default_factory=dict)
+    missing_form: str = "refuse"
 
     @property
     def chat(self) -> bool:
         """Whether prompts and completions are message lists."""
         return (self.prompt_format or find_task(self.sources[0].task).PROMPT_FORMAT) == "chat"
+
+    @property
+    def reference_form(self) -> str:
+        """The form of the test rows: `long`, or the first own form if none is called that."""
+        return next(iter(self.own_forms)) if self.own_forms and "long" not in self.own_forms else "long"
 
 
 def _number(value: Any, what: str, low: float, high: float = float("inf"), integer: bool = False) -> Any:
@@ -178,6 +189,7 @@ def parse_config(raw: dict[str, Any]) -> MixtureConfig:
     Raises:
         InputError: with the field, its value and what is allowed.
     """
+    raw = split_forms(raw)
     known = {f.name for f in fields(MixtureConfig)} | {"p_cot"}
     for key in raw:
         if key not in known:
@@ -194,7 +206,8 @@ def parse_config(raw: dict[str, Any]) -> MixtureConfig:
         if not isinstance(raw["forms"], dict) or not raw["forms"]:
             raise InputError("forms must map each form to its share, e.g. {long: 0.25, short: 0.75}")
         forms = {form: _number(share, f"forms.{form}", 0, 1) for form, share in raw["forms"].items()}
-    for form in forms:
+    own_forms = parse_forms(raw["own_forms"], forms) if raw.get("own_forms") else {}
+    for form in forms if not own_forms else ():
         check_form(form)
     _check_shares(list(forms.values()), "forms")
     sources = _sources(raw["sources"])
@@ -217,8 +230,13 @@ def parse_config(raw: dict[str, Any]) -> MixtureConfig:
         raise InputError("tokenizer must be given; `unit: tokens` and `max_tokens` need it to count tokens")
     if (raw.get("prompt_template") or "{prompt}").count("{prompt}") != 1:
         raise InputError(f"prompt_template is {raw['prompt_template']!r}; it must contain {{prompt}} once")
-    rest = {key: value for key, value in raw.items() if key not in ("p_cot", "forms", "sources", "against")}
-    config = MixtureConfig(sources=sources, forms=forms, against=_against(raw.get("against", [])), **rest)
+    rest = {key: value for key, value in raw.items() if key not in ("p_cot", "forms", "own_forms", "sources", "against")}
+    config = MixtureConfig(sources=sources, forms=forms, own_forms=own_forms, against=_against(raw.get("against", [])), **rest)
+    if own_forms and not all(source.is_text for source in sources):
+        task = next(source.task for source in sources if not source.is_text)
+        raise InputError(f"forms: {task} has forms of its own; own forms need word problems, with answers as in GSM8K or MATH")
+    if "missing_form" in raw and not own_forms:
+        raise InputError("missing_form is set, but every problem has the built-in forms; remove it")
     if config.system and not config.chat:
         raise InputError("system is set, but prompts are plain text, which has no system message; set `prompt_format: chat`")
     if config.answer_style and not any(source.is_text for source in sources):
@@ -236,6 +254,9 @@ def raw_config(config: MixtureConfig) -> dict[str, Any]:
     raw = {f.name: getattr(config, f.name) for f in fields(MixtureConfig)}
     raw["sources"] = [{**flat(source), "share": source.share} for source in config.sources]
     raw["against"] = [flat(source) for source in config.against]
+    raw["own_forms"] = {name: form.raw for name, form in config.own_forms.items()}
+    if not config.own_forms:
+        del raw["own_forms"], raw["missing_form"]
     return raw
 
 
@@ -276,4 +297,4 @@ def _override(raw: dict, override: str) -> None:
     except (KeyError, IndexError, ValueError, TypeError):
         raise InputError(f"--set {name}: no such field; give an existing one, e.g. sources.0.d=25") from None
     if keys == ["p_cot"]:
-        raw.pop("forms", None)
+        drop_shares(raw)

@@ -123,7 +123,7 @@ class Drawn:
 
     def problem(self, id: str, source: str) -> Problem:
         """The problem with its id and source."""
-        return Problem(id, source, self.prompt, self.steps, self.answer, self.meta)
+        return Problem(id, source, self.prompt, self.steps, self.answer, self.meta, self.meta)
 
     @classmethod
     def read(cls, item: dict | Problem) -> "Drawn":
