@@ -1,6 +1,5 @@
 """Parses a mixture's YAML into a validated `MixtureConfig`, before any data is loaded or written."""
 
-import json
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -10,6 +9,7 @@ from data_mix.mapping import read_mapping
 from data_mix.own_code import is_own
 from data_mix.own_forms import OwnForm, drop_shares, parse_forms, split_forms
 from data_mix.tasks import find_task, is_generated, options_of
+from data_mix.values import check_json, check_text, number
 
 TEXT_OPTIONS = ("path", "revision", "name", "config", "question", "solution", "steps", "answer")  # options of a source
 CHOICES = {
@@ -101,33 +101,6 @@ class MixtureConfig:
         return next(iter(self.own_forms)) if self.own_forms and "long" not in self.own_forms else "long"
 
 
-def _number(value: Any, what: str, low: float, high: float = float("inf"), integer: bool = False) -> Any:
-    kind = "an integer" if integer else "a number"
-    valid = isinstance(value, int if integer else (int, float)) and not isinstance(value, bool)
-    if not valid or not low <= value <= high:
-        limits = f"from {low} to {high}" if high < float("inf") else f"of at least {low}"
-        raise InputError(f"{what} is {value!r}; it must be {kind} {limits}")
-    return value
-
-
-def _check_text(value: Any, what: str, lines: bool = False) -> None:
-    """Raises InputError unless `value` is text: one line of it, or any number of `lines`."""
-    if not isinstance(value, str):
-        raise InputError(f"{what} is {value!r}; it must be a string")
-    if not lines and len(value.strip().splitlines()) != 1:
-        raise InputError(f"{what} is {value!r}; it must be one line of text")
-    if any("\ud800" <= character <= "\udfff" for character in value):
-        raise InputError(f"{what} is {value!r}; it contains an unpaired surrogate, which is not text")
-
-
-def _check_json(value: Any, what: str) -> None:
-    """Raises InputError unless the manifest can store `value`: YAML also has dates and sets."""
-    try:
-        json.dumps(value)
-    except (TypeError, ValueError):
-        raise InputError(f"{what} is {value!r}; write it as text, a number, a list or a mapping") from None
-
-
 def _check_shares(shares: list[float], what: str) -> None:
     if abs(sum(shares) - 1) > 1e-9:
         terms = " + ".join(f"{share:g}" for share in shares)
@@ -147,14 +120,14 @@ def _source(raw: Any, where: str) -> Source:
             raise InputError(f"{where} ({raw['task']}): field '{key}' is missing; add it")
     for key, value in options.items():
         if is_own(raw["task"]) and key != "name":
-            _check_json(value, f"{where}.{key}")
+            check_json(value, f"{where}.{key}")
             continue
         required = known[key] or key == "path"
         if key in TEXT_OPTIONS and (required or value is not None):
-            _check_text(value, f"{where}.{key}")
+            check_text(value, f"{where}.{key}")
         if key == "calculator" and not isinstance(value, bool):
             raise InputError(f"{where}.{key} is {value!r}; it must be true or false")
-    return Source(raw["task"], _number(raw.get("share", 1), f"{where}.share", 0, 1), options)
+    return Source(raw["task"], number(raw.get("share", 1), f"{where}.share", 0, 1), options)
 
 
 def _sources(raw: Any) -> tuple[Source, ...]:
@@ -200,12 +173,12 @@ def parse_config(raw: dict[str, Any]) -> MixtureConfig:
     if (raw.get("p_cot") is None) == (raw.get("forms") is None):
         raise InputError("give either p_cot (share of long rows) or forms (form: share)")
     if raw.get("forms") is None:
-        p_cot = _number(raw["p_cot"], "p_cot", 0, 1)
+        p_cot = number(raw["p_cot"], "p_cot", 0, 1)
         forms = {"long": p_cot, "short": 1 - p_cot}
     else:
         if not isinstance(raw["forms"], dict) or not raw["forms"]:
             raise InputError("forms must map each form to its share, e.g. {long: 0.25, short: 0.75}")
-        forms = {form: _number(share, f"forms.{form}", 0, 1) for form, share in raw["forms"].items()}
+        forms = {form: number(share, f"forms.{form}", 0, 1) for form, share in raw["forms"].items()}
     own_forms = parse_forms(raw["own_forms"], forms) if raw.get("own_forms") else {}
     for form in forms if not own_forms else ():
         check_form(form)
@@ -215,17 +188,17 @@ def parse_config(raw: dict[str, Any]) -> MixtureConfig:
         raise InputError("n_train is null; with more than one source, or with `unit: tokens`, it must be a number")
     for key in ("n_train", "max_tokens"):
         if raw.get(key) is not None:
-            _number(raw[key], key, 1, integer=True)
+            number(raw[key], key, 1, integer=True)
     for key, low in (("n_test", 1), ("seed", 0), ("max_repeats", 1)):
-        _number(raw.get(key, low), key, low, integer=True)
+        number(raw.get(key, low), key, low, integer=True)
     if raw.get("ngram") is not None:
-        _number(raw["ngram"], "ngram", 2, integer=True)
+        number(raw["ngram"], "ngram", 2, integer=True)
     for key, allowed in CHOICES.items():
         if key in raw and raw[key] not in allowed:
             raise InputError(f"{key} is '{raw[key]}'; it must be one of {', '.join(filter(None, allowed))}")
     for key in ("system", "prompt_template", "tokenizer"):
         if raw.get(key) is not None:
-            _check_text(raw[key], key, lines=key != "tokenizer")
+            check_text(raw[key], key, lines=key != "tokenizer")
     if raw.get("tokenizer") is None and (raw.get("unit") == "tokens" or raw.get("max_tokens") is not None):
         raise InputError("tokenizer must be given; `unit: tokens` and `max_tokens` need it to count tokens")
     if (raw.get("prompt_template") or "{prompt}").count("{prompt}") != 1:
