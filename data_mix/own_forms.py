@@ -7,9 +7,11 @@ forms:
 `{}` is the answer alone in the answer style. A problem without a text in some form lacks it (`missing_form`).
 """
 
+import functools
 import math
 import re
 import string
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +24,7 @@ from rewards.scorer import OUTCOMES
 
 TEXTS = ("column", "template", "function")
 KEYS = (*TEXTS, "marker")
+COMPARED = 20  # problems for which a function is called twice
 OF_PROBLEM = ("steps", "answer")  # names that every template may use
 _NAME = re.compile(r"[A-Za-z][\w.-]*", re.ASCII)
 _RESERVED = (*OUTCOMES, "other", "mean", "median")  # metrics of these names exist
@@ -47,6 +50,10 @@ class OwnForm:
         """The columns of the record that the text needs."""
         names = {self.column} if self.column else {name for _, name in _parts(self.template or "") if name}
         return names if self.column else names - set(OF_PROBLEM)
+
+    @functools.cached_property
+    def _function(self) -> Callable[[Problem], str | None]:
+        return own_code.load(self.function)
 
     def write(self, problem: Problem) -> str | None:
         """The problem as a completion in this form; None if it lacks the form.
@@ -74,12 +81,10 @@ class OwnForm:
         return write_completion(problem.steps, problem.answer, style, "short")
 
     def _call(self, problem: Problem) -> str | None:
-        file = own_code.find_file(self.function)
         try:
-            text = own_code.load(self.function)(problem)
-        except InputError:
-            raise
+            text = self._function(problem)
         except Exception as error:
+            file = own_code.find_file(self.function)
             raise InputError(f"{own_code.located(error, file)} (for problem {problem.id})", f"fix {file}") from None
         if text is not None and not isinstance(text, str):
             raise InputError(f"{self.function} returned {type(text).__name__} for problem {problem.id}; return a text or None")
@@ -150,8 +155,12 @@ def parse_forms(raw: Any, shares: dict[str, float]) -> dict[str, OwnForm]:
     return forms
 
 
-def check_columns(name: str, problems: list[Problem], forms: dict[str, OwnForm]) -> None:
-    """Raises InputError when no problem of the source `name` has a column that a form needs."""
+def check_texts(name: str, problems: list[Problem], forms: dict[str, OwnForm]) -> None:
+    """Checks that the problems of the source `name` can be written in the forms.
+
+    Raises:
+        InputError: when no problem has a column that a form needs, or a function does not return the same text again.
+    """
     known = dict.fromkeys(key for problem in problems for key in problem.record)
     for form in forms.values():
         for column in sorted(form.columns - known.keys()):
@@ -159,6 +168,9 @@ def check_columns(name: str, problems: list[Problem], forms: dict[str, OwnForm])
             names = [*known, *OF_PROBLEM] if field == "template" else list(known)
             has = f"{name} has {', '.join(map(str, names))}"
             raise InputError(f"forms.{form.name}.{field}: no column '{column}'{nearest(column, map(str, names))}; {has}")
+        for problem in problems[:COMPARED] if form.function else ():
+            if form.write(problem) != form.write(problem):
+                raise InputError(f"{form.function} returns another text for problem {problem.id} when it is called again")
 
 
 def lacking(problem: Problem, forms: dict[str, OwnForm]) -> list[str]:

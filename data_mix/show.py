@@ -61,6 +61,8 @@ def _differences(a: str, one: dict, b: str, two: dict) -> list[str]:
         x, y = (m["sources"].get(name, {}).get("origin") for m in (one, two))
         if x != y:
             lines.append(f"source {name}: {x} -> {y}")
+    code = [manifest.get("code", {}) for manifest in (one, two)]
+    lines += [f"{spec}: another version" for spec in code[0] if code[1].get(spec, code[0][spec]) != code[0][spec]]
     cells = [{(c["source"], c["form"]): c["rows"] for c in m["counts"]} for m in (one, two)]
     for cell in sorted({*cells[0], *cells[1]}):
         x, y = (counts.get(cell, 0) for counts in cells)

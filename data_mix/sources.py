@@ -13,7 +13,7 @@ from data_mix.errors import InputError
 from data_mix.lengths import LengthCounter
 from data_mix.mixture_config import MixtureConfig, Source
 from data_mix.own_code import is_own
-from data_mix.own_forms import OwnFormPool, check_columns, lacking
+from data_mix.own_forms import OwnFormPool, check_texts, lacking
 from data_mix.problem import Problem, ProblemPool
 from data_mix.reading import Records
 from data_mix.recognition import fit
@@ -136,10 +136,10 @@ def _drop_incomplete(name: str, splits: dict, config: MixtureConfig, may_drop: b
     """The problems of each split that have every own form, and how many lack each form.
 
     Raises:
-        InputError: when a column exists nowhere, or some problems lack a form (unless `may_drop` and `missing_form: drop`).
+        InputError: from `check_texts`, and when some problems lack a form (unless `may_drop` and `missing_form: drop`).
     """
     problems = [problem for split in splits.values() for problem in split]
-    check_columns(name, problems, config.own_forms)
+    check_texts(name, problems, config.own_forms)
     missing = {problem.id: found for problem in problems if (found := lacking(problem, config.own_forms))}
     if missing and not (may_drop and config.missing_form == "drop"):
         first = "; ".join(f"{id} ({', '.join(found)})" for id, found in list(missing.items())[:3])

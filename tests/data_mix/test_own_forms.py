@@ -10,7 +10,7 @@ from data_mix.errors import InputError
 from data_mix.mixture_config import load_config, parse_config
 from data_mix.mixture_folder import build, verify
 from data_mix.recognition import threshold
-from data_mix.show import show
+from data_mix.show import diff, show
 from rewards.scorer import find_form
 from tests.data_mix.helpers import rows_of, write_jsonl
 
@@ -28,6 +28,11 @@ def crash(problem):
 
 def number(problem):
     return 4
+
+calls = []
+def changing(problem):
+    calls.append(problem)
+    return f"Call {len(calls)}\\n#### {problem.answer}"
 """
 
 
@@ -158,6 +163,8 @@ def test_functions_are_part_of_the_manifest(folder):
     forms = {"short": {"function": "my_forms.py:terse", "share": 1.0}}
     assert list(build(parse_config(raw(forms)), "m")["code"]) == ["my_forms.py:terse"]
     (folder / "my_forms.py").write_text(FUNCTIONS + "\n")
+    build(parse_config(raw(forms)), "again")
+    assert "my_forms.py:terse: another version" in diff("m", "again")
     with pytest.raises(InputError, match="my_forms.py:terse has changed since the mixture was built"):
         verify("m")
 
@@ -166,6 +173,30 @@ def test_p_cot_can_be_overridden(folder):
     (folder / "m.yaml").write_text(yaml.safe_dump(raw({form: FORMS[form] | {"share": 0.5} for form in ("short", "long")})))
     config = load_config("m.yaml", ["p_cot=0.1"])
     assert config.forms == {"long": 0.1, "short": 0.9} and config.own_forms["short"].column == "solution"
+
+
+def test_lengths_in_tokens_are_those_of_the_own_forms(folder):
+    from recipes.training.models import character_tokenizer
+
+    character_tokenizer("".join(map(chr, range(32, 127))) + "\n").save_pretrained(folder / "tokenizer")
+    forms = {"short": {"column": "solution", "share": 0.5}, "long": {**FORMS["long"], "share": 0.5}}
+    plain = raw(forms, tokenizer="tokenizer", prompt_format="plain")
+    train, _ = rows_of(plain | {"unit": "tokens", "n_train": 60})
+    tokens = {form: sum(len(row["completion"]) for row in train if row["form"] == form) for form in forms}
+    assert tokens["long"] / sum(tokens.values()) == pytest.approx(0.5, abs=0.005)
+    few, _ = rows_of(plain | {"max_tokens": 200, "over_limit": "drop", "n_train": 20})
+    assert all(len(row["prompt"]) + row["completion"].count("No") * 22 < 200 for row in few if row["form"] == "long")
+    with pytest.raises(InputError, match="98 rows needed|over the limit"):
+        rows_of(plain | {"max_tokens": 200, "over_limit": "drop", "n_train": 98})
+
+
+def test_own_forms_are_for_answers_that_the_text_marks(folder):
+    (folder / "bits.py").write_text(
+        "def problems(seed, count):\n    for i in range(count):\n"
+        "        yield {'prompt': f'{i:09b}=', 'steps': ['0'], 'answer': '0', 'meta': {'style': 'parity'}}\n"
+    )
+    with pytest.raises(InputError, match="own forms need an answer style of gsm8k or boxed; bits has 'parity'"):
+        rows_of(raw({"short": {"share": 1.0}}, sources=[{"task": "bits.py:problems"}]))
 
 
 WRONG = {
@@ -181,6 +212,7 @@ WRONG = {
     "another answer": ({"template": "#### {a}"}, "x, wrong: extracted '3', gold '8'"),
     "a missing function": ({"function": "my_forms.py:ters"}, "my_forms.py has no function 'ters'; did you mean 'terse'?"),
     "an exception": ({"function": "my_forms.py:crash"}, "my_forms.py:6: KeyError: 'none' (for problem mine/train/0)"),
+    "not the same text": ({"function": "my_forms.py:changing"}, "my_forms.py:changing returns another text for problem mine/"),
     "not a text": ({"function": "my_forms.py:number"}, "my_forms.py:number returned int for problem mine/train/0"),
 }
 
