@@ -126,9 +126,9 @@ class TextIndex:
 
 
 class EvaluationIndex:
-    """The problems of the evaluation sets, indexed for all three criteria."""
+    """The problems of the evaluation sets, indexed for all three criteria, or for `text` alone if `ngram` is None."""
 
-    def __init__(self, ngram: int) -> None:
+    def __init__(self, ngram: int | None) -> None:
         self.ngram = ngram
         self.texts = TextIndex()
         self.one_word: dict[tuple[int, int], tuple[str, str]] = {}
@@ -138,6 +138,8 @@ class EvaluationIndex:
         """Adds an evaluation problem of the set `where`."""
         entry = (problem.id, where)
         self.texts.add(problem, where)
+        if self.ngram is None:
+            return
         words = words_of(problem.prompt)
         if len(words) >= self.ngram:
             for key in leave_one_out_hashes(problem.prompt):
@@ -148,7 +150,7 @@ class EvaluationIndex:
     def find(self, problem: Problem) -> Overlap | None:
         """The overlap of `problem` by the strictest criterion that applies, or None."""
         overlap = self.texts.find(problem)
-        if overlap:
+        if overlap or self.ngram is None:
             return overlap
         words = words_of(problem.prompt)
         criteria = (
@@ -168,7 +170,7 @@ class EvaluationIndex:
 def decontaminate(
     train: dict[str, Iterable[Problem]],
     evaluation: dict[str, Iterable[Problem]],
-    ngram: int,
+    ngram: int | None,
     generated: Mapping[str, Iterable[Problem]] = MappingProxyType({}),
 ) -> tuple[dict[str, list[int]], dict[str, list[Overlap]], dict[str, list[Overlap]]]:
     """For each train source: the indices of the problems kept, those removed, and those kept because their answer differs.
@@ -176,7 +178,7 @@ def decontaminate(
     Args:
         train: problems by source; of two duplicates the first in this order is kept.
         evaluation: problems by name of the evaluation set.
-        ngram: words in an n-gram.
+        ngram: words in an n-gram; None: only `text` applies.
         generated: template-generated test problems by name of the set. Only `text` applies, because they share templates.
     """
     index, seen = EvaluationIndex(ngram), TextIndex()

@@ -14,6 +14,7 @@ from data_mix.mixture_config import MixtureConfig
 from data_mix.permutation import Permutation
 from data_mix.plan import apportion, count_for_tokens, count_rows
 from data_mix.problem import ProblemPool
+from data_mix.recognition import add_rule
 from data_mix.rows import BATCH, COLUMNS, as_prompts, schema
 from data_mix.sources import LoadedSource, load_sources
 
@@ -63,18 +64,22 @@ class Mixture:
                 position = np.flatnonzero(cell_of_row == cell)
                 pool = self.sources[source].train
                 indices = (rows[position] - first_of_source[source]) % len(pool)  # repeats come in epochs
-                tables.append(self._table(pool, indices, form))
+                tables.append(self._table(self.sources[source], pool, indices, form))
                 positions.append(position)
             yield pa.concat_tables(tables).take(pa.array(np.argsort(np.concatenate(positions))))
 
     def test(self) -> Iterator[pa.Table]:
-        """The test rows in batches, source by source, in long form (the reference solution)."""
+        """The test rows in batches, source by source, in the reference form."""
         for source in self.sources:
             for start in range(0, len(source.test), BATCH):
-                yield self._table(source.test, np.arange(start, min(start + BATCH, len(source.test))), "long")
+                indices = np.arange(start, min(start + BATCH, len(source.test)))
+                yield self._table(source, source.test, indices, self.config.reference_form)
 
-    def _table(self, pool: ProblemPool, indices: np.ndarray, form: str) -> pa.Table:
-        columns = as_prompts(pool.columns(indices, form, self.config.answer_style), self.config)
+    def _table(self, source: LoadedSource, pool: ProblemPool, indices: np.ndarray, form: str) -> pa.Table:
+        columns = pool.columns(indices, form, self.config.answer_style)
+        if source.rule:
+            columns["meta"] = add_rule(columns["meta"], source.rule)
+        columns = as_prompts(columns, self.config)
         columns["form"] = pa.repeat(form, len(indices))
         return pa.table({name: columns[name] for name in COLUMNS}, schema=schema(self.config))
 

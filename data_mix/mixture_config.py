@@ -6,7 +6,10 @@ from typing import Any
 from data_mix.errors import InputError, nearest
 from data_mix.forms import ANSWER_STYLES, check_form
 from data_mix.mapping import read_mapping
+from data_mix.own_code import is_own
+from data_mix.own_forms import OwnForm, drop_shares, parse_forms, split_forms
 from data_mix.tasks import find_task, is_generated, options_of
+from data_mix.values import check_json, check_text, number
 
 TEXT_OPTIONS = ("path", "revision", "name", "config", "question", "solution", "steps", "answer")  # options of a source
 CHOICES = {
@@ -15,6 +18,7 @@ CHOICES = {
     "unit": ("rows", "tokens"),
     "over_limit": ("refuse", "drop"),
     "on_error": ("refuse", "drop"),
+    "missing_form": ("refuse", "drop"),
 }
 
 
@@ -28,8 +32,8 @@ class Source:
 
     @property
     def name(self) -> str:
-        """The name in rows and manifest: the option `name` of records, otherwise the task."""
-        return self.options.get("name", self.task)
+        """The name in rows and manifest: the option `name`, otherwise the task, or the file of an own task."""
+        return self.options.get("name") or (find_task(self.task).name if is_own(self.task) else self.task)
 
     @property
     def generated(self) -> bool:
@@ -61,7 +65,9 @@ class MixtureConfig:
         max_tokens, over_limit: problems whose long-form row exceeds `max_tokens` raise an error or are dropped.
         on_error: broken records raise an error or are dropped.
         against: evaluation sets (sources without a share) to decontaminate train against, besides the sources' own test sets.
-        ngram: length in words of a shared sequence that counts as overlap.
+        own_forms: form -> where its text comes from, if the forms are the user's own; the keys of `forms`, in their order.
+        missing_form: problems that lack one of the own forms raise an error or are dropped.
+        ngram: length in words of a shared sequence that counts as overlap; None: only the same text counts.
     """
 
     sources: tuple[Source, ...]
@@ -80,31 +86,19 @@ class MixtureConfig:
     over_limit: str = "refuse"
     on_error: str = "refuse"
     against: tuple[Source, ...] = ()
-    ngram: int = 13
+    ngram: int | None = 13
+    own_forms: dict[str, OwnForm] = field(default_factory=dict)
+    missing_form: str = "refuse"
 
     @property
     def chat(self) -> bool:
         """Whether prompts and completions are message lists."""
         return (self.prompt_format or find_task(self.sources[0].task).PROMPT_FORMAT) == "chat"
 
-
-def _number(value: Any, what: str, low: float, high: float = float("inf"), integer: bool = False) -> Any:
-    kind = "an integer" if integer else "a number"
-    valid = isinstance(value, int if integer else (int, float)) and not isinstance(value, bool)
-    if not valid or not low <= value <= high:
-        limits = f"from {low} to {high}" if high < float("inf") else f"of at least {low}"
-        raise InputError(f"{what} is {value!r}; it must be {kind} {limits}")
-    return value
-
-
-def _check_text(value: Any, what: str, lines: bool = False) -> None:
-    """Raises InputError unless `value` is text: one line of it, or any number of `lines`."""
-    if not isinstance(value, str):
-        raise InputError(f"{what} is {value!r}; it must be a string")
-    if not lines and len(value.strip().splitlines()) != 1:
-        raise InputError(f"{what} is {value!r}; it must be one line of text")
-    if any("\ud800" <= character <= "\udfff" for character in value):
-        raise InputError(f"{what} is {value!r}; it contains an unpaired surrogate, which is not text")
+    @property
+    def reference_form(self) -> str:
+        """The form of the test rows: `long`, or the first own form if none is called that."""
+        return next(iter(self.own_forms)) if self.own_forms and "long" not in self.own_forms else "long"
 
 
 def _check_shares(shares: list[float], what: str) -> None:
@@ -125,12 +119,15 @@ def _source(raw: Any, where: str) -> Source:
         if required and key not in options:
             raise InputError(f"{where} ({raw['task']}): field '{key}' is missing; add it")
     for key, value in options.items():
+        if is_own(raw["task"]) and key != "name":
+            check_json(value, f"{where}.{key}")
+            continue
         required = known[key] or key == "path"
         if key in TEXT_OPTIONS and (required or value is not None):
-            _check_text(value, f"{where}.{key}")
+            check_text(value, f"{where}.{key}")
         if key == "calculator" and not isinstance(value, bool):
             raise InputError(f"{where}.{key} is {value!r}; it must be true or false")
-    return Source(raw["task"], _number(raw.get("share", 1), f"{where}.share", 0, 1), options)
+    return Source(raw["task"], number(raw.get("share", 1), f"{where}.share", 0, 1), options)
 
 
 def _sources(raw: Any) -> tuple[Source, ...]:
@@ -142,7 +139,8 @@ def _sources(raw: Any) -> tuple[Source, ...]:
         # Symbolic problems of different sizes are different problems; two text sources could contain the same ones.
         same = [s for s in sources[:i] if s.name == source.name and (s.is_text or s.options == source.options)]
         if same:
-            raise InputError(f"sources[{i}]: duplicate source '{source.name}'; list each source once")
+            fix = "give it a `name` of its own" if is_own(source.task) else "list each source once"
+            raise InputError(f"sources[{i}]: duplicate source '{source.name}'; {fix}")
     return sources
 
 
@@ -164,6 +162,7 @@ def parse_config(raw: dict[str, Any]) -> MixtureConfig:
     Raises:
         InputError: with the field, its value and what is allowed.
     """
+    raw = split_forms(raw)
     known = {f.name for f in fields(MixtureConfig)} | {"p_cot"}
     for key in raw:
         if key not in known:
@@ -174,13 +173,14 @@ def parse_config(raw: dict[str, Any]) -> MixtureConfig:
     if (raw.get("p_cot") is None) == (raw.get("forms") is None):
         raise InputError("give either p_cot (share of long rows) or forms (form: share)")
     if raw.get("forms") is None:
-        p_cot = _number(raw["p_cot"], "p_cot", 0, 1)
+        p_cot = number(raw["p_cot"], "p_cot", 0, 1)
         forms = {"long": p_cot, "short": 1 - p_cot}
     else:
         if not isinstance(raw["forms"], dict) or not raw["forms"]:
             raise InputError("forms must map each form to its share, e.g. {long: 0.25, short: 0.75}")
-        forms = {form: _number(share, f"forms.{form}", 0, 1) for form, share in raw["forms"].items()}
-    for form in forms:
+        forms = {form: number(share, f"forms.{form}", 0, 1) for form, share in raw["forms"].items()}
+    own_forms = parse_forms(raw["own_forms"], forms) if raw.get("own_forms") else {}
+    for form in forms if not own_forms else ():
         check_form(form)
     _check_shares(list(forms.values()), "forms")
     sources = _sources(raw["sources"])
@@ -188,21 +188,28 @@ def parse_config(raw: dict[str, Any]) -> MixtureConfig:
         raise InputError("n_train is null; with more than one source, or with `unit: tokens`, it must be a number")
     for key in ("n_train", "max_tokens"):
         if raw.get(key) is not None:
-            _number(raw[key], key, 1, integer=True)
-    for key, low in (("n_test", 1), ("seed", 0), ("max_repeats", 1), ("ngram", 2)):
-        _number(raw.get(key, low), key, low, integer=True)
+            number(raw[key], key, 1, integer=True)
+    for key, low in (("n_test", 1), ("seed", 0), ("max_repeats", 1)):
+        number(raw.get(key, low), key, low, integer=True)
+    if raw.get("ngram") is not None:
+        number(raw["ngram"], "ngram", 2, integer=True)
     for key, allowed in CHOICES.items():
         if key in raw and raw[key] not in allowed:
             raise InputError(f"{key} is '{raw[key]}'; it must be one of {', '.join(filter(None, allowed))}")
     for key in ("system", "prompt_template", "tokenizer"):
         if raw.get(key) is not None:
-            _check_text(raw[key], key, lines=key != "tokenizer")
+            check_text(raw[key], key, lines=key != "tokenizer")
     if raw.get("tokenizer") is None and (raw.get("unit") == "tokens" or raw.get("max_tokens") is not None):
         raise InputError("tokenizer must be given; `unit: tokens` and `max_tokens` need it to count tokens")
     if (raw.get("prompt_template") or "{prompt}").count("{prompt}") != 1:
         raise InputError(f"prompt_template is {raw['prompt_template']!r}; it must contain {{prompt}} once")
-    rest = {key: value for key, value in raw.items() if key not in ("p_cot", "forms", "sources", "against")}
-    config = MixtureConfig(sources=sources, forms=forms, against=_against(raw.get("against", [])), **rest)
+    rest = {key: value for key, value in raw.items() if key not in ("p_cot", "forms", "own_forms", "sources", "against")}
+    config = MixtureConfig(sources=sources, forms=forms, own_forms=own_forms, against=_against(raw.get("against", [])), **rest)
+    if own_forms and not all(source.is_text for source in sources):
+        task = next(source.task for source in sources if not source.is_text)
+        raise InputError(f"forms: {task} has forms of its own; own forms need word problems, with answers as in GSM8K or MATH")
+    if "missing_form" in raw and not own_forms:
+        raise InputError("missing_form is set, but every problem has the built-in forms; remove it")
     if config.system and not config.chat:
         raise InputError("system is set, but prompts are plain text, which has no system message; set `prompt_format: chat`")
     if config.answer_style and not any(source.is_text for source in sources):
@@ -220,6 +227,9 @@ def raw_config(config: MixtureConfig) -> dict[str, Any]:
     raw = {f.name: getattr(config, f.name) for f in fields(MixtureConfig)}
     raw["sources"] = [{**flat(source), "share": source.share} for source in config.sources]
     raw["against"] = [flat(source) for source in config.against]
+    raw["own_forms"] = {name: form.raw for name, form in config.own_forms.items()}
+    if not config.own_forms:
+        del raw["own_forms"], raw["missing_form"]
     return raw
 
 
@@ -260,4 +270,4 @@ def _override(raw: dict, override: str) -> None:
     except (KeyError, IndexError, ValueError, TypeError):
         raise InputError(f"--set {name}: no such field; give an existing one, e.g. sources.0.d=25") from None
     if keys == ["p_cot"]:
-        raw.pop("forms", None)
+        drop_shares(raw)

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from data_mix import files, locks
+from data_mix import files, locks, own_code
 from data_mix.errors import InputError
 from data_mix.files import sha256_of
 from data_mix.mixture_config import MixtureConfig, parse_config, raw_config
@@ -62,6 +62,7 @@ def _fill(folder: Path, config: MixtureConfig) -> dict:
         "versions": {name: _version(name) for name in PACKAGES},
         "sources": {source.name: source.report for source in mixture.sources},
         "against": mixture.against,
+        **({"code": code} if (code := _code(config)) else {}),
         "rows": {"train": len(mixture), "test": sum(map(sum, (c.values() for c in test.values())))},
         "counts": [_count(*cell, histogram) for cell, histogram in sorted(lengths.items())],
         "length_unit": counter.unit,
@@ -80,6 +81,11 @@ def verify(folder: str) -> None:
     """
     manifest = read_manifest(folder)
     with manifest_errors(folder):
+        for spec, digest in manifest.get("code", {}).items():
+            if own_code.sha256(spec) != digest:
+                raise InputError(
+                    f"{folder}: {spec} has changed since the mixture was built; restore it, or build a new mixture"
+                )
         try:
             config = parse_config(manifest["config"])
         except InputError as error:
@@ -92,6 +98,13 @@ def verify(folder: str) -> None:
         with manifest_errors(folder):
             cause = "; ".join(_changes(manifest, again)) or "edited?"
         raise InputError(f"{folder}: {', '.join(differ)} differ from a rebuild from the manifest ({cause}); build it again")
+
+
+def _code(config: MixtureConfig) -> dict[str, str]:
+    """The users' own functions that the config names, each with the sha256 of its file."""
+    tasks = [source.task for source in config.sources if own_code.is_own(source.task)]
+    functions = [form.function for form in config.own_forms.values() if form.function]
+    return {spec: own_code.sha256(spec) for spec in [*tasks, *functions]}
 
 
 def _changes(manifest: dict, again: dict) -> list[str]:

@@ -20,6 +20,7 @@ class Problem:
         steps: the solution's steps in order, each a line or a sentence.
         answer: the final answer as text.
         meta: what the verifier needs besides the answer, e.g. `{"style": "gsm8k"}`; JSON-serialisable.
+        record: the columns that own forms may use: those of the record that it was read from, or an own task's `meta`.
     """
 
     id: str
@@ -28,6 +29,7 @@ class Problem:
     steps: tuple[str, ...]
     answer: str
     meta: dict = field(default_factory=dict)
+    record: dict = field(default_factory=dict, repr=False, compare=False)
 
 
 class ProblemPool:
@@ -64,10 +66,14 @@ class ProblemPool:
             columns["problem_id"].append(problem.id)
             columns["source"].append(problem.source)
             columns["prompt"].append(problem.prompt)
-            columns["completion"].append(write_completion(problem.steps, problem.answer, problem.meta["style"], form))
+            columns["completion"].append(self.write(problem, form))
             columns["answer"].append(problem.answer)
             columns["meta"].append(json.dumps(problem.meta, sort_keys=True))
         return columns
+
+    def write(self, problem: Problem, form: str) -> str:
+        """The problem as a completion in `form`."""
+        return write_completion(problem.steps, problem.answer, problem.meta["style"], form)
 
 
 class PoolSlice(ProblemPool):

@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data_mix.errors import InputError
@@ -73,7 +73,7 @@ def read_records(
                 if problem.id in ids:
                     raise InputError(f"duplicate id {problem.id!r}")
                 ids.add(problem.id)
-                problems[split].append(problem)
+                problems[split].append(replace(problem, record=record))
             except InputError as error:
                 broken.append(f"{place}:{i + 1}: {error}")
         dropped[split] = i + 1 - len(problems[split])

@@ -61,6 +61,8 @@ def _differences(a: str, one: dict, b: str, two: dict) -> list[str]:
         x, y = (m["sources"].get(name, {}).get("origin") for m in (one, two))
         if x != y:
             lines.append(f"source {name}: {x} -> {y}")
+    code = [manifest.get("code", {}) for manifest in (one, two)]
+    lines += [f"{spec}: another version" for spec in code[0] if code[1].get(spec, code[0][spec]) != code[0][spec]]
     cells = [{(c["source"], c["form"]): c["rows"] for c in m["counts"]} for m in (one, two)]
     for cell in sorted({*cells[0], *cells[1]}):
         x, y = (counts.get(cell, 0) for counts in cells)
@@ -116,10 +118,25 @@ def _history(name: str, source: dict) -> list[str]:
         lines += [f"  {count} in {where} by {reason}" for (where, reason), count in sorted(counts.items())]
         same = [overlap for overlap in removed if overlap["reason"] == "text"]
         lines += [f"  {overlap['id']} is {overlap['other']} of {overlap['where']}" for overlap in same[:10]]
+    if source.get("incomplete"):
+        lines[0] += f", {source['incomplete']} lack a form"
+    if "recognition" in source:
+        lines.append(f"  {_recognition(source['recognition'])}")
+    if "overlap" in source:
+        lines.append(f"  {source['overlap']}")
     if source.get("over_limit"):
         lines[0] += f", {source['over_limit']} over the token limit"
     lines[0] += f"; {source['left']} left"
     return lines
+
+
+def _recognition(rule: dict) -> str:
+    """How the form of a completion is recognised, and how often this fails on the held-out gold completions."""
+    signs = [f"{form} contains {marker!r}" for form, marker in rule["markers"].items()]
+    signs += [f"{form} has up to {limit} characters" for form, limit in zip(rule["by_length"], rule["up_to"], strict=False)]
+    signs += [f"otherwise {form}" for form in rule["by_length"][-1:]]
+    errors = ", ".join(f"{form} {100 * rate:.1f}%" for form, rate in rule["error"].items()) or "not measured"
+    return f"form of a completion: {'; '.join(signs)}; wrong for held-out gold completions: {errors} (n = {rule['problems']})"
 
 
 def _first(ids: list[str]) -> str:

@@ -1,5 +1,6 @@
 """Loads the sources of a mixture: reads or generates problems, checks golds, shuffles, decontaminates, drops long ones."""
 
+import collections
 import hashlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
@@ -11,8 +12,11 @@ from data_mix.decontamination import decontaminate
 from data_mix.errors import InputError
 from data_mix.lengths import LengthCounter
 from data_mix.mixture_config import MixtureConfig, Source
+from data_mix.own_code import is_own
+from data_mix.own_forms import OwnFormPool, check_texts, lacking
 from data_mix.problem import Problem, ProblemPool
 from data_mix.reading import Records
+from data_mix.recognition import fit
 from data_mix.rows import BATCH, as_prompts
 from data_mix.tasks import find_task
 
@@ -29,12 +33,14 @@ class LoadedSource:
         train: all train problems available, in the seed's order.
         test: the test problems selected.
         report: for the manifest: origin, number of problems, broken, golds checked, removed, over the limit, left.
+        rule: how the form of a completion is recognised (recognition.py); None for the built-in forms.
     """
 
     name: str
     train: ProblemPool
     test: ProblemPool
     report: dict = field(default_factory=dict)
+    rule: dict | None = None
 
 
 def load_sources(config: MixtureConfig, n_train: list[int | None], n_test: list[int]) -> tuple[list[LoadedSource], dict]:
@@ -53,15 +59,22 @@ def load_sources(config: MixtureConfig, n_train: list[int | None], n_test: list[
         if source.generated:
             if n is None:
                 raise InputError(f"n_train is null, but {name} problems are generated; give a number")
-            loaded = LoadedSource(name, *task.draw(config.seed, n, m, **source.options), {"drawn": n})
-            _, loaded.report["gold"] = _check_golds(name, [loaded.train, loaded.test], SAMPLE, config, "please report this bug")
+            pools = [_in_forms(pool, config) for pool in task.draw(config.seed, n, m, **source.options)]
+            loaded = LoadedSource(name, *pools, {"drawn": n})
+            if config.own_forms:
+                _drop_incomplete(name, dict(zip(("train", "test"), map(list, pools), strict=True)), config, may_drop=False)
+            own = is_own(source.task)
+            limit, fix = (CHECK_ALL, f"fix {source.task}") if own else (SAMPLE, "please report this bug")
+            _, loaded.report["gold"] = _check_golds(name, [loaded.train, loaded.test], limit, config, fix)
             if source.is_text:
                 generated[f"{name} test"] = loaded.test
         else:
             records = task.read(config.on_error, **source.options)
-            correct, gold = _drop_wrong_golds(name, records, config)
+            complete, lacking = _complete(name, records, config)
+            correct, gold = _drop_wrong_golds(name, complete, config)
             loaded = _split(name, source, correct, m, config.seed)
-            loaded.report["gold"] = gold
+            loaded.train, loaded.test = _in_forms(loaded.train, config), _in_forms(loaded.test, config)
+            loaded.report |= {"gold": gold, **lacking}
             evaluation.append((f"{name} test", records.test or loaded.test))  # with dropped golds: these must not leak either
         sources.append(loaded)
     for source in config.against:
@@ -80,6 +93,9 @@ def load_sources(config: MixtureConfig, n_train: list[int | None], n_test: list[
         need = 1 if n is None else n
         if need > len(source.train) * config.max_repeats:
             raise InputError(_too_few(source.name, need, source.report, config.max_repeats))
+        if config.own_forms:
+            rule, source.report["recognition"] = fit(source.train, source.test, config.own_forms, config.answer_style)
+            source.rule = rule
     return sources, dict(zip(sets[len(sets) - len(origins) :], origins, strict=True))
 
 
@@ -101,10 +117,42 @@ def shuffle(problems: list[Problem], seed: int) -> ProblemPool:
     return ProblemPool(len(order), order.__getitem__)
 
 
+def _in_forms(pool: ProblemPool, config: MixtureConfig) -> ProblemPool:
+    """The pool, writing own forms if the config has any."""
+    return OwnFormPool(pool, config.own_forms) if config.own_forms else pool
+
+
+def _complete(name: str, records: Records, config: MixtureConfig) -> tuple[Records, dict]:
+    """The records that have every own form, and the report; an error for the others unless `missing_form: drop`."""
+    if not config.own_forms:
+        return records, {}
+    splits = {split: problems for split in ("train", "test") if (problems := getattr(records, split)) is not None}
+    kept, counts = _drop_incomplete(name, splits, config, may_drop=True)
+    without = sum(map(len, splits.values())) - sum(map(len, kept.values()))
+    return replace(records, **kept), {"missing_form": counts, "incomplete": without}
+
+
+def _drop_incomplete(name: str, splits: dict, config: MixtureConfig, may_drop: bool) -> tuple[dict, dict[str, int]]:
+    """The problems of each split that have every own form, and how many lack each form.
+
+    Raises:
+        InputError: from `check_texts`, and when some problems lack a form (unless `may_drop` and `missing_form: drop`).
+    """
+    problems = [problem for split in splits.values() for problem in split]
+    check_texts(name, problems, config.own_forms)
+    missing = {problem.id: found for problem in problems if (found := lacking(problem, config.own_forms))}
+    if missing and not (may_drop and config.missing_form == "drop"):
+        first = "; ".join(f"{id} ({', '.join(found)})" for id, found in list(missing.items())[:3])
+        fix = "fill them in, or set `missing_form: drop`" if may_drop else "a generated problem must have every form"
+        raise InputError(f"{name}: {len(missing)} of {len(problems)} problems lack a form: {first}", fix)
+    counts = {form: sum(form in found for found in missing.values()) for form in config.own_forms}
+    return {split: [p for p in chosen if p.id not in missing] for split, chosen in splits.items()}, counts
+
+
 def _drop_wrong_golds(name: str, records: Records, config: MixtureConfig) -> tuple[Records, dict]:
     """The records without those whose gold completion is judged wrong, and the report; an error unless `on_error: drop`."""
     splits = {split: problems for split in ("train", "test") if (problems := getattr(records, split)) is not None}
-    pools = [ProblemPool(len(problems), problems.__getitem__) for problems in splits.values()]
+    pools = [_in_forms(ProblemPool(len(problems), problems.__getitem__), config) for problems in splits.values()]
     fix = None if config.on_error == "drop" else "fix them, or set `on_error: drop`"
     wrong, report = _check_golds(name, pools, CHECK_ALL, config, fix)
     broken = dict(records.broken)
@@ -119,13 +167,15 @@ def _check_golds(name: str, pools: list[ProblemPool], limit: int, config: Mixtur
 
     `fix` ends the error message; None means that wrong golds are dropped. The long form is always checked: test rows use it.
     """
-    forms = dict.fromkeys(("long", *config.forms))
+    forms = config.own_forms or dict.fromkeys(("long", *config.forms))
     checked = [golds.choose(len(pool), limit, SAMPLE) for pool in pools]
     wrong = [golds.find_wrong(pool, indices, forms, config.answer_style) for pool, indices in zip(pools, checked, strict=True)]
     reasons = {pool.problem(i).id: reason for pool, found in zip(pools, wrong, strict=True) for i, reason in found.items()}
     total = sum(map(len, checked))
     if reasons and fix:
         first = "; ".join(f"{id} ({why})" for id, why in list(reasons.items())[:3]) + ("; ..." if len(reasons) > 3 else "")
+        if config.own_forms:
+            fix = f'{fix}; every form must end in the answer, as `template: "{{steps}}\\n#### {{answer}}"` does'
         raise InputError(f"{name}: {len(reasons)} of {total} gold completions are not judged correct: {first}; {fix}")
     return wrong, {"checked": total, "wrong": list(reasons)}
 
@@ -139,7 +189,8 @@ def _split(name: str, source: Source, records: Records, n_test: int, seed: int) 
     if records.test is None:
         if n_test >= len(train):
             fix = "reduce n_test" if len(train) > 1 else "add problems"  # n_test is at least 1
-            raise InputError(f"{name}: n_test is {n_test}, but train and test have only {len(train)} problems", fix)
+            broken = f" ({records.broken['train']} broken)" if records.broken["train"] else ""
+            raise InputError(f"{name}: n_test is {n_test}, but train and test have only {len(train)} problems{broken}", fix)
         test = train.take(range(n_test))
         train = train.take(range(n_test, len(train)))
     else:
@@ -151,31 +202,37 @@ def _split(name: str, source: Source, records: Records, n_test: int, seed: int) 
 
 
 def _decontaminate(config: MixtureConfig, sources: list[LoadedSource], evaluation: dict, generated: dict) -> None:
-    """Removes duplicates and overlaps with evaluation sets; not needed if all problems are generated.
+    """Removes duplicates and overlaps with evaluation sets.
 
+    If all problems are generated there are none, except between own tasks, which may yield the same problems as another source.
     `evaluation` and `generated` map the name of a set to its problems.
     """
-    if not evaluation:
-        return
     texts = {loaded.name: loaded for source, loaded in zip(config.sources, sources, strict=True) if source.is_text}
+    if not evaluation and not (len(texts) > 1 and any(is_own(source.task) for source in config.sources)):
+        return
     train = {name: loaded.train for name, loaded in texts.items()}
     kept, removed, other_answer = decontaminate(train, evaluation, config.ngram, generated)
     for name, loaded in texts.items():
         loaded.train = loaded.train.take(kept[name])
+        if config.ngram is None:
+            loaded.report["overlap"] = "only the same text is removed (ngram: null)"
         loaded.report["removed"] = [asdict(overlap) for overlap in removed[name]]
         loaded.report["same_text_other_answer"] = [asdict(overlap) for overlap in other_answer[name]]
 
 
 def _drop_long(config: MixtureConfig, sources: list[LoadedSource]) -> None:
-    """Keeps problems whose long form is within `max_tokens`, so that the selection does not depend on the shares of forms."""
+    """Keeps problems whose longest form is within `max_tokens`, so that the selection does not depend on the shares."""
     counter = LengthCounter(config.tokenizer)
     for source in sources:
         within = []
         for start in range(0, len(source.train), BATCH):
             indices = np.arange(start, min(start + BATCH, len(source.train)))
-            columns = as_prompts(source.train.columns(indices, "long", config.answer_style), config)
-            lengths = counter.rows(columns["prompt"].to_pylist(), columns["completion"].to_pylist())
-            within.extend(indices[np.array(lengths) <= config.max_tokens].tolist())
+            longest = np.zeros(len(indices), dtype=int)
+            for form in config.own_forms or ("long",):
+                columns = as_prompts(source.train.columns(indices, form, config.answer_style), config)
+                lengths = counter.rows(columns["prompt"].to_pylist(), columns["completion"].to_pylist())
+                longest = np.maximum(longest, lengths)
+            within.extend(indices[longest <= config.max_tokens].tolist())
         n = len(source.train)
         over = source.report["over_limit"] = n - len(within)
         if over and config.over_limit == "refuse":
@@ -185,11 +242,24 @@ def _drop_long(config: MixtureConfig, sources: list[LoadedSource]) -> None:
             source.train = source.train.take(within)
 
 
+def _count_overlaps(removed: list[dict], exact: bool) -> dict[str, int]:
+    """The number of problems removed for each set they overlap with, by the criterion `text` or by the others."""
+    return collections.Counter(overlap["where"] for overlap in removed if (overlap["reason"] == "text") == exact)
+
+
 def _too_few(name: str, need: int, report: dict, repeats: int) -> str:
-    left, removed = report["left"], len(report.get("removed", []))
-    dropped = {"broken": report.get("broken"), "removed": removed, "over the limit": report.get("over_limit")}
+    left, removed = report["left"], report.get("removed", [])
+    dropped = {
+        "broken": report.get("broken"),
+        **{f"the same text as in {where}": n for where, n in _count_overlaps(removed, exact=True).items()},
+        **{f"similar to {where}": n for where, n in _count_overlaps(removed, exact=False).items()},
+        "over the limit": report.get("over_limit"),
+        "lacking a form": report.get("incomplete"),
+    }
     why = ", ".join(f"{count} {reason}" for reason, count in dropped.items() if count)
     limit = f", each at most {repeats} times" if repeats > 1 else ""
     fix = f"reduce n_train to at most {left * repeats} rows of it, or set `max_repeats: {-(-need // max(left, 1))}`"
     fix = fix if left else "add problems to it, or remove it"
+    if _count_overlaps(removed, exact=False):
+        fix += "; `ngram: null` keeps problems that are only similar"
     return f"{name}: {need} rows needed, the source has {left}{f' ({why})' if why else ''}{limit}; {fix}"

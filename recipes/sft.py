@@ -42,7 +42,9 @@ class SFTRecipe:
     model_config: dict | str | None = field(
         default=None, metadata={"help": "AutoConfig fields, to train from scratch: a mapping in YAML, JSON on the command line"}
     )
-    tokenizer_characters: str | None = field(default=None, metadata={"help": "from scratch: one token per character"})
+    tokenizer_characters: str | None = field(
+        default=None, metadata={"help": "from scratch: one token per character; `auto`: those that occur in the mixture"}
+    )
     heldout_problems: int = field(default=128, metadata={"help": "number of test problems to track during training; 0: none"})
     heldout_every: int = field(default=0, metadata={"help": "track every N steps (0: only before and after training)"})
     heldout_max_tokens: int = field(default=256, metadata={"help": "token limit of held-out completions"})

@@ -16,7 +16,7 @@ def account(verdicts: Sequence[Verdict], lengths: Sequence[int], truncated: Sequ
         truncated: whether each completion hit the token limit.
 
     Returns:
-        accuracy, p_long, truncated, length/mean, length/median and, where they occur, accuracy_long, accuracy_short,
+        accuracy, p_long, truncated, length/mean, length/median and, where they occur, accuracy_{form} (not for `other`),
         length/{outcome}, length/{form} and outcome/{outcome} (share of completions).
     """
     n = len(verdicts)
@@ -31,7 +31,7 @@ def account(verdicts: Sequence[Verdict], lengths: Sequence[int], truncated: Sequ
         "length/mean": statistics.fmean(lengths),
         "length/median": statistics.median(lengths),
     }
-    for form in ("long", "short"):
+    for form in sorted({v.form for v in verdicts} - {"other"}):
         correct = [v.outcome == "correct" for v in verdicts if v.form == form]
         if correct:
             metrics[f"accuracy_{form}"] = sum(correct) / len(correct)

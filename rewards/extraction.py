@@ -9,6 +9,7 @@ r"""Extracts the final answer of a completion according to its answer style.
 Strict extraction accepts only the style's own marker. Lenient extraction lets gsm8k and boxed fall back on each other's marker
 and then on "the answer is ...". Numbers elsewhere in the text never count, so a completion cut before its answer has none.
 An empty marker means no answer; earlier text does not replace it.
+With a reasoning block, `<think>...</think>`, only the text after it counts.
 
 Every pattern runs in linear time: a match that spans whitespace can only start where the whitespace does.
 """
@@ -36,7 +37,7 @@ def extract(text: str, style: str) -> tuple[str | None, bool]:
     if style == "multiplication":
         found = _PRODUCTS.fullmatch(text.strip())
         return (found.group(1)[::-1].lstrip("0") or "0" if found else None), True
-    text = text[-MAX_LENGTH:]
+    text = _after_reasoning(text)[-MAX_LENGTH:]
     if style == "auto":
         style = "boxed" if has_box(text) else "gsm8k"
     finders = [_find_hashes, _find_boxed] if style == "gsm8k" else [_find_boxed, _find_hashes]
@@ -45,6 +46,12 @@ def extract(text: str, style: str) -> tuple[str | None, bool]:
         if answer is not None:
             return answer.strip() or None, find is finders[0]
     return None, False
+
+
+def _after_reasoning(text: str) -> str:
+    """The text after the last reasoning block; "" if a block is not finished. `<think>` may be part of the prompt."""
+    text = text.rpartition("</think>")[2]
+    return "" if "<think>" in text else text
 
 
 def _find_boxed(text: str) -> str | None:

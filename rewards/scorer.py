@@ -3,6 +3,7 @@
 import itertools
 import logging
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -25,7 +26,8 @@ class Verdict:
         outcome: one of OUTCOMES.
         strict_outcome: the outcome if only the style's own marker counts; `unparseable` without it.
         extracted: the final answer, or None.
-        form: `short` (answer only), `long` (steps before it) or `other` (neither; only for tasks with a known long form).
+        form: `short` (answer only), `long` (steps before it) or `other` (neither; only for tasks with a known long form). In a
+            mixture with own forms, the name of one of them, or `other` if all have markers and the text has none.
         chain: whether the text equals the long form exactly; in GSM8K's style, whether the answer is correct and the text has
             at least one calculation and no false one. None if the task has no chain to check.
         ms: time taken in milliseconds, without waiting for a free worker.
@@ -112,8 +114,10 @@ def _with_chain(item: Item, verdict: Verdict) -> Verdict:
 
 
 def find_form(text: str, meta: dict) -> str:
-    """`short`, `long` or `other` (see Verdict). Steps without an answer, as in a truncated text, are `long`."""
+    """`short`, `long`, `other` or an own form (see Verdict). Steps without an answer, as in a truncated text, are `long`."""
     text = text.strip()
+    if "forms" in meta:
+        return _find_own_form(text, **meta["forms"])
     if "long" in meta:
         short = 1 if meta["style"] == "parity" else len(meta["long"].rsplit("=", 1)[-1])
         return {short: "short", len(meta["long"]): "long"}.get(len(text), "other")
@@ -121,3 +125,11 @@ def find_form(text: str, meta: dict) -> str:
         return "short" if text.startswith("####") or text == "" else "long"
     before = text.rsplit("\\boxed", 1)[0] if has_box(text) else text
     return "short" if before.strip() in ("", "$", "The final answer is $") else "long"
+
+
+def _find_own_form(text: str, markers: dict[str, str], by_length: list[str], up_to: list[int]) -> str:
+    """The form whose marker the text has (the longest marker, if several), otherwise the form by length in characters."""
+    marked = [form for form in markers if markers[form] in text]
+    if marked or not by_length:
+        return max(marked, key=lambda form: len(markers[form]), default="other")
+    return by_length[bisect_left(up_to, len(text))]

@@ -6,6 +6,7 @@ from data_mix.errors import InputError
 from eval import model_folder
 from eval.generation.machine import stored_dtype
 from eval.generation.tokens import end_ids
+from rewards.functions import text_of
 
 # The first is Llama 3.1's. A pad token that is also an end token is avoided: masking padding would mask the end as well.
 PAD_TOKENS = ("<|finetune_right_pad_id|>", "<|endoftext|>", "<unk>")
@@ -20,9 +21,14 @@ def character_tokenizer(characters: str):
         raise InputError(f"tokenizer_characters {characters!r} is empty or repeats a character", "list each character once")
     vocabulary = {token: i for i, token in enumerate(["<pad>", "<end>", *characters])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=None))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")  # `.` does not match a newline
     tokenizer.decoder = decoders.Fuse()
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<end>", padding_side="left")
+
+
+def characters_of(rows: list[dict]) -> str:
+    """The characters of the rows' prompts and completions, each once, in the order of their code points."""
+    return "".join(sorted(set().union(*(text_of(row[column]) for row in rows for column in ("prompt", "completion")))))
 
 
 def make_config(fields: dict[str, Any], tokenizer):

@@ -120,3 +120,21 @@ def test_verify_names_a_changed_evaluation_set(tmp_path):
     write_jsonl(tmp_path / "other.jsonl", [{"q": "Another thing?", "worked": "Done.", "a": 1}])
     with pytest.raises(InputError, match=r"other\.jsonl test changed"):
         verify(str(tmp_path / "m"))
+
+
+def test_a_shortage_says_what_was_removed_and_ngram_null_keeps_what_is_only_similar(tmp_path):
+    stem = "a farmer has many green apples and sells them all at the market for dollars each"
+    train = [{"q": f"{stem} {i}?", "s": ["think"], "a": i} for i in range(20)]
+    train += [{"q": f"Something else, number {i}?", "s": ["think"], "a": i} for i in range(5)]
+    exam = [{"q": f"{stem} 3?", "s": ["-"], "a": 3}]
+    write_jsonl(tmp_path / "train.jsonl", train)
+    write_jsonl(tmp_path / "test.jsonl", [{"q": "How late is it?", "s": ["-"], "a": 9}])
+    raw = {"p_cot": 0.5, "n_train": 12, "n_test": 1, "sources": [{**SOURCE, "path": str(tmp_path)}]}
+    raw["against"] = [{**SOURCE, "name": "exam", "path": write_jsonl(tmp_path / "exam.jsonl", exam)}]
+    message = r"has \d \(1 the same text as in .*exam.jsonl test, 19 similar to .*exam.jsonl test.*`ngram: null` keeps"
+    with pytest.raises(InputError, match=message):
+        rows_of(raw)
+    report = build(parse_config({**raw, "ngram": None}), str(tmp_path / "m"))["sources"]["mine"]
+    assert [overlap["id"] for overlap in report["removed"]] == ["mine/train/3"] and "only the same text" in report["overlap"]
+    assert "only the same text is removed (ngram: null)" in show(str(tmp_path / "m"))
+    verify(str(tmp_path / "m"))

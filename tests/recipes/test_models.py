@@ -4,7 +4,7 @@ import pytest
 
 from data_mix.errors import InputError
 from eval.generation.tokens import context_length, end_ids
-from recipes.training.models import character_tokenizer, load_tokenizer, make_config
+from recipes.training.models import character_tokenizer, characters_of, load_tokenizer, make_config
 
 
 def test_a_character_tokenizer_has_one_token_per_character():
@@ -14,6 +14,15 @@ def test_a_character_tokenizer_has_one_token_per_character():
     assert tokenizer.decode([2, 3, 1], skip_special_tokens=True) == "01"
     with pytest.raises(InputError, match="list each character once"):
         character_tokenizer("011")
+
+
+def test_the_characters_of_a_mixture_make_a_tokenizer_that_encodes_every_row():
+    rows = [{"prompt": "b+a=", "completion": "1\n\n#### 10"}, {"prompt": "c", "completion": "é"}]
+    characters = characters_of(rows)
+    assert characters == "\n #+01=abcé"
+    tokenizer = character_tokenizer(characters)
+    for text in (text for row in rows for text in row.values()):
+        assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
 
 
 @pytest.mark.parametrize("model_type", ["llama", "gpt2", "mistral"])

@@ -240,6 +240,13 @@ def test_no_findings_for_a_valid_config(folders, tmp_path, recipe):
     assert (memory is None) == (recipe == "mixture")
 
 
+def test_tokenizer_characters_can_be_read_from_the_mixture(folders, tmp_path):
+    findings, _ = check_config(write(tmp_path, folders, "sft", {"tokenizer_characters": "auto"}), LAPTOP)
+    assert findings == []
+    findings, _ = check_config(write(tmp_path, folders, "sft", {"tokenizer_characters": "auto", "mixture": "no"}), LAPTOP)
+    assert [finding.field for finding in findings] == ["mixture"]
+
+
 @pytest.mark.parametrize(
     ("text", "recipe", "words"),
     [

@@ -52,3 +52,21 @@ from rewards.extraction import extract
 )
 def test_the_final_answer(text, style, answer, own_marker):
     assert extract(text, style) == (answer, own_marker)
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("<think>#### 1</think>\n#### 2", "2"),
+        ("#### 1</think>\n#### 2", "2"),  # the template's prompt ends in <think>
+        ("<think>#### 1</think>", None),
+        ("#### 1\n<think>was that right?</think>", None),
+        ("<think>#### 1", None),
+        ("<think>a</think>#### 1<think>#### 2</think>The answer is 3.", "3"),
+        ("<think>a</think>#### 1<think>again", None),
+        ("<think>" + "x" * 30_000 + "\n#### 1", None),  # begins before the part that is searched
+    ],
+)
+def test_only_what_follows_the_reasoning_block_counts(text, answer):
+    assert extract(text, "gsm8k")[0] == answer
+    assert extract(text.replace("#### ", "\\boxed "), "auto")[0] == answer

@@ -64,3 +64,16 @@ def test_the_pool_keeps_the_order_of_a_batch():
     answers = ["8", r"\int_0^2 x\,dx", "9", r"\int_0^2 y\,dy"]
     items = [Item(f"#### {answer}", r"\int_0^2 2x/2\,dx" if "int" in answer else "8", GSM) for answer in answers]
     assert [verdict.outcome for verdict in scorer.score(items)] == ["correct", "correct", "wrong", "correct"]
+
+
+def test_own_forms_are_recognised_by_the_rule_in_meta_and_counted_by_name():
+    rule = {"markers": {"long": "<think>", "plan": "<think><plan>"}, "by_length": ["answer", "short"], "up_to": [8]}
+    meta = {"style": "gsm8k", "forms": rule}
+    texts = ["<think>so</think>\n#### 8", "<think><plan>#### 8", "#### 8", "4 + 4 = 8\n#### 8", ""]
+    verdicts = scorer.score([Item(text, "8", meta) for text in texts])
+    assert [verdict.form for verdict in verdicts] == ["long", "plan", "answer", "short", "answer"]
+    assert [verdict.outcome for verdict in verdicts] == ["correct", "unparseable", "correct", "correct", "unparseable"]
+    metrics = account(verdicts, [20, 19, 6, 16, 0], [False] * 5)
+    assert metrics["p_long"] == 0.2 and metrics["accuracy_answer"] == 0.5 and metrics["length/short"] == 16
+    only_marked = {"style": "gsm8k", "forms": {"markers": {"long": "<think>"}, "by_length": [], "up_to": []}}
+    assert scorer.find_form("#### 8", only_marked) == "other"

@@ -109,7 +109,12 @@ def _read_model(inputs: Inputs, stage: str, recipe, args, model_args) -> Iterato
             tokenizer = models.load_tokenizer(path)
             inputs.tokenizer, inputs.config = tokenizer, load_config(path)
         elif getattr(recipe, "model_config", None) and recipe.tokenizer_characters:
-            tokenizer = models.character_tokenizer(recipe.tokenizer_characters)
+            characters = recipe.tokenizer_characters
+            if characters == "auto":
+                if not inputs.rows:  # the mixture cannot be read, which is reported already
+                    return
+                characters = models.characters_of([*inputs.rows, *read_rows(recipe.mixture, "test")])
+            tokenizer = models.character_tokenizer(characters)
             inputs.tokenizer, inputs.config = tokenizer, models.make_config(recipe.model_config, tokenizer)
     except InputError as error:
         yield Finding("model_name_or_path" if path else "model_config", error.problem, error.fix)
