@@ -69,9 +69,12 @@ def run(args: argparse.Namespace) -> None:
         rows, info = read_completions(args.folder)
         print(f"{args.folder}: {format_metrics(write_folder(args.folder, rows, info))}")
     elif args.command == "compare":
-        from eval.scoring.compare import compare, format_comparison
+        from eval.scoring.compare import compare, format_comparison, format_warning
 
-        print(format_comparison(compare(args.a, args.b)))
+        result = compare(args.a, args.b)
+        if warning := format_warning(result, args.a, args.b):
+            print(warning, file=sys.stderr)
+        print(format_comparison(result))
     elif args.command == "table":
         from eval.report.table import write_table
 

@@ -7,7 +7,7 @@ from data_mix import files
 from data_mix.errors import InputError
 from data_mix.files import read_json, read_json_lines
 from eval.report import browser, figures
-from eval.report.table import write_table
+from eval.report.table import breakdowns, write_table
 from eval.scoring.eval_folder import read_completions, read_metrics
 from eval.scoring.forecast import forecast, read_measured
 
@@ -56,6 +56,27 @@ def pipeline_table(stages: dict[str, dict[str, Path]]) -> list[dict]:
     return table
 
 
+def parts_of(stages: dict[str, dict[str, Path]]) -> dict[str, list[dict]]:
+    """The tables below the pipeline's: `form`, `source` or a field of meta → one row per eval and value.
+
+    Only what has several values: then each row has `eval`, `value`, and some of share, n_problems, accuracy and lengths.
+    """
+    parts: dict[str, list[dict]] = {}
+    for stage, kinds in stages.items():
+        for kind, path in kinds.items():
+            metrics = read_metrics(str(path))
+            forms = metrics.get("by_form", {})
+            for form, own in forms.items():
+                row = {"share": own["share"], "accuracy": f"{own['accuracy']:.3f}", "length": own["length"]}
+                parts.setdefault("form", []).append({"eval": f"{stage}, {kind}", "value": form, **row})
+            for field, values in breakdowns(metrics).items():
+                for value, own in values.items():
+                    row = {name: own[name] for name in ("n_problems", "length", "p_long")}
+                    row["accuracy"] = _with_interval(own["accuracy"])
+                    parts.setdefault(field, []).append({"eval": f"{stage}, {kind}", "value": value, **row})
+    return {field: rows for field, rows in parts.items() if len({row["value"] for row in rows}) > 1}
+
+
 def format_table(table: list[dict]) -> str:
     """The pipeline table as text for the terminal."""
     lines = [f"{'stage':<8}{'greedy accuracy':>24}{'sampled accuracy':>24}{'median length':>15}{'p_long':>8}"]
@@ -96,7 +117,9 @@ def _write_run(run: Path) -> str:
         figures.draw_lengths(completions, "form", folder / "length_by_form.png"),
         figures.draw_lengths(completions, "outcome", folder / "length_by_outcome.png"),
     ]
-    _render("report.html", run, drawn, browser.pack(completions), table=table, config=config, p_cot=p_cot)
+    _render(
+        "report.html", run, drawn, browser.pack(completions), table=table, parts=parts_of(stages), config=config, p_cot=p_cot
+    )
     return format_table(table)
 
 
