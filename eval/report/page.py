@@ -3,7 +3,7 @@
 import base64
 from pathlib import Path
 
-from data_mix import files
+from data_mix import card, files
 from data_mix.errors import InputError
 from data_mix.files import read_json, read_json_lines
 from eval.report import browser, figures
@@ -163,8 +163,4 @@ def _describe(run: Path) -> tuple[str | None, float | None]:
     if not path.is_file():
         return None, None
     manifest = read_json(path, ("config", "rows", "seed"))
-    shares = manifest["config"]["forms"]
-    forms = ", ".join(f"{form} {share:g}" for form, share in shares.items())
-    sources = ", ".join(source["task"] for source in manifest["config"]["sources"])
-    text = f"{sources}; forms: {forms}; {manifest['rows']['train']} train rows, seed {manifest['seed']}"
-    return text, shares.get("long", 0.0)
+    return card.describe(manifest), card.p_cot(manifest)

@@ -8,6 +8,7 @@ from accelerate.utils import gather_object
 
 from data_mix import files
 from recipes.training.checkpoints.atomic import COMPLETE, MODEL, prune
+from recipes.training.checkpoints.card import push, write_card
 from recipes.training.checkpoints.final import publish
 from rewards.accounting import account
 from rewards.scorer import Verdict
@@ -64,14 +65,17 @@ def save_checkpoint(output_dir: str, number: int, model, tokenizer, accelerator,
     accelerator.wait_for_everyone()
 
 
-def finish(output_dir: str, number: int, accelerator) -> None:
-    """Publishes a copy of the last round's checkpoint as the final model."""
+def finish(args, number: int, accelerator) -> None:
+    """Publishes a copy of the last round's checkpoint as the final model, with its card; pushes it with `push_to_hub`."""
     if not accelerator.is_main_process:
         return
-    folder = Path(output_dir)
+    folder = Path(args.output_dir)
     shutil.copytree(folder / f"checkpoint-{number}", folder / MODEL, ignore=shutil.ignore_patterns(COMPLETE))
     publish(folder / MODEL, folder)
-    print(f"{output_dir}: saved; next `python -m eval run --model {output_dir} ...`")
+    write_card(args.output_dir, args.hub_model_id)
+    print(f"{folder}: saved; next `python -m eval run --model {folder} ...`")
+    if args.push_to_hub:
+        push(args)
 
 
 def _rollouts_path(output_dir: str, number: int) -> Path:
