@@ -201,3 +201,23 @@ def test_forms_of_any_name_are_drawn(tmp_path):
     heldout = {f"heldout/{kind}/{key}": 0.5 for kind in ("greedy", "sampled") for key in ("accuracy", "length/mean", "p_long")}
     log = [{"step": 0} | heldout, {"step": 1} | heldout | {"heldout/sampled/accuracy_think": 1.0}]
     assert figures.draw_curves({"sft": log}, tmp_path / "curves.png").path.is_file()
+
+
+def test_a_run_in_progress_has_a_report_without_evals(tmp_path):
+    heldout = {f"heldout/{kind}/{key}": 0.5 for kind in ("greedy", "sampled") for key in ("accuracy", "length/mean", "p_long")}
+    lines = [{"step": 0, "seconds": 1.0} | heldout, {"step": 60, "seconds": 90.0, "loss": 0.25}]
+    (tmp_path / "sft").mkdir()
+    (tmp_path / "sft" / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"step": 70, "lo')
+    (tmp_path / "sft" / "recipe.json").write_text('{"max_steps": 300}')
+    assert "stage sft step 60 of 300 minutes 1.5 loss 0.250" in write_report(str(tmp_path))
+    page = (tmp_path / "report.html").read_text()
+    assert re.search("<td>sft</td><td>60 of 300</td><td>1.5</td><td>0.250</td>", page) and page.count("<figure>") == 1
+    assert "Completions" not in page and "The pipeline" not in page and "refresh" not in page
+    (tmp_path / "sft" / "model.safetensors").touch()
+    write_report(str(tmp_path))
+    assert "In progress" not in (tmp_path / "report.html").read_text()
+
+
+def test_the_folder_of_a_stage_is_not_that_of_a_run(run):
+    with pytest.raises(InputError, match="give the folder that contains sft/"):
+        write_report(str(run / "sft"))
