@@ -150,6 +150,8 @@ def _write_run(run: Path, refresh: int | None) -> str:
             figures.draw_lengths(completions, "outcome", folder / "length_by_outcome.png"),
         ]
     progress = [row for stage, log in logs.items() if log and (row := progress_of(run / stage, log))]
+    shown = [name for name in LATEST if any(row[name] != "-" for row in progress)]
+    progress = [{name: value for name, value in row.items() if name not in LATEST or name in shown} for row in progress]
     parts = parts_of(stages)
     rest = {"table": table, "parts": parts, "progress": progress, "config": config, "p_cot": p_cot, "refresh": refresh}
     _render("report.html", run, drawn, browser.pack(completions), **rest)

@@ -24,11 +24,13 @@ def watch(folder: str, poll: float = POLL, idle: float = IDLE) -> str:
         What `write_report` says of the last one.
 
     Raises:
-        InputError: for an ablation, or when nothing is there to report and nothing is at work.
+        InputError: for an ablation, or when there is nothing to report `idle` seconds after the start.
     """
     run = Path(folder)
     if (run / "evals.json").is_file():
         raise InputError(f"{folder}: --watch follows a single run, and this is an ablation; leave --watch out")
+    if not _mtimes(run) and run.is_dir():
+        print(f"{folder}: no log yet; waiting for a run to start", file=sys.stderr)
     seen, last_at_work = None, time.monotonic()
     while True:
         found = _mtimes(run)
@@ -41,7 +43,7 @@ def watch(folder: str, poll: float = POLL, idle: float = IDLE) -> str:
                 print(f"{time.strftime('%T')} {run / 'report.html'}: written", file=sys.stderr)
             seen = found
             time.sleep(3 * (time.monotonic() - began))  # a report takes a second or two of a core that training could use
-        if time.monotonic() - last_at_work > idle or not (at_work or found):
+        if not at_work and time.monotonic() - last_at_work > idle or not run.is_dir():
             return write_report(folder)
         time.sleep(poll)
 

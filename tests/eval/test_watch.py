@@ -66,7 +66,9 @@ def test_ctrl_c_ends_it_quietly_and_the_open_page_reloads_itself(tmp_path):
 
 def test_without_a_run_it_is_a_one_line_error(tmp_path):
     with pytest.raises(InputError, match="no log.jsonl of a stage"):
-        watch(str(tmp_path))
+        watch(str(tmp_path), poll=0.1, idle=0.2)
+    with pytest.raises(InputError, match="no log.jsonl of a stage"):
+        watch(str(tmp_path / "nowhere"))
     (tmp_path / "evals.json").write_text("[]")
     with pytest.raises(InputError, match="this is an ablation"):
         watch(str(tmp_path))
