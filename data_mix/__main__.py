@@ -1,7 +1,8 @@
-"""Command line of data_mix: `build` a mixture folder from a YAML config; `show`, `diff` and `verify` existing ones."""
+"""Command line of data_mix: `build` a mixture folder from a YAML config; `show`, `diff`, `verify` and `push` existing ones."""
 
 import argparse
 import sys
+from pathlib import Path
 
 from data_mix.errors import exit_code
 
@@ -22,13 +23,17 @@ def main(argv: list[str] | None = None) -> int:
         command = commands.add_parser(name, help=help)
         for folder in folders:
             command.add_argument(folder, metavar="DIR")
+    push = commands.add_parser("push", help="upload a mixture to the Hugging Face Hub as a data set")
+    push.add_argument("folder", metavar="DIR")
+    push.add_argument("name", metavar="OWNER/NAME")
+    push.add_argument("--private", action="store_true", default=None, help="if the data set is new, make it private")
     args = parser.parse_args(argv)
     return exit_code(lambda: run(args))
 
 
 def run(args: argparse.Namespace) -> None:
     """Runs the parsed command."""
-    from data_mix import mixture_config, mixture_folder, show
+    from data_mix import hub, mixture_config, mixture_folder, show
 
     if args.command == "build":
         mixture_folder.build(mixture_config.load_config(args.config, args.set), args.out)
@@ -37,6 +42,9 @@ def run(args: argparse.Namespace) -> None:
         print(show.show(args.folder))
     elif args.command == "diff":
         print(show.diff(args.a, args.b))
+    elif args.command == "push":
+        mixture_folder.read_manifest(args.folder)
+        print(f"{args.folder}: pushed to {hub.upload(Path(args.folder), args.name, 'dataset', args.private)}")
     else:
         mixture_folder.verify(args.folder)
         print(f"{args.folder}: identical to a rebuild from its manifest, byte for byte")

@@ -1,6 +1,19 @@
 """Writes the dataset card: `load_dataset(DIR)` reads the splits from it, and the hub shows it as the description."""
 
 
+def p_cot(manifest: dict) -> float:
+    """The share of rows in long form."""
+    return manifest["config"]["forms"].get("long", 0.0)
+
+
+def describe(manifest: dict) -> str:
+    """A mixture in one line: its sources, the shares of its forms, and its rows."""
+    config = manifest["config"]
+    sources = ", ".join(source["task"] for source in config["sources"])
+    forms = ", ".join(f"{form} {share:g}" for form, share in config["forms"].items())
+    return f"{sources}; forms: {forms}; {manifest['rows']['train']} train rows, seed {manifest['seed']}"
+
+
 def write_card(manifest: dict) -> str:
     """The text of the dataset card (README.md with YAML front matter)."""
     config = manifest["config"]
@@ -19,11 +32,14 @@ def write_card(manifest: dict) -> str:
         "# A mixture of short and long chains of thought",
         "",
         f"{manifest['rows']['train']} train and {manifest['rows']['test']} test rows, seed {manifest['seed']}; "
-        f"forms at shares of {config['unit']}: {forms}. Built by cotmix; `manifest.json` says from what, and builds it again.",
+        f"p_cot {p_cot(manifest):g}; forms at shares of {config['unit']}: {forms}. Built by cotmix; "
+        "`manifest.json` says from what, and builds it again.",
         "",
         f"| source | form | rows | median length ({manifest['length_unit']}) | longest |",
         "|---|---|---|---|---|",
         *(f"| {c['source']} | {c['form']} | {c['rows']} | {c['p50']} | {c['max']} |" for c in manifest["counts"]),
+        "",
+        "How to load it (`DIR`: this folder, or its name on the hub): `datasets.load_dataset(DIR)`.",
         "",
         "Columns: `problem_id, source, form, prompt, completion, answer, meta`; `meta` is JSON and tells a verifier how to",
         "read the answer. The licences of the sources apply to their rows.",

@@ -46,15 +46,18 @@ def read_json(path: Path, keys: Collection[str] = ()) -> dict:
 
 
 def read_json_lines(path: Path) -> list[dict]:
-    """The JSON objects in the lines of a file of ours.
+    """The JSON objects in the lines of a file of ours. A broken last line without a newline is still being written: left out.
 
     Raises:
-        InputError: when the file is missing, or a line is broken.
+        InputError: when the file is missing, or another line is broken.
     """
     entries: list[dict] = []
     try:
-        for line in path.read_text(encoding="utf-8").splitlines():
+        *lines, last = path.read_text(encoding="utf-8").split("\n")
+        for line in lines:
             entries.append(dict(json.loads(line)))
+        with contextlib.suppress(ValueError, TypeError):
+            entries.append(dict(json.loads(last)))
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{path}:{len(entries) + 1} cannot be read ({reason(error)})") from None
     return entries

@@ -1,7 +1,13 @@
-"""Decides what is looked up on the Hugging Face Hub: no name that may be a mistyped local path, as anyone can register one."""
+"""The Hugging Face Hub: what is looked up there, and uploads.
+
+No name that may be a mistyped local path is looked up, as anyone can register one.
+"""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+
+from data_mix.errors import InputError
 
 # Usual folder names (and their plurals): never an owner on the hub.
 LOCAL = ("checkpoint", "data", "dataset", "home", "model", "output", "recipe", "run", "shared", "tmp")
@@ -20,3 +26,49 @@ def missing_part(path: str) -> str:
     """The first part of a path that does not exist: `runs` for `runs/sft` when there is no `runs`."""
     full = Path(os.path.expanduser(path))
     return str(next((part for part in [*reversed(full.parents), full] if not os.path.exists(part)), full))
+
+
+def upload(
+    folder: Path,
+    name: str,
+    repo_type: str,
+    private: bool | None = None,
+    token: str | None = None,
+    revision: str | None = None,
+    ignored: Sequence[str] = (".*",),
+) -> str:
+    """Uploads a folder to a repository of the hub, which is created if it does not exist; returns its address.
+
+    Args:
+        folder: what to upload.
+        name: owner/name, or a name of the user's own.
+        repo_type: model or dataset.
+        private: whether a new repository is private; None: the owner's default.
+        token: None: that of `hf auth login` or HF_TOKEN.
+        revision: branch; None: main.
+        ignored: patterns of files that are not uploaded.
+
+    Raises:
+        InputError: when the hub cannot be reached or refuses the upload.
+    """
+    import httpx
+    from huggingface_hub import HfApi
+
+    api, where = HfApi(token=token), {"repo_type": repo_type}
+    try:
+        repo = api.create_repo(name, private=private, exist_ok=True, **where)
+        message = "Upload with cotmix"
+        patterns = list(ignored)
+        api.upload_folder(
+            repo_id=repo.repo_id,
+            folder_path=folder,
+            commit_message=message,
+            revision=revision,
+            ignore_patterns=patterns,
+            **where,
+        )
+    except (httpx.HTTPError, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        fix = f"run `hf auth login`, then `hf upload {name} {folder} --repo-type {repo_type}`"
+        raise InputError(f"{folder} cannot be pushed to {name} ({reason})", fix) from None
+    return str(repo)

@@ -5,7 +5,8 @@ evaluate.py          `eval run`: generates, scores and writes eval folders
 eval_config.py       EvalConfig, the options of `eval run`, and their validation
 eval_spec.py         prompts, token limit and settings of each eval folder
 checkpoint_sweep.py  `eval run --checkpoints`: every checkpoint of a training run
-model_folder.py      model folders: completeness, checkpoints, precision
+model_folder.py      model folders: completeness, checkpoints, precision, the recipes that trained them
+training_data.py     whether a model was trained on a benchmark's dataset
 benchmarks/          public test sets, one YAML each, and their prompts
 generation/
     engines.py       completions through vLLM or transformers
@@ -15,10 +16,12 @@ generation/
 scoring/
     eval_folder.py   `eval score`: completions.parquet and metrics.json
     metrics.py       accuracy, pass@k, maj@k and length, with intervals
+    breakdown.py     the rows of each source, and of each value of a field of meta
     compare.py       `eval compare`: two evals, paired by problem
     forecast.py      `eval forecast`: p_long and accuracy over STaR rounds
 report/
     page.py          `eval report`: report.html of a run or an ablation
+    watch.py         `eval report --watch`: follows a run in progress
     table.py         `eval table`: an ablation's table and figures
     figures.py       matplotlib figures
     browser.py       data of the page's completion browser

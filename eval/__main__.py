@@ -36,6 +36,7 @@ def make_parser() -> argparse.ArgumentParser:
     compare.add_argument("b", metavar="DIR")
     report = commands.add_parser("report", help="write RUN_DIR/report.html and its figures")
     report.add_argument("run_dir", metavar="RUN_DIR", help="folder with sft/, grpo/ and eval/, or the `out` of an ablation")
+    report.add_argument("--watch", action="store_true", help="rewrite it as a running job's logs and evals grow; Ctrl-C stops")
     table = commands.add_parser("table", help="table and figures of an ablation's evals")
     table.add_argument("out", metavar="DIR", help="the `out` of an ablation (`python -m launch ablate`)")
     forecast = commands.add_parser("forecast", help="forecast STaR rounds from the sampled eval of an SFT checkpoint")
@@ -69,9 +70,12 @@ def run(args: argparse.Namespace) -> None:
         rows, info = read_completions(args.folder)
         print(f"{args.folder}: {format_metrics(write_folder(args.folder, rows, info))}")
     elif args.command == "compare":
-        from eval.scoring.compare import compare, format_comparison
+        from eval.scoring.compare import compare, format_comparison, format_warning
 
-        print(format_comparison(compare(args.a, args.b)))
+        result = compare(args.a, args.b)
+        if warning := format_warning(result, args.a, args.b):
+            print(warning, file=sys.stderr)
+        print(format_comparison(result))
     elif args.command == "table":
         from eval.report.table import write_table
 
@@ -86,9 +90,15 @@ def run(args: argparse.Namespace) -> None:
 
         print(export(args.folder, args.format))
     else:
-        from eval.report.page import write_report
+        try:
+            from eval.report.page import write_report
+            from eval.report.watch import watch
 
-        print(write_report(args.run_dir))
+            print(watch(args.run_dir) if args.watch else write_report(args.run_dir))
+        except KeyboardInterrupt:
+            if not args.watch:
+                raise
+            sys.exit(130)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -10,6 +10,7 @@ from eval.eval_config import EvalConfig
 from eval.generation.engines import Sampling
 from eval.generation.tokens import context_length, encode_prompts, end_ids
 from eval.model_folder import load_config
+from eval.training_data import find_trained_on
 from rewards.functions import text_of
 
 
@@ -55,6 +56,9 @@ def _load_tasks(config: EvalConfig) -> dict[str, benchmarks.Benchmark]:
         if benchmark.broken:
             total = benchmark.broken + len(benchmark.rows)
             print(f"warning: {name}: {benchmark.broken} of {total} records are broken and were skipped", file=sys.stderr)
+        if mixture := find_trained_on(config.model, benchmark.source["task"], benchmark.source.get("path")):
+            trained = f"{config.model} was trained on problems of this dataset ({mixture})"
+            print(f"warning: {name}: {trained}; its accuracy is not that on unseen data", file=sys.stderr)
     return {str(Path(config.out) / name): benchmark for name, benchmark in loaded.items()}
 
 

@@ -16,6 +16,7 @@ from eval.generation.spool import Spool
 from eval.generation.tokens import decode
 from eval.model_folder import load_tokenizer
 from eval.scoring.eval_folder import COMPLETIONS, METRICS, read_completions, read_metrics, read_settings, write_folder
+from rewards.functions import text_of
 
 WARN_TRUNCATED = 0.01  # share of truncated completions above which accuracy understates the model
 
@@ -100,12 +101,20 @@ def _make_rows(spec: EvalSpec, generated: dict[int, list[list[int]]], tokenizer)
                     "prompt": problem["prompt"],
                     "completion": completion.text,
                     "answer": problem["answer"],
-                    "meta": json.dumps(problem["meta"]),
+                    "meta": json.dumps({"steps": _count_steps(problem), **problem["meta"]}),
                     "n_tokens": completion.n_tokens,
                     "truncated": completion.truncated,
                 }
             )
     return rows
+
+
+def _count_steps(problem: dict) -> int:
+    """The number of steps in a problem's reference solution: lines before the answer, or what a synthetic task counts."""
+    text, style = text_of(problem["completion"]).strip(), problem["meta"]["style"]
+    if style == "parity":
+        return len(text)
+    return text.count(";") + 1 if style == "multiplication" else text.count("\n")
 
 
 def _check_truncated(spec: EvalSpec, truncated: float, limit: float) -> None:

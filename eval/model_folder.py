@@ -91,13 +91,29 @@ def compute_dtype(fields: Mapping[str, Any]) -> str | None:
     return "float16" if fields.get("fp16") else "bfloat16" if fields.get("bf16") else None
 
 
+def read_recipe(model: str) -> dict | None:
+    """The fields of the recipe that trained a model or checkpoint (its recipe.json); None if no recipe of ours did."""
+    folder = Path(model)
+    path = (folder.parent if folder.name.startswith("checkpoint-") else folder) / "recipe.json"
+    if path.is_file():
+        with contextlib.suppress(ValueError):  # empty after a crash
+            return dict(json.loads(path.read_text(encoding="utf-8")))
+    return None
+
+
+def read_history(model: str) -> list[dict]:
+    """The recipes that trained a model, the last one first: those of grpo.py, then of the sft.py that it started from."""
+    history, seen = [], set()
+    while model and model not in seen and (recipe := read_recipe(model)):
+        history.append(recipe)
+        seen.add(model)
+        model = recipe.get("model_name_or_path")
+    return history
+
+
 def choose_dtype(model: str) -> str:
     """The precision the model was trained to compute in (from the recipe's recipe.json), else the one it is stored in."""
-    folder = Path(model)
-    recipe = (folder.parent if folder.name.startswith("checkpoint-") else folder) / "recipe.json"
-    if recipe.is_file():
-        with contextlib.suppress(ValueError):  # empty after a crash
-            fields = json.loads(recipe.read_text(encoding="utf-8"))
-            return compute_dtype(fields) or "float32"
+    if recipe := read_recipe(model):
+        return compute_dtype(recipe) or "float32"
     # vLLM's own "auto" would compute a float32 checkpoint in 16 bits
     return stored_dtype(load_config(model)) or "auto"

@@ -99,7 +99,7 @@ def main(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -
     done, checkpoint = last_complete(args.output_dir)
     config.save_config(args.output_dir, recipe, args, model_args)
     one_pass = copy.copy(args)
-    vars(one_pass).update(num_train_epochs=1, save_strategy="no", logging_strategy="no", report_to=[])
+    vars(one_pass).update(num_train_epochs=1, save_strategy="no", logging_strategy="no", report_to=[], push_to_hub=False)
 
     trl_patches.score_labels_only()
     trl_patches.prepare_engine(args.seed, models.compute_dtype(args, model_args))
@@ -166,10 +166,8 @@ def main(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -
         rounds.save_checkpoint(args.output_dir, number, model, tokenizer, accelerator, args.save_total_limit)
         if number < recipe.rounds:
             stop_if_requested(f"after round {number}")
-    rounds.finish(args.output_dir, recipe.rounds, accelerator)
-    if accelerator.is_main_process:
-        following = f"python -m eval run --model {args.output_dir} --mixture {recipe.mixture} --out ..."
-        console.print_end(args.output_dir, held_out.problems, following)
+    following = f"python -m eval run --model {args.output_dir} --mixture {recipe.mixture} --out ..."
+    rounds.finish(args, recipe.rounds, accelerator, held_out.problems, following)
     for tracker in accelerator.trackers:
         tracker.finish()
 

@@ -1,4 +1,7 @@
-"""MATH, from jsonl, parquet or a hub copy with the fields problem and solution; the answer is in the last `\\boxed`."""
+"""MATH, from jsonl, parquet or a hub copy with the fields problem and solution; the answer is in the last `\\boxed`.
+
+`level`, `type` and `subject`, if a record has them, are kept in meta, by which `eval` breaks its metrics down.
+"""
 
 import re
 
@@ -47,7 +50,8 @@ def make_problem(record: dict, id: str) -> Problem | None:
     if not answer:
         return None
     id = text_field(record, "unique_id", number=True) if record.get("unique_id") else id
-    return Problem(id, "math", text_field(record, "problem"), split_steps(solution), answer, {"style": "boxed"})
+    groups = {name: record[name] for name in ("level", "type", "subject") if isinstance(record.get(name), str | int)}
+    return Problem(id, "math", text_field(record, "problem"), split_steps(solution), answer, {"style": "boxed", **groups})
 
 
 def read(on_error: str, *, path: str, revision: str | None = None, config: str | None = None) -> Records:

@@ -12,7 +12,7 @@ the worked examples and then the problem, as text without instruction.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,7 @@ class Benchmark:
         stop: texts that end a completion.
         shots: number of worked examples in each prompt.
         broken: number of records that could not be read and were skipped.
+        source: the task and options by which data_mix reads it; empty for a mixture.
     """
 
     rows: list[dict]
@@ -49,6 +50,7 @@ class Benchmark:
     stop: tuple[str, ...] = ()
     shots: int = 0
     broken: int = 0
+    source: dict = field(default_factory=dict)
 
 
 def from_mixture(folder: str) -> Benchmark:
@@ -102,7 +104,8 @@ def load(name: str, prompt: str, data: str | None) -> Benchmark:
     columns = {key: values.to_pylist() for key, values in as_prompts(columns, config).items()}
     rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     rows = [{**row, "meta": json.loads(row["meta"])} for row in rows]
-    return Benchmark(rows, {"task": file.stem, "prompt": prompt}, raw.get("max_tokens"), stop, shots, records.broken[split])
+    origin = {"task": file.stem, "prompt": prompt}
+    return Benchmark(rows, origin, raw.get("max_tokens"), stop, shots, records.broken[split], raw["source"])
 
 
 def check(name: str) -> None:

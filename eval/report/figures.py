@@ -65,10 +65,11 @@ def draw_curves(logs: dict[str, list[dict]], path: Path) -> Figure | None:
                 ax.set_ylabel(label)
             if key != "length/mean":
                 ax.set_ylim(-0.03, 1.03)
-        for form in ("long", "short"):
-            points = [(e["step"], e[key]) for e in entries if (key := f"heldout/sampled/accuracy_{form}") in e]
-            if points:
-                axes[3][column].plot(*zip(*points, strict=True), marker="o", ms=3, color=COLOURS[form], label=form)
+        start = "heldout/sampled/accuracy_"
+        forms = sorted({key.removeprefix(start) for e in entries for key in e if key.startswith(start)})
+        for form, colour in zip(forms, _colours(forms), strict=True):
+            points = [(e["step"], e[start + form]) for e in entries if start + form in e]
+            axes[3][column].plot(*zip(*points, strict=True), marker="o", ms=3, color=colour, label=form)
         axes[3][column].set_ylim(-0.03, 1.03)
         axes[0][column].set_title(f"{stage.upper()} steps")
         axes[3][column].set_xlabel("step")
@@ -115,9 +116,10 @@ def draw_lengths(completions: dict[str, list[dict]], by: str, path: Path) -> Fig
     bins = _bins(top)
     flat: Sequence = [ax for line in axes for ax in line]
     for ax, name in zip(flat, names, strict=False):
-        values = sorted({row[by] for row in completions[name]}, key=list(COLOURS).index)
+        known = list(COLOURS)
+        values = sorted({row[by] for row in completions[name]}, key=lambda v: (known.index(v) if v in known else len(known), v))
         lengths = [[row["n_tokens"] for row in completions[name] if row[by] == value] for value in values]
-        ax.hist(lengths, bins=bins, stacked=True, label=values, color=[COLOURS[value] for value in values])
+        ax.hist(lengths, bins=bins, stacked=True, label=values, color=_colours(values))
         ax.set_title(name, fontsize=10)
         ax.set_xlabel("tokens")
         ax.set_ylabel("completions")
@@ -216,6 +218,12 @@ def draw_axis(groups: list[dict], axis: str, labels: dict[str, str], path: Path)
     )
     text = "Means over seeds with 95% intervals (Student's t)."
     return _save(fig, f"Over {axis}", text, path)
+
+
+def _colours(values: Sequence[str]) -> list[str]:
+    """A colour for each form or outcome; forms of a user's own get those that are left."""
+    spare = iter([line for line in LINES if line not in [COLOURS.get(value) for value in values]] * len(values))
+    return [COLOURS[value] if value in COLOURS else next(spare) for value in values]
 
 
 def _bins(top: int) -> list[float]:

@@ -26,6 +26,7 @@ class Table:
     Attributes:
         head: column names.
         lines: cells as text.
+        parts: source, or a field of the problems' meta → column names and cells of the table with a line per value of it.
         done: a sentence on how many evals are done.
         figures: the figures drawn.
         folders: name → eval folder of every finished eval.
@@ -33,14 +34,15 @@ class Table:
 
     head: list[str]
     lines: list[list[str]]
+    parts: dict[str, tuple[list[str], list[list[str]]]]
     done: str
     figures: list[figures.Figure]
     folders: dict[str, str]
 
     def markdown(self) -> str:
         """The table as Markdown."""
-        rows = [self.head, ["---"] * len(self.head), *self.lines]
-        return "\n".join(f"| {' | '.join(row)} |" for row in rows) + f"\n\n{self.done}\n"
+        parts = [f"By {field}:\n\n{_markdown(head, lines)}\n\n" for field, (head, lines) in self.parts.items()]
+        return f"{_markdown(self.head, self.lines)}\n\n{''.join(parts)}{self.done}\n"
 
 
 def write_table(out: str) -> Table:
@@ -55,7 +57,8 @@ def write_table(out: str) -> Table:
     folder = Path(out)
     evals = read_evals(folder)
     finished = [entry for entry in evals if (folder / entry["folder"] / "metrics.json").is_file()]
-    rows = [{**e["axes"], **flatten(e["stage"], e["kind"], read_metrics(str(folder / e["folder"])))} for e in finished]
+    metrics = [read_metrics(str(folder / e["folder"])) for e in finished]
+    rows = [{**e["axes"], **flatten(e["stage"], e["kind"], one)} for e, one in zip(finished, metrics, strict=True)]
     if not rows:
         raise InputError(f"{out}: none of its {len(evals)} evals is done; `python -m launch ablate FILE.yaml` resumes it")
     axes = list(dict.fromkeys(axis for entry in evals for axis in entry["axes"]))
@@ -73,9 +76,33 @@ def write_table(out: str) -> Table:
             if all(isinstance(value, int | float) for value in values):
                 drawn.append(figures.draw_map(groups, axis, path.with_stem(f"{path.stem}_map")))
     folders = {entry["folder"].removeprefix("eval/"): str(folder / entry["folder"]) for entry in finished}
-    table = Table(*as_text(groups), f"{len(rows)} of {len(evals)} evals are done.", drawn, folders)
+    table = Table(
+        *as_text(groups), _parts(finished, metrics, axes), f"{len(rows)} of {len(evals)} evals are done.", drawn, folders
+    )
     files.write_text(folder / "table.md", table.markdown())
     return table
+
+
+def breakdowns(metrics: dict) -> dict[str, dict[str, dict]]:
+    """`source` and each field of meta that has several values → value → its metrics; empty for an eval of an older version."""
+    fields = {"source": metrics.get("by_source", {}), **metrics.get("by_meta", {})}
+    return {field: values for field, values in fields.items() if len(values) > 1}
+
+
+def _parts(evals: list[dict], metrics: list[dict], axes: list[str]) -> dict[str, tuple[list[str], list[list[str]]]]:
+    """The tables by source and by field of meta, averaged over seeds."""
+    rows: dict[str, list[dict]] = {}
+    for entry, one in zip(evals, metrics, strict=True):
+        for field, values in breakdowns(one).items():
+            for value, own in values.items():
+                row = {**entry["axes"], f"by {field}": value, **flatten(entry["stage"], entry["kind"], own)}
+                rows.setdefault(field, []).append(row)
+    others = [axis for axis in axes if axis != "seed"]
+    return {field: as_text(average_seeds(own, [*others, f"by {field}"])) for field, own in rows.items()}
+
+
+def _markdown(head: list[str], lines: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *lines))
 
 
 def read_evals(folder: Path) -> list[dict]:

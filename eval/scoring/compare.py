@@ -5,6 +5,7 @@ from collections import defaultdict
 import numpy as np
 
 from data_mix.errors import InputError
+from eval.scoring import breakdown
 from eval.scoring.eval_folder import read_completions
 from eval.scoring.metrics import bootstrap_ci95, mcnemar_p
 
@@ -22,25 +23,62 @@ def compare(a: str, b: str) -> dict:
     Returns:
         `n_problems` (shared), `only_a`, `only_b` (problems in one folder only), and for each metric `a` and `b` (means over the
         shared problems) and `difference` (b - a: value, ci95). With one completion per problem also `flips`: the problems that
-        only one of the two got right, and McNemar's exact p.
+        only one of the two got right, and McNemar's exact p. `by` maps `source` and each field of meta that has several values
+        among the shared problems to value → n_problems and the same metrics. `differs_in` lists, as text, what else differs
+        besides the model: decoding, benchmark, worked examples, prompts.
 
     Raises:
         InputError: when the two folders share no problem.
     """
-    first, second = _by_problem(a), _by_problem(b)
+    (first, info_a), (second, info_b) = _read(a), _read(b)
     shared = [problem for problem in first if problem in second]
     if not shared:
         raise InputError(f"{a} and {b} have no problem in common; compare evals of the same mixture")
     result = {"n_problems": len(shared), "only_a": len(first) - len(shared), "only_b": len(second) - len(shared)}
-    for name, metric in METRICS.items():
-        x, y = (np.array([np.mean([metric(r) for r in rows[p]]) for p in shared]) for rows in (first, second))
-        difference = {"value": float((y - x).mean()), "ci95": bootstrap_ci95(y - x)}
-        result[name] = {"a": float(x.mean()), "b": float(y.mean()), "difference": difference}
+    result |= _differences(first, second, shared)
     if all(len(rows[p]) == 1 for rows in (first, second) for p in shared):
         right = [{p for p in shared if rows[p][0]["outcome"] == "correct"} for rows in (first, second)]
         lost, gained = sorted(right[0] - right[1]), sorted(right[1] - right[0])
         result["flips"] = {"only_a_right": lost, "only_b_right": gained, "mcnemar_p": mcnemar_p(len(lost), len(gained))}
+    rows = [first[problem][0] for problem in shared]
+    groupings = {"source": breakdown.by_source(rows), **breakdown.by_meta(rows)}
+    result["by"] = {
+        field: {
+            value: {"n_problems": len(own), **_differences(first, second, [row["problem_id"] for row in own])}
+            for value, own in groups.items()
+        }
+        for field, groups in groupings.items()
+        if len(groups) > 1
+    }
+    same_prompts = all(first[problem][0]["prompt"] == second[problem][0]["prompt"] for problem in shared)
+    result["differs_in"] = _settings_that_differ(info_a, info_b, same_prompts)
     return result
+
+
+def _differences(first: dict, second: dict, problems: list[str]) -> dict:
+    """Each metric's mean over the problems in both evals, and the paired difference with its interval."""
+    result = {}
+    for name, metric in METRICS.items():
+        x, y = (np.array([np.mean([metric(r) for r in rows[p]]) for p in problems]) for rows in (first, second))
+        difference = {"value": float((y - x).mean()), "ci95": bootstrap_ci95(y - x)}
+        result[name] = {"a": float(x.mean()), "b": float(y.mean()), "difference": difference}
+    return result
+
+
+def _settings_that_differ(a: dict, b: dict, same_prompts: bool) -> list[str]:
+    """Settings that change the completions of one and the same model, each with both values."""
+
+    def decoding(info: dict) -> str:
+        return "greedy" if info["temperature"] == 0 else f"sampled at temperature {info['temperature']:g}"
+
+    def benchmark(info: dict) -> str:
+        asked = info.get("asked", {})
+        return asked.get("task") or ("a mixture" if "mixture" in asked else "unknown")
+
+    pairs = {"decoding": (decoding(a), decoding(b)), "benchmark": (benchmark(a), benchmark(b))}
+    pairs["worked examples"] = (str(a.get("shots", 0)), str(b.get("shots", 0)))
+    found = [f"{name} ({x}, {y})" for name, (x, y) in pairs.items() if x != y and "unknown" not in (x, y)]
+    return found if same_prompts else [*found, "prompts"]
 
 
 def format_comparison(result: dict) -> str:
@@ -58,11 +96,30 @@ def format_comparison(result: dict) -> str:
             if problems:
                 more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
                 lines.append(f"  only {name}: {', '.join(problems[:5])}{more}")
+    for field, groups in result["by"].items():
+        width = max(11, *map(len, [field, *groups]))
+        lines += [
+            "",
+            f"{field:<{width}}{'problems':>10}{'accuracy a':>12}{'b':>8}{'b - a':>9}   {'95% interval':<18}{'length':>8}",
+        ]
+        for value, group in groups.items():
+            r, low, high = group["accuracy"], *group["accuracy"]["difference"]["ci95"]
+            numbers = f"{group['n_problems']:>10}{r['a']:>12.3f}{r['b']:>8.3f}{r['difference']['value']:>+9.3f}"
+            length = f"{group['length']['difference']['value']:+.1f}"
+            lines.append(f"{value:<{width}}{numbers}   {f'[{low:+.3f}, {high:+.3f}]':<18}{length:>8}")
     return "\n".join(lines)
 
 
-def _by_problem(folder: str) -> dict[str, list[dict]]:
-    rows = defaultdict(list)
-    for row in read_completions(folder)[0]:
-        rows[row["problem_id"]].append(row)
-    return rows
+def format_warning(result: dict, a: str, b: str) -> str | None:
+    """One line that says what else differs between the two evals besides the model; None if nothing does."""
+    differs = ", ".join(result["differs_in"])
+    return f"warning: {a} and {b} differ in more than the model: {differs}" if differs else None
+
+
+def _read(folder: str) -> tuple[dict[str, list[dict]], dict]:
+    """The rows of an eval by problem, and its settings."""
+    rows, info = read_completions(folder)
+    by_problem = defaultdict(list)
+    for row in rows:
+        by_problem[row["problem_id"]].append(row)
+    return by_problem, info

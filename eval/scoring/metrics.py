@@ -1,10 +1,11 @@
-"""Computes the content of metrics.json: accuracy, pass@k, maj@k and length, with confidence intervals."""
+"""Computes the content of metrics.json: accuracy, pass@k, maj@k and length with intervals, overall, by source and by meta."""
 
 from collections import Counter, defaultdict
 from math import comb, sqrt
 
 import numpy as np
 
+from eval.scoring import breakdown
 from rewards.scorer import OUTCOMES
 
 BOOTSTRAP_SAMPLES = 2000
@@ -81,34 +82,55 @@ def compute_metrics(rows: list[dict], info: dict) -> dict:
     """Computes the content of metrics.json.
 
     Args:
-        rows: all completions, with problem_id, outcome, strict_outcome, form, n_tokens, truncated and extracted.
+        rows: all completions, with problem_id, source, meta, outcome, strict_outcome, form, n_tokens, truncated and extracted.
         info: the eval's settings: model, temperature, seed and, for a mixture, its p_cot under `asked`.
 
     Returns:
         All keys of the format; metrics that do not apply (accuracy of an absent form, maj@k of one sample) are None.
     """
+    majorities = {problem: maj_at_k(samples) for problem, samples in _by_problem(rows).items()}
+    metrics = _summarize(rows, info, majorities)
+    sources = breakdown.by_source(rows)
+    return metrics | {
+        "by_source": {
+            name: _summarize(own, info, majorities) if len(sources) > 1 else metrics for name, own in sources.items()
+        },
+        "by_meta": {
+            field: {value: _summarize(own, info, majorities) for value, own in groups.items()}
+            for field, groups in breakdown.by_meta(rows).items()
+        },
+    }
+
+
+def _by_problem(rows: list[dict]) -> dict[str, list[dict]]:
     by_problem = defaultdict(list)
     for row in rows:
         by_problem[row["problem_id"]].append(row)
+    return by_problem
+
+
+def _summarize(rows: list[dict], info: dict, majorities: dict[str, list[float]]) -> dict:
+    """The metrics of some rows; `majorities` has the maj@k of each problem."""
+    by_problem = _by_problem(rows)
     problems = list(by_problem.values())
     n_samples = max(len(samples) for samples in problems)
     correct = [sum(row["outcome"] == "correct" for row in samples) for samples in problems]
     shares = np.array([c / len(samples) for c, samples in zip(correct, problems, strict=True)])
     # every problem needs k samples, or pass@k would be that of another problem set
     ks = range(1, min(len(samples) for samples in problems) + 1)
-    majorities = [maj_at_k(samples) for samples in problems]
     longs = np.array([np.mean([row["form"] == "long" for row in samples]) for samples in problems])
     p_cot = info.get("asked", {}).get("p_cot")
     lengths = np.array([row["n_tokens"] for row in rows])
     outcomes = Counter(row["outcome"] for row in rows)
+    forms = {form: np.array([row["form"] == form for row in rows]) for form in sorted({row["form"] for row in rows})}
+    is_correct = np.array([row["outcome"] == "correct" for row in rows])
 
     def mean_length(outcome: str) -> float | None:
         values = [row["n_tokens"] for row in rows if row["outcome"] == outcome]
         return float(np.mean(values)) if values else None
 
     def accuracy_of(form: str) -> float | None:
-        values = [row["outcome"] == "correct" for row in rows if row["form"] == form]
-        return float(np.mean(values)) if values else None
+        return float(is_correct[forms[form]].mean()) if form in forms else None
 
     return {
         "n_problems": len(problems),
@@ -121,7 +143,9 @@ def compute_metrics(rows: list[dict], info: dict) -> dict:
         "pass_at_k": {
             str(k): float(np.mean([pass_at_k(len(s), c, k) for s, c in zip(problems, correct, strict=True)])) for k in ks
         },
-        "maj_at_k": {str(k): float(np.mean([m[k - 1] for m in majorities])) for k in ks} if n_samples > 1 else None,
+        "maj_at_k": {str(k): float(np.mean([majorities[problem][k - 1] for problem in by_problem])) for k in ks}
+        if n_samples > 1
+        else None,
         "length": {**describe(lengths), "correct_mean": mean_length("correct"), "wrong_mean": mean_length("wrong")},
         "length_by": {
             by: {value: describe(lengths[[row[by] == value for row in rows]]) for value in sorted({row[by] for row in rows})}
@@ -130,6 +154,10 @@ def compute_metrics(rows: list[dict], info: dict) -> dict:
         "p_long": float(np.mean([row["form"] == "long" for row in rows])),
         "accuracy_long": accuracy_of("long"),
         "accuracy_short": accuracy_of("short"),
+        "by_form": {
+            form: {"share": float(chosen.mean()), "accuracy": accuracy_of(form), "length": describe(lengths[chosen])}
+            for form, chosen in forms.items()
+        },
         # generated share of long completions (averaged within problems first) minus that of the mixture's train rows
         "calibration": None
         if p_cot is None

@@ -3,8 +3,11 @@
 import sys
 from pathlib import Path
 
+from transformers.trainer_utils import HubStrategy
+
 from data_mix.mixture_folder import read_rows
 from recipes.training.checkpoints.atomic import MODEL, AtomicCheckpoints, clean_up, complete, last_resumable, prune
+from recipes.training.checkpoints.card import push, write_card
 from recipes.training.checkpoints.final import publish, save_merged
 from recipes.training.checkpoints.shutdown import GracefulShutdown
 from recipes.training.rollouts import GenerateFn
@@ -31,6 +34,8 @@ def train_and_save(trainer, generate: GenerateFn, recipe, columns: Columns, foll
     trainer.add_callback(shutdown)
     trainer.add_callback(checkpoints)
     folder, is_main = trainer.args.output_dir, trainer.accelerator.is_main_process
+    # the trainer would copy the weights of a checkpoint that it pushes into the folder, where they look like the final model
+    trainer.args.hub_strategy = HubStrategy.END
     step, checkpoint = last_resumable(trainer.args)
     trainer.accelerator.wait_for_everyone()
     if is_main:
@@ -49,6 +54,9 @@ def train_and_save(trainer, generate: GenerateFn, recipe, columns: Columns, foll
     save_merged(trainer, temporary)
     if is_main:
         publish(temporary, Path(folder))
+        write_card(folder, trainer.args.hub_model_id)
         complete(folder)
         prune(folder, checkpoints.limit)
         print_end(folder, heldout.problems, following)
+        if trainer.args.push_to_hub:
+            push(trainer.args)

@@ -103,3 +103,13 @@ def test_prompt_needs_tasks(command, parity_run, tmp_path):
     where = ["--model", parity_run / "sft", "--mixture", parity_run / "mixture", "--out", tmp_path / "e"]
     done = command("-m", "eval", "run", *where, "--prompt", "chat", check=False)
     assert done.returncode == 2 and "--prompt and --data go with --tasks" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("style", "completion", "steps"),
+    [("parity", "0110", 4), ("multiplication", "840;0630=8040", 2), ("gsm8k", "a\nb\n#### 3", 2), ("boxed", "\\boxed{3}", 0)],
+)
+def test_steps_are_counted_in_the_reference_solution(style, completion, steps):
+    from eval.evaluate import _count_steps
+
+    assert _count_steps({"completion": completion, "meta": {"style": style}}) == steps

@@ -1,5 +1,6 @@
 """Metrics against enumeration over subsets, scipy, and hand-computed values."""
 
+import json
 from collections import Counter
 from itertools import combinations
 
@@ -13,12 +14,14 @@ from eval.scoring.metrics import accuracy_by_budget, bootstrap_ci95, compute_met
 
 INFO = {"model": "m", "temperature": 1.0, "seed": 0}
 KEYS = """n_problems n_samples temperature seed model accuracy accuracy_strict calibration length_by accuracy_by_budget
-pass_at_k maj_at_k length p_long accuracy_long accuracy_short truncated outcomes"""
+pass_at_k maj_at_k length p_long accuracy_long accuracy_short truncated outcomes by_form by_source by_meta"""
 
 
-def row(problem, outcome, form="long", n=3, extracted="1", truncated=False):
+def row(problem, outcome, form="long", n=3, extracted="1", truncated=False, source="s", meta="{}"):
     return {
         "problem_id": problem,
+        "source": source,
+        "meta": meta,
         "outcome": outcome,
         "strict_outcome": outcome,
         "form": form,
@@ -113,3 +116,50 @@ def test_lengths_are_summarised_by_outcome_and_form():
     rows = [row("a", "correct", "long", n) for n in (10, 20, 30)] + [row("b", "wrong", "short", 1)]
     by = compute_metrics(rows, INFO)["length_by"]
     assert by["form"]["long"]["p50"] == by["outcome"]["correct"]["mean"] == 20 and by["form"]["short"]["p99"] == 1
+
+
+def test_every_form_that_occurs_has_a_share_accuracy_and_length():
+    rows = [row("a", "correct", "think", n) for n in (10, 20)] + [
+        row("b", "wrong", "partial-2", 4),
+        row("c", "correct", "short", 1),
+    ]
+    by = compute_metrics(rows, INFO)["by_form"]
+    assert list(by) == ["partial-2", "short", "think"]
+    assert by["think"] | {"length": by["think"]["length"]["mean"]} == {"share": 0.5, "accuracy": 1.0, "length": 15.0}
+    assert by["partial-2"]["accuracy"] == 0
+
+
+def test_each_source_has_the_metrics_that_its_rows_have_alone():
+    rows = [row(f"a/{i}", "correct", n=i, source="a") for i in range(5)] + [
+        row(f"b/{i}", "wrong", source="b") for i in range(3)
+    ]
+    both = compute_metrics(rows, INFO)
+    for name, own in (("a", rows[:5]), ("b", rows[5:])):
+        alone = compute_metrics(own, INFO)
+        assert both["by_source"][name] == {key: value for key, value in alone.items() if key not in ("by_source", "by_meta")}
+    assert list(both["by_source"]) == ["a", "b"] and both["by_meta"] == {}
+
+
+def by_meta(*metas):
+    rows = [row(str(i), "correct" if i % 2 else "wrong", meta=json.dumps(meta)) for i, meta in enumerate(metas)]
+    return {
+        field: {value: one["n_problems"] for value, one in values.items()}
+        for field, values in compute_metrics(rows, INFO)["by_meta"].items()
+    }
+
+
+def test_fields_of_meta_are_in_the_order_of_their_values():
+    assert by_meta(*({"steps": n, "level": f"Level {n}"} for n in (10, 2, 3, 2))) == {
+        "level": {"Level 2": 2, "Level 3": 1, "Level 10": 1},
+        "steps": {"2": 2, "3": 1, "10": 1},
+    }
+    assert list(by_meta(*({"level": f"Level {n}"} for n in (10, 9, 2)))["level"]) == ["Level 2", "Level 9", "Level 10"]
+
+
+def test_many_numbers_are_split_at_the_quartiles_and_many_texts_left_out():
+    metas = [{"steps": n, "name": f"problem {n}", "style": "gsm8k", "long": str(n), "list": [n], "same": 1} for n in range(40)]
+    assert by_meta(*metas) == {"steps": {"0 to 9": 10, "10 to 19": 10, "20 to 29": 10, "30 to 39": 10}}
+
+
+def test_problems_without_a_field_are_in_none_of_its_groups():
+    assert by_meta({"level": 1}, {"level": 2}, {}) == {"level": {"1": 1, "2": 1}}

@@ -153,3 +153,71 @@ def test_a_browser_shows_figures_and_filters_completions(run, tmp_path):
     assert seen["up"] == sorted(seen["all"]) and seen["down"] == seen["up"][::-1]
     assert seen["requested"] == []
     assert seen["focused"] and seen["sorted"] == "descending" and seen["hash"].endswith("eval=1&amp;sort=-n_tokens")
+
+
+def split_run(folder):
+    """A run with two sources, three values of `steps` in meta, and a form of the user's own."""
+    for name, temperature in (("sft", 0.0), ("grpo", 0.0)):
+        made = rows(*["1001", "1", "0", "0"] * 3)
+        for i, one in enumerate(made):
+            one |= {"source": "ours" if i % 2 else "gsm8k", "meta": json.dumps(json.loads(one["meta"]) | {"steps": i % 3})}
+        write_folder(str(folder / "eval" / name), made, {"model": name, "temperature": temperature, "seed": 0})
+    return folder
+
+
+def test_sources_fields_and_forms_have_tables_of_their_own(tmp_path):
+    run = split_run(tmp_path)
+    write_report(str(run))
+    page = (run / "report.html").read_text()
+    assert [title for title in ("form", "source", "steps", "style") if f"<h2>By {title}</h2>" in page] == [
+        "form",
+        "source",
+        "steps",
+    ]
+    assert re.search(r"<td>sft, greedy</td><td>gsm8k</td><td>6</td><td>0\.500 \[", page)
+    axes = [
+        {"folder": f"eval/{name}", "stage": "sft", "kind": "greedy", "axes": {"p_cot": p}}
+        for name, p in (("sft", 0.1), ("grpo", 0.2))
+    ]
+    (run / "evals.json").write_text(json.dumps(axes))
+    said = write_report(str(run))
+    assert "By source:\n\n| p_cot | by source | stage |" in said and "| 0.1 | gsm8k | sft | greedy | 1 | 0.500 |" in said
+    assert "<td>0.1</td><td>gsm8k</td>" in (run / "report.html").read_text()
+
+
+def test_evals_of_an_older_version_are_readable(tmp_path, command):
+    run = split_run(tmp_path)
+    for path in run.glob("eval/*/metrics.json"):
+        new = ("by_source", "by_meta", "by_form")
+        path.write_text(json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key not in new}))
+    assert "By source" not in write_report(str(run)) and "<h2>By" not in (run / "report.html").read_text()
+    assert "12 shared problems" in command("-m", "eval", "compare", run / "eval" / "sft", run / "eval" / "grpo").stdout
+
+
+def test_forms_of_any_name_are_drawn(tmp_path):
+    forms = ("think", "short", "partial-2", "mine")
+    drawn = [{**row, "form": form} for row, form in zip(score_rows(rows("1001", "1", "0", "0")), forms, strict=True)]
+    assert figures.draw_lengths({"sft": drawn}, "form", tmp_path / "forms.png").path.is_file()
+    heldout = {f"heldout/{kind}/{key}": 0.5 for kind in ("greedy", "sampled") for key in ("accuracy", "length/mean", "p_long")}
+    log = [{"step": 0} | heldout, {"step": 1} | heldout | {"heldout/sampled/accuracy_think": 1.0}]
+    assert figures.draw_curves({"sft": log}, tmp_path / "curves.png").path.is_file()
+
+
+def test_a_run_in_progress_has_a_report_without_evals(tmp_path):
+    heldout = {f"heldout/{kind}/{key}": 0.5 for kind in ("greedy", "sampled") for key in ("accuracy", "length/mean", "p_long")}
+    lines = [{"step": 0, "seconds": 1.0} | heldout, {"step": 60, "seconds": 90.0, "loss": 0.25}]
+    (tmp_path / "sft").mkdir()
+    (tmp_path / "sft" / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"step": 70, "lo')
+    (tmp_path / "sft" / "recipe.json").write_text('{"max_steps": 300}')
+    assert "stage sft step 60 of 300 minutes 1.5 loss 0.250" in write_report(str(tmp_path))
+    page = (tmp_path / "report.html").read_text()
+    assert re.search("<td>sft</td><td>60 of 300</td><td>1.5</td><td>0.250</td>", page) and page.count("<figure>") == 1
+    assert "Completions" not in page and "The pipeline" not in page and "refresh" not in page
+    (tmp_path / "sft" / "model.safetensors").touch()
+    write_report(str(tmp_path))
+    assert "In progress" not in (tmp_path / "report.html").read_text()
+
+
+def test_the_folder_of_a_stage_is_not_that_of_a_run(run):
+    with pytest.raises(InputError, match="give the folder that contains sft/"):
+        write_report(str(run / "sft"))

@@ -6,16 +6,19 @@ from data_mix import files
 
 
 def save_merged(trainer, folder: Path) -> None:
-    """Writes model and tokenizer as one plain checkpoint, with an adapter merged into the weights; called in every process."""
+    """Writes model and tokenizer as one plain checkpoint, with an adapter merged into the weights; called in every process.
+
+    An internal call of `save_model` does not push: with `push_to_hub`, the published folder is pushed later.
+    """
     from trl.distributed import DistributedBackend
 
     model = trainer.accelerator.unwrap_model(trainer.model)
     backend = DistributedBackend(trainer.accelerator)
     if not hasattr(model, "merge_and_unload"):
-        trainer.save_model(str(folder))
+        trainer.save_model(str(folder), _internal_call=True)
     elif backend.is_fsdp:
         trainer.model = model.merge_and_unload()
-        trainer.save_model(str(folder))
+        trainer.save_model(str(folder), _internal_call=True)
     else:  # DeepSpeed's engine keeps the adapter's parameter names, and under ZeRO-3 each process holds only shards
         with backend.gather_params(list(model.parameters())):
             merged = model.merge_and_unload()

@@ -8,7 +8,9 @@ from accelerate.utils import gather_object
 
 from data_mix import files
 from recipes.training.checkpoints.atomic import COMPLETE, MODEL, prune
+from recipes.training.checkpoints.card import push, write_card
 from recipes.training.checkpoints.final import publish
+from recipes.training.tracking.console import print_end
 from rewards.accounting import account
 from rewards.scorer import Verdict
 
@@ -64,13 +66,25 @@ def save_checkpoint(output_dir: str, number: int, model, tokenizer, accelerator,
     accelerator.wait_for_everyone()
 
 
-def finish(output_dir: str, number: int, accelerator) -> None:
-    """Publishes a copy of the last round's checkpoint as the final model."""
+def finish(args, number: int, accelerator, problems: int, following: str) -> None:
+    """Publishes a copy of the last round's checkpoint as the final model, with its card; pushes it with `push_to_hub`.
+
+    Args:
+        args: TRL's SFTConfig.
+        number: of the last round.
+        accelerator: the run's.
+        problems: number of held-out problems, for the results at the end.
+        following: the command to run next.
+    """
     if not accelerator.is_main_process:
         return
-    folder = Path(output_dir)
+    folder = Path(args.output_dir)
     shutil.copytree(folder / f"checkpoint-{number}", folder / MODEL, ignore=shutil.ignore_patterns(COMPLETE))
     publish(folder / MODEL, folder)
+    write_card(args.output_dir, args.hub_model_id)
+    print_end(args.output_dir, problems, following)
+    if args.push_to_hub:
+        push(args)
 
 
 def _rollouts_path(output_dir: str, number: int) -> Path:

@@ -16,7 +16,7 @@ from eval.generation.tokens import context_length, encode_prompts
 from eval.model_folder import check_model_path, load_config
 from recipes.training import config, models, processes
 from recipes.training.checkpoints import atomic
-from recipes.training.preflight import checks, memory
+from recipes.training.preflight import checks, memory, services
 from recipes.training.preflight.environment import Environment, check_disk, check_processes, check_versions
 from recipes.training.preflight.findings import Finding, raise_if_errors
 from recipes.training.preflight.memory import Memory
@@ -75,6 +75,8 @@ def inspect(inputs: Inputs, stage: str, recipe, args, model_args) -> Iterator[Fi
     except InputError as error:
         yield Finding("output_dir", error.problem, error.fix)
     yield from checks.check_training(args, model_args)
+    yield from services.check_hub(args, recipe.given)
+    yield from services.check_trackers(args)
     yield from checks.check_heldout(recipe, inputs.environment.processes)
     try:
         inputs.rows = read_rows(recipe.mixture, "train")

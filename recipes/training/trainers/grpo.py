@@ -29,6 +29,7 @@ import torch
 import trl
 from transformers import TrainerState
 
+from recipes.training.checkpoints.card import OwnCard
 from recipes.training.patches.trl import add_metrics
 from recipes.training.trainers.algorithms import Algorithm
 from recipes.training.trainers.batching import rebatch_by_length
@@ -67,7 +68,7 @@ def _add_position_ids(model, args, kwargs: dict) -> tuple:
     return args, kwargs
 
 
-class CotmixGRPOTrainer(StopOnNonFinite, StopOnFailedReward, trl.GRPOTrainer):
+class CotmixGRPOTrainer(OwnCard, StopOnNonFinite, StopOnFailedReward, trl.GRPOTrainer):
     """GRPOTrainer for any `Algorithm`; see the module docstring for what is overridden."""
 
     def __init__(self, *args, algorithm: Algorithm, **kwargs) -> None:

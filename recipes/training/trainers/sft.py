@@ -6,11 +6,12 @@ keeps the count in the trainer's state, as GRPOTrainer does.
 
 import trl
 
+from recipes.training.checkpoints.card import OwnCard
 from recipes.training.trainers.batching import rebatch_by_length
 from recipes.training.trainers.finite import StopOnNonFinite
 
 
-class CotmixSFTTrainer(StopOnNonFinite, trl.SFTTrainer):
+class CotmixSFTTrainer(OwnCard, StopOnNonFinite, trl.SFTTrainer):
     """SFTTrainer that sorts the rows of each step by length."""
 
     @property

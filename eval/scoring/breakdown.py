@@ -1,0 +1,63 @@
+"""Breakdowns of an eval: the rows of each source, and of each value of a field of the problems' `meta` (level, steps)."""
+
+import json
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+NOT_A_FIELD = ("style", "long")  # what the verifier reads from meta
+MAX_NUMBERS = 10  # a numeric field with more distinct values is split at its quartiles
+MAX_TEXTS = 20  # a text field with more distinct values is left out: it names problems rather than groups of them
+
+
+def by_source(rows: Sequence[dict]) -> dict[str, list[dict]]:
+    """Source → its rows, in order of appearance."""
+    groups: dict[str, list[dict]] = {}
+    for row in rows:
+        groups.setdefault(row["source"], []).append(row)
+    return groups
+
+
+def by_meta(rows: Sequence[dict]) -> dict[str, dict[str, list[dict]]]:
+    """Field of `meta` → value → the rows with it. Numbers are in ascending order; `Level 2` comes before `Level 10`.
+
+    Only fields that hold a number or a text, with at least two values. Rows that lack a field are not in its groups.
+    """
+    metas = {text: json.loads(text) for text in {row["meta"] for row in rows}}
+    values: dict[str, dict[str, object]] = {}
+    for text, meta in metas.items():
+        for field, value in meta.items():
+            if isinstance(value, str | int | float) and field not in NOT_A_FIELD:
+                values.setdefault(field, {})[text] = value
+    labels = {field: _labels(found) for field, found in sorted(values.items())}
+    groups = {}
+    for field, label_of in labels.items():
+        found: dict[str, list[dict]] = {label: [] for label in label_of.values()}
+        for row in rows:
+            if row["meta"] in label_of:
+                found[label_of[row["meta"]]].append(row)
+        if len(found) > 1:
+            groups[field] = found
+    return groups
+
+
+def _labels(values: dict[str, object]) -> dict[str, str]:
+    """Meta → the label of its value, in the order in which labels are shown; empty if there are too many texts."""
+    distinct = set(values.values())
+    if not all(isinstance(value, int | float) for value in distinct):
+        names = {text: str(value) for text, value in values.items()}
+        few = len(set(names.values())) <= MAX_TEXTS
+        return dict(sorted(names.items(), key=lambda item: _natural(item[1]))) if few else {}
+    ordered = dict(sorted(values.items(), key=lambda item: item[1]))
+    if len(distinct) <= MAX_NUMBERS:
+        return {text: f"{value:g}" for text, value in ordered.items()}
+    quartile = np.searchsorted(np.quantile(list(ordered.values()), (0.25, 0.5, 0.75)), list(ordered.values()))
+    members = {q: [v for v, other in zip(ordered.values(), quartile, strict=True) if other == q] for q in set(quartile)}
+    names = {q: f"{found[0]:g}" if found[0] == found[-1] else f"{found[0]:g} to {found[-1]:g}" for q, found in members.items()}
+    return {text: names[q] for text, q in zip(ordered, quartile, strict=True)}
+
+
+def _natural(text: str) -> list:
+    """A sort key by which numbers inside texts count as numbers."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", text)]
