@@ -6,7 +6,7 @@ README.md lists the conventions. They apply equally to predicted and gold answer
 import re
 from fractions import Fraction
 
-from rewards.brackets import balanced, split
+from rewards.brackets import balanced, split, without_braces
 from rewards.cleaning import MAX_LENGTH, clean
 from rewards.kinds import Answer
 from rewards.matrices import read_matrix
@@ -50,7 +50,7 @@ def parse_answer(text: str) -> Answer:
 
 def _structure(text: str, units: bool = True) -> Answer:
     """The structure of cleaned text. `units`: whether units may still be removed; they are removed once."""
-    text = _MEMBER.sub("", text)
+    text = _MEMBER.sub("", without_braces(text))
     bare = without_units(text) if units else text
     if _GROUPED_DIGITS.fullmatch(bare):
         return _value(bare.replace(",", "").replace(" ", ""))

@@ -19,11 +19,18 @@ def split(text: str, separators: tuple[str, ...]) -> list[str]:
     return [*parts, text[start:].strip()]
 
 
-def balanced(text: str) -> bool:
-    """Whether `(` and `[` are balanced within the text, so that the brackets around it match each other."""
+def without_braces(text: str) -> str:
+    """The text without a pair of braces that encloses all of it."""
+    while text[:1] == "{" and text[-1:] == "}" and balanced(text[1:-1], "{", "}"):
+        text = text[1:-1].strip()
+    return text
+
+
+def balanced(text: str, opening: str = "([", closing: str = ")]") -> bool:
+    """Whether brackets are balanced within the text, so that the brackets around it match each other."""
     depth = 0
     for character in text:
-        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(character, 0)
+        depth += (character in opening) - (character in closing)
         if depth < 0:
             return False
     return depth == 0

@@ -47,7 +47,7 @@ def read_relation(text: str, read: Read) -> Answer:
         return _equation(sides, read)
     if len(signs) == 1:
         return _approximation(*sides, read) if signs[0] == r"\approx" else _inequality(sides[0], signs[0], sides[1], read)
-    if len(signs) > 2 or signs[0][0] != signs[1][0] or signs[0][0] not in "<>" or not read_name(sides[1]):
+    if len(signs) > 2 or signs[0][0] != signs[1][0] or signs[0][0] not in "<>" or not _is_variable(sides[1]):
         raise UnsupportedError("a mixed relation")
     if signs[0][0] == ">":
         sides, signs = sides[::-1], [_FLIPPED[sign] for sign in signs[::-1]]
@@ -63,6 +63,11 @@ def read_name(text: str) -> str:
     if words and not NOT_UNITS.intersection(text.strip('"').lower().split()):
         return f'"{(words[1] or words[2]).lower()}"'
     return ""
+
+
+def _is_variable(text: str) -> bool:
+    """Whether a text is a name without a value in brackets: `g(x)` but not `f(1)`."""
+    return bool(read_name(text)) and not re.search(r"\([^)]*[0-9]", text)
 
 
 def _approximation(left: str, right: str, read: Read) -> Answer:
