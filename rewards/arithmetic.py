@@ -13,7 +13,7 @@ import mpmath
 from rewards.parsing import UnsupportedError, variables
 
 Number = Fraction | mpmath.mpf | mpmath.mpc
-_DIGITS = 50  # working precision for irrational numbers
+DIGITS = 50  # working precision for irrational numbers
 _TOLERANCE = mpmath.mpf(10) ** -35  # relative above 1, absolute below
 _MAX_BITS = 24_000  # numerator and denominator together
 _MAX_FACTORIAL = 2400
@@ -72,7 +72,7 @@ def equal_at_points(f: Callable[[int], Number], g: Callable[[int], Number], poin
         TooLargeError: when an intermediate result exceeds the bounds.
     """
     defined = 0
-    with mpmath.workdps(_DIGITS):
+    with mpmath.workdps(DIGITS):
         for point in range(points):
             try:
                 if not _equal_numbers(f(point), g(point)):

@@ -5,13 +5,16 @@ bounds. The rest (an integral, an operator that our parser does not know) needs 
 """
 
 import functools
+from fractions import Fraction
 
 import mpmath
 
-from rewards import arithmetic
-from rewards.answers import MAX_LENGTH, Answer, clean, parse_answer
+from rewards import arithmetic, words
+from rewards.answers import parse_answer
 from rewards.arithmetic import TooLargeError
-from rewards.parsing import UnsupportedError, parse
+from rewards.cleaning import MAX_LENGTH, clean
+from rewards.kinds import Answer
+from rewards.parsing import UnsupportedError, parse, variables
 
 _parse_answer = functools.lru_cache(maxsize=2048)(parse_answer)  # completions of a group share their gold answer
 
@@ -83,16 +86,18 @@ def _equal(a: Answer, b: Answer) -> bool:
         return False
     if kinds == {"assignment", "equation"}:
         return _proportional(*(side if side.kind == "equation" else _as_equation(side) for side in (a, b)))
+    if "system" in kinds:
+        return _equal_systems(a, b) if a.kind == "system" else _equal_systems(b, a)
     if "assignment" in kinds:
         return _equal(*(side.parts[0] if side.kind == "assignment" else side for side in (a, b)))
+    if kinds & words.KINDS:
+        return words.equal_words(a, b)
     if kinds <= {"list", "set"} or kinds == {"union"}:
         return _equal_unordered(a.parts, b.parts)
     if a.kind != b.kind:
         return False
     if a.kind == "value":
-        return arithmetic.equal_trees(a.parts[0], b.parts[0])
-    if a.kind == "words":
-        return a.parts == b.parts
+        return arithmetic.equal_trees(a.parts[0], b.parts[0]) or _rounds(a, b) or _rounds(b, a)
     if a.kind in ("tuple", "matrix"):
         same_shape = a.extra == b.extra and len(a.parts) == len(b.parts)
         return same_shape and all(_equal(x, y) for x, y in zip(a.parts, b.parts, strict=True))
@@ -112,6 +117,45 @@ def _equal_unordered(a: tuple[Answer, ...], b: tuple[Answer, ...]) -> bool:
     return True
 
 
+def _equal_systems(system: Answer, other: Answer) -> bool:
+    """Whether a system equals another one with the same names, or a tuple or list of its values in order.
+
+    As a tuple, values follow the names' order if they were written as a tuple, or else if that order is alphabetical, the only
+    one that is not in doubt. Values of x, y and z are sorted by name.
+    """
+    names = system.extra.lstrip("(").split("|")
+    if other.kind == "system":
+        others = dict(zip(other.extra.lstrip("(").split("|"), other.parts, strict=True))
+        return others.keys() == set(names) and all(
+            _equal(part, others[name]) for name, part in zip(names, system.parts, strict=True)
+        )
+    if (other.kind, other.extra) not in (("tuple", "()"), ("list", "")) or len(other.parts) != len(names):
+        return False
+    ordered = system.parts
+    if other.kind == "tuple" and system.extra[0] != "(" and names != sorted(names):
+        if not set(names) <= set("xyz"):
+            return False
+        ordered = tuple(part for _, part in sorted(zip(names, ordered, strict=True), key=lambda pair: pair[0]))
+    return all(_equal(part, value) for part, value in zip(ordered, other.parts, strict=True))
+
+
+def _rounds(exact: Answer, decimal: Answer) -> bool:
+    """Whether a number that is not a decimal itself rounds to a long decimal."""
+    tree, places = exact.parts[0], decimal.extra
+    if not places or exact.extra or tree[0] == "number" or variables(tree):
+        return False
+    unit = Fraction(1, 10 ** int(places))
+
+    def distance(point: int) -> arithmetic.Number:
+        return abs(arithmetic.inexact(arithmetic.value(tree, point)) - arithmetic.inexact(arithmetic.value(decimal.parts[0])))
+
+    with mpmath.workdps(arithmetic.DIGITS):
+        try:
+            return bool(2 * distance(0) <= arithmetic.inexact(unit))
+        except ZeroDivisionError:
+            return False
+
+
 def _as_equation(assignment: Answer) -> Answer:
     variable = parse(assignment.extra)
     if assignment.parts[0].kind != "value":
@@ -120,7 +164,7 @@ def _as_equation(assignment: Answer) -> Answer:
 
 
 def _proportional(a: Answer, b: Answer) -> bool:
-    """Whether `left - right` of a is a nonzero constant (for inequalities a positive one) times that of b."""
+    """Whether `left - right` of a is a nonzero constant (for `<` and `<=` a positive one) times that of b."""
     ratios = []
 
     def ratio(point: int) -> arithmetic.Number:
@@ -131,4 +175,4 @@ def _proportional(a: Answer, b: Answer) -> bool:
         return ratios[-1]
 
     constant = arithmetic.equal_at_points(ratio, lambda _: ratios[0], 4)
-    return constant and ratios[0] != 0 and (not a.extra or mpmath.re(ratios[0]) > 0)
+    return constant and ratios[0] != 0 and (a.extra in ("", "!=") or mpmath.re(ratios[0]) > 0)

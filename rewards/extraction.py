@@ -3,7 +3,7 @@ r"""Extracts the final answer of a completion according to its answer style.
     parity          the text consists of bits; the answer is the last one
     multiplication  the text consists of steps; the answer is the last number, with its digits reversed
     gsm8k           the text after the last `####`
-    boxed           the content of the last `\boxed{...}` or `\fbox{...}`
+    boxed           the content of the last `\boxed{...}` or `\fbox{...}`; several boxes in a list form one answer
     auto            boxed if the text contains a box, otherwise gsm8k
 
 Strict extraction accepts only the style's own marker. Lenient extraction lets gsm8k and boxed fall back on each other's marker
@@ -16,7 +16,7 @@ Every pattern runs in linear time: a match that spans whitespace can only start 
 
 import re
 
-from rewards.boxed import has_box, last_boxed
+from rewards.boxed import has_box, last_boxes
 
 MAX_LENGTH = 20_000  # only the last characters of the text are searched
 
@@ -55,8 +55,8 @@ def _after_reasoning(text: str) -> str:
 
 
 def _find_boxed(text: str) -> str | None:
-    """The content of the last box, "" if it is empty or not closed; None without a box."""
-    return last_boxed(text) or ("" if has_box(text) else None)
+    """The content of the last box, or of a list of boxes; "" if the last is empty or not closed; None without a box."""
+    return last_boxes(text) or ("" if has_box(text) else None)
 
 
 def _find_hashes(text: str) -> str | None:

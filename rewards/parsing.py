@@ -13,7 +13,7 @@ from fractions import Fraction
 CONSTANTS = ("pi", "e", "i", "infty")
 _MAX_TOKENS = 256  # also bounds the depth of the tree
 _MAX_NESTING = 40  # brackets
-_TOKEN = re.compile(r"\s*(\\[A-Za-z]+|[0-9]+(?:\.[0-9]+)?|\.[0-9]+|[A-Za-z]+|\\?[{}|]|[-+*/^_()\[\]!,=<>])")
+_TOKEN = re.compile(r"\s*(\\[A-Za-z]+|[0-9]+(?:\.[0-9]+)?|\.[0-9]+|[A-Za-z]+|\\?[{}|]|[-+*/^_()\[\]!,=<>'])")
 _FUNCTIONS = {
     **{name: name for name in ("sin", "cos", "tan", "cot", "sec", "csc", "ln", "exp", "log", "sinh", "cosh", "tanh")},
     **{name: "a" + name[3:] for name in ("arcsin", "arccos", "arctan")},
@@ -22,8 +22,11 @@ _FUNCTIONS = {
 _GREEK = (
     "alpha beta gamma delta epsilon theta lambda mu nu rho sigma tau phi varphi omega Delta Omega kappa eta psi chi xi zeta"
 )
+GREEK = tuple(_GREEK.split())
+_ACCENTS = ("hat", "bar", "vec", "tilde")
+_DEGREE = ("/", ("name", "pi"), ("number", Fraction(180)))
 # Three or more adjacent letters are a product of variables (`xyz`) only if they come from one of these sets; else a word.
-_VARIABLES = tuple(map(set, ("abcd", "xyzwt", "pqrs", "mnk", "rst", "uvw", "ijk", "abxy", "fgh")))
+VARIABLES = tuple(map(set, ("abcd", "xyzwt", "pqrs", "mnk", "rst", "uvw", "ijk", "abxy", "fgh")))
 
 
 class UnsupportedError(Exception):
@@ -57,6 +60,16 @@ def variables(tree: tuple) -> set[str]:
     return found.difference(CONSTANTS)
 
 
+def is_product(letters: str) -> bool:
+    """Whether adjacent letters can be a product of variables."""
+    return len(letters) < 3 or any(set(letters) <= names for names in VARIABLES)
+
+
+def is_function(word: str) -> bool:
+    """Whether a word is the name of a function or of a Greek letter."""
+    return word in _FUNCTIONS or word in GREEK
+
+
 def _tokens(text: str) -> Iterator[str]:
     at = 0
     text = text.rstrip()
@@ -67,7 +80,7 @@ def _tokens(text: str) -> Iterator[str]:
         at = match.end()
         token = match[1]
         if token.isalpha() and len(token) > 1 and token not in _FUNCTIONS and token not in ("pi", "infty"):
-            if len(token) > 2 and not any(set(token) <= letters for letters in _VARIABLES):
+            if not is_product(token):
                 raise UnsupportedError(f"unexpected word {token!r}")
             yield from token
         else:
@@ -78,6 +91,7 @@ class _Parser:
     def __init__(self, tokens: list[str]) -> None:
         self.tokens, self.at, self.depth = tokens, 0, 0
         self.open_bars = 0  # `|` that opened an absolute value
+        self.functions = 0  # arguments of functions around the token, where a degree is pi/180
 
     def peek(self) -> str:
         return self.tokens[self.at] if self.at < len(self.tokens) else ""
@@ -140,8 +154,12 @@ class _Parser:
 
     def power(self) -> tuple:
         tree = self.atom()
-        while self.peek() in ("^", "!"):
-            tree = ("call", "factorial", tree) if self.take() == "!" else ("^", tree, self.exponent())
+        while self.peek() in ("^", "!", "degree"):
+            token = self.take()
+            if token == "degree":  # a unit, except in the argument of a function
+                tree = ("*", tree, _DEGREE) if self.functions else tree
+            else:
+                tree = ("call", "factorial", tree) if token == "!" else ("^", tree, self.exponent())
         return tree
 
     def exponent(self) -> tuple:
@@ -184,8 +202,12 @@ class _Parser:
             return ("/", a, b) if token == "frac" else ("call", "binom", a, b)
         if token in _FUNCTIONS:
             return self.function(_FUNCTIONS[token])
-        if token.isalpha() and (len(token) == 1 or token in _GREEK.split() or token in CONSTANTS):
-            return ("name", token + self.subscript())
+        if token.isalpha() and (len(token) == 1 or token in GREEK or token in CONSTANTS):
+            return ("name", token + self.decorations())
+        if token in _ACCENTS:
+            name = self.argument()
+            if name[0] == "name":
+                return ("name", f"{token} {name[1]}{self.decorations()}")
         raise UnsupportedError(f"unexpected {token!r}")
 
     def function(self, name: str) -> tuple:
@@ -199,22 +221,34 @@ class _Parser:
         exponent = self.argument() if self.accept("^") else None
         if exponent and exponent[0] == "neg":
             raise UnsupportedError("an inverse function or a reciprocal")
-        tree = ("call", name, self.power() if self.peek() in "({" else self.bare_argument(), *base)
+        self.functions += 1
+        tree = ("call", name, self.power() if self.peek() in ("(", "{") else self.bare_argument(), *base)
+        self.functions -= 1
         return ("^", tree, exponent) if exponent else tree
 
     def bare_argument(self) -> tuple:
         """A function's argument without brackets, as in `\\sin 2x`: adjacent numbers and names."""
         tree = self.signed()
-        while self.peek() and self.peek()[0].isalnum() and self.peek() not in _FUNCTIONS:
+        while self.peek() and self.peek()[0].isalnum() and self.peek() not in (*_FUNCTIONS, "cdot", "times", "div"):
             tree = self.implicit_product(tree)
         return tree
 
-    def subscript(self) -> str:
-        if not self.accept("_"):
-            return ""
+    def decorations(self) -> str:
+        """What belongs to a name: primes, a subscript, and a superscript that is not a power (`x^*`, `I^{\\max}`)."""
+        name = ""
+        while self.peek() in ("'", "_", "^"):
+            following = "".join(self.tokens[self.at + 1 : self.at + 3]).lstrip("{")
+            if self.peek() == "^" and not following.startswith(("*", "max", "min", "'")):
+                break
+            name += self.take()
+            if name[-1] != "'":
+                name += self.script()
+        return name
+
+    def script(self) -> str:
         if not self.accept("{"):
-            return "_" + self.take()
-        name = "_"
+            return self.take()
+        name = ""
         while not self.accept("}"):
             name += self.take()
         return name

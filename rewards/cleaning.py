@@ -1,0 +1,88 @@
+r"""Removes formatting from a final answer.
+
+The content of `\text{...}` matters later: words are not products of letters. So a phrase in it stays in double quotes.
+"""
+
+import re
+import unicodedata
+
+from rewards.parsing import UnsupportedError
+
+MAX_LENGTH = 400  # characters; a longer answer is prose or an attack
+
+_ENVIRONMENT = re.compile(r"(\\+)begin\s*\{")
+_BACKSLASHES = re.compile(r"\\{2,}(?=[A-Za-z{}%$,;:!()\[\]|])")
+_SPACES = re.compile(
+    r"(?<!\\)\\(?:[,;:! ]|q?quad\b|displaystyle\b|left(?![a-z])|right(?![a-z])|[bB]igg?[lr]?(?![a-z])|limits\b)|~"
+)
+_FRACTIONS = re.compile(r"\\[dtc]frac(?![a-z])")
+_TEXT = re.compile(r"\\(?:text(?:bf|it|rm|sf|tt|normal)?|[mh]box)\s*\{([^{}]*)\}")
+_MATH = re.compile(r"\\(?:boxed|fbox|operatorname|mathrm|mathbf|mathit|mathsf|bf|rm)\s*\{([^{}]*)\}")
+_ROMAN_UNIT = re.compile(r"(?<=[0-9A-Za-z)}])\s*\\(?:mathrm|rm)\s*\{([^{}0-9]*)\}")
+_SQUARE_METRES = re.compile(r"(?<=[0-9])\s?([kcdm]?m)(?=[²³])")
+_PHRASE = re.compile(r"[A-Za-z .'/-]*[A-Za-z][A-Za-z .'/-]*")
+_INFINITY = re.compile(r"(?<![A-Za-z\\\"])(?:infinity|inf|oo)(?![A-Za-z\"])")
+_DEGREES = re.compile(r"\^\s*\{?\s*\\circ\s*\}?|°|\\degrees?(?![a-z])")
+_SYMBOLS = str.maketrans(
+    {
+        "−": "-", "–": "-", "×": r"\times ", "·": r"\cdot ", "÷": "/", "π": r"\pi ", "∞": r"\infty ", "≤": r"\le ",
+        "≥": r"\ge ", "≠": r"\ne ", "≈": r"\approx ", "∪": r"\cup ", "±": r"\pm ", "²": "^{2}", "³": "^{3}",
+        "½": r"\frac{1}{2}", "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}", "√": r"\sqrt ", "\u200b": "", "\u00a0": " ",
+        "€": "", "£": "", "∅": r"\emptyset ", '"': "",
+    }
+)  # fmt: skip
+_SYNONYMS = {
+    "leqslant": r"\le ", "geqslant": r"\ge ", "leq": r"\le ", "geq": r"\ge ", "lt": "<", "gt": ">", "neq": r"\ne ",
+    "lvert": "|", "rvert": "|", "vert": "|", "infinity": r"\infty ", "dots": "", "ldots": "", "ast": "*", "prime": "'",
+}  # fmt: skip
+_COMMAND = re.compile(r"(?<!\\)\\(" + "|".join(_SYNONYMS) + r")(?![A-Za-z])")
+_GROUP_COMMA = re.compile(r"(?<=[0-9]),\\!\s*(?=[0-9]{3}(?![0-9]))")  # MATH writes 29,\!322; never a list
+
+
+def clean(text: str) -> str:
+    """Removes formatting: math delimiters, spacing, `\\left`, wrappers, currency signs, doubled backslashes, a final period.
+
+    Raises:
+        UnsupportedError: when the normalized text is too long: NFKC expands one character to as many as 18.
+    """
+    text = _SQUARE_METRES.sub(r" \\text{\1}", text) if "²" in text or "³" in text else text
+    text = unicodedata.normalize("NFKC", text.translate(_SYMBOLS)).translate(_SYMBOLS).strip()
+    if len(text) > 2 * MAX_LENGTH:
+        raise UnsupportedError("too long for an answer")
+    if "\\" in text:
+        text = _single_backslashes(text)
+    for sign in ("\\$", "$", "\\%", "%", "**"):
+        text = text.replace(sign, "")
+    text = re.sub(r"\\[()\[\]]", "", text) if text.startswith(("\\(", "\\[")) else text
+    boxed = re.fullmatch(r"\\f?box(?:ed)?\s*\{(.*)\}", text)
+    text = boxed[1] if boxed else text
+    text = _GROUP_COMMA.sub("", text).replace("{,}", ",").replace("\\{", "\\lbrace ").replace("\\}", "\\rbrace ")
+    text = _DEGREES.sub(r"\\degree ", _SPACES.sub("", text))
+    if "\\" in text:
+        text = _COMMAND.sub(lambda found: _SYNONYMS[found[1]], _FRACTIONS.sub(r"\\frac", text))
+        for _ in range(3):
+            text = _MATH.sub(r" \1 ", _TEXT.sub(_quoted, _ROMAN_UNIT.sub(_quoted, text)))
+    text = _INFINITY.sub(r"\\infty ", text)
+    return re.sub(r"\s+", " ", text).strip().rstrip(".").strip()
+
+
+def _single_backslashes(text: str) -> str:
+    r"""Undoes the escaping of models trained on JSON: `\\frac` is `\frac`. In an environment, `\\` ends a row."""
+    environment = _ENVIRONMENT.search(text)
+    if environment:
+        return text.replace("\\\\", "\\") if len(environment[1]) > 1 else text
+    return _BACKSLASHES.sub(r"\\", text).replace("\\\\", " ").rstrip("\\")
+
+
+def _quoted(found: re.Match) -> str:
+    """A phrase in double quotes; anything with digits or signs as it is. A leading or trailing `and` or `or` separates."""
+    content = found[1]
+    if not _PHRASE.fullmatch(content):
+        return f" {content} "
+    words = content.split()
+    first = last = ""
+    if words[0].lower() in ("and", "or"):
+        first = words.pop(0).lower()
+    if words and words[-1].lower() in ("and", "or"):
+        last = words.pop().lower()
+    return f" {first} " + (f'"{" ".join(words)}"' if words else "") + f" {last} "
