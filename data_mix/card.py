@@ -1,5 +1,7 @@
 """Writes the dataset card: `load_dataset(DIR)` reads the splits from it, and the hub shows it as the description."""
 
+from data_mix.recognition import describe_error
+
 
 def p_cot(manifest: dict) -> float:
     """The share of rows in long form."""
@@ -11,7 +13,9 @@ def describe(manifest: dict) -> str:
     config = manifest["config"]
     sources = ", ".join(source["task"] for source in config["sources"])
     forms = ", ".join(f"{form} {share:g}" for form, share in config["forms"].items())
-    return f"{sources}; forms: {forms}; {manifest['rows']['train']} train rows, seed {manifest['seed']}"
+    text = f"{sources}; forms: {forms}; {manifest['rows']['train']} train rows, seed {manifest['seed']}"
+    reports = [source["recognition"] for source in manifest.get("sources", {}).values() if "recognition" in source]
+    return "; ".join([text, *(f"recognition of forms {describe_error(report)}" for report in reports)])
 
 
 def write_card(manifest: dict) -> str:

@@ -63,6 +63,20 @@ def add_rule(meta: list[str], rule: dict) -> list[str]:
     return [json.dumps({**json.loads(row), "forms": rule}, sort_keys=True) for row in meta]
 
 
+def describe(report: dict) -> str:
+    """How the form of a completion is recognised, and how often this fails; `report` is from the manifest."""
+    signs = [f"{form} contains {marker!r}" for form, marker in report["markers"].items()]
+    signs += [f"{form} has up to {limit} characters" for form, limit in zip(report["by_length"], report["up_to"], strict=False)]
+    signs += [f"otherwise {form}" for form in report["by_length"][-1:]]
+    return f"form of a completion: {'; '.join(signs)}; {describe_error(report)}"
+
+
+def describe_error(report: dict) -> str:
+    """How often the rule takes a held-out gold completion for another form, by form."""
+    errors = ", ".join(f"{form} {100 * rate:.1f}%" for form, rate in report["error"].items()) or "not measured"
+    return f"wrong for held-out gold completions: {errors} (n = {report['problems']})"
+
+
 def _texts(pool: ProblemPool, forms: dict[str, OwnForm], style: str | None) -> dict[str, list[str]]:
     """The texts of the problems, or of an evenly spaced sample of them, in each form."""
     n = min(len(pool), SAMPLE)

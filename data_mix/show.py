@@ -5,6 +5,7 @@ from pathlib import Path
 
 from data_mix.files import read_parquet
 from data_mix.mixture_folder import manifest_errors, read_manifest
+from data_mix.recognition import describe
 from rewards.functions import text_of
 
 _BARS = " ▁▂▃▄▅▆▇█"
@@ -121,22 +122,13 @@ def _history(name: str, source: dict) -> list[str]:
     if source.get("incomplete"):
         lines[0] += f", {source['incomplete']} lack a form"
     if "recognition" in source:
-        lines.append(f"  {_recognition(source['recognition'])}")
+        lines.append(f"  {describe(source['recognition'])}")
     if "overlap" in source:
         lines.append(f"  {source['overlap']}")
     if source.get("over_limit"):
         lines[0] += f", {source['over_limit']} over the token limit"
     lines[0] += f"; {source['left']} left"
     return lines
-
-
-def _recognition(rule: dict) -> str:
-    """How the form of a completion is recognised, and how often this fails on the held-out gold completions."""
-    signs = [f"{form} contains {marker!r}" for form, marker in rule["markers"].items()]
-    signs += [f"{form} has up to {limit} characters" for form, limit in zip(rule["by_length"], rule["up_to"], strict=False)]
-    signs += [f"otherwise {form}" for form in rule["by_length"][-1:]]
-    errors = ", ".join(f"{form} {100 * rate:.1f}%" for form, rate in rule["error"].items()) or "not measured"
-    return f"form of a completion: {'; '.join(signs)}; wrong for held-out gold completions: {errors} (n = {rule['problems']})"
 
 
 def _first(ids: list[str]) -> str:

@@ -10,7 +10,7 @@ from eval.eval_config import EvalConfig
 from eval.generation.engines import Sampling
 from eval.generation.tokens import context_length, encode_prompts, end_ids
 from eval.model_folder import load_config
-from eval.training_data import find_trained_on
+from eval.training_data import find_form_rule, find_trained_on
 from rewards.functions import text_of
 
 
@@ -51,8 +51,12 @@ def make_specs(config: EvalConfig, tokenizer) -> list[EvalSpec]:
 
 
 def _load_tasks(config: EvalConfig) -> dict[str, benchmarks.Benchmark]:
+    rule = find_form_rule(config.model)
     loaded = {Path(name).stem: benchmarks.load(name, config.prompt or "chat", config.data) for name in config.tasks}
     for name, benchmark in loaded.items():
+        if rule:
+            for row in benchmark.rows:
+                row["meta"]["forms"] = rule
         if benchmark.broken:
             total = benchmark.broken + len(benchmark.rows)
             print(f"warning: {name}: {benchmark.broken} of {total} records are broken and were skipped", file=sys.stderr)

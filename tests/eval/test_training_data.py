@@ -4,9 +4,11 @@ import json
 
 import pytest
 
+from data_mix.card import describe
 from data_mix.mixture_config import parse_config
-from data_mix.mixture_folder import build
-from eval.training_data import find_trained_on
+from data_mix.mixture_folder import build, read_manifest
+from eval.training_data import find_form_rule, find_trained_on
+from rewards.scorer import find_form
 
 RECORD = {"Body": "Ann has {i} pens.", "Question": "She gets 2 more. How many?", "Equation": "( {i} + 2 )", "Answer": "{j}"}
 
@@ -59,3 +61,29 @@ def test_eval_run_warns_in_one_line(svamp, llama, command):
     trained = f"{own} was trained on problems of this dataset ({svamp / 'svamp-mixture'})"
     assert done.stderr.count("was trained on") == 1
     assert f"warning: svamp: {trained}; its accuracy is not that on unseen data\n" in done.stderr
+
+
+def test_own_forms_are_recognised_on_benchmarks_too(tmp_path):
+    (tmp_path / "mine.jsonl").write_text(
+        "\n".join(json.dumps({"q": f"{i} + 1?", "t": f"So {i + 1}.", "a": str(i + 1)}) for i in range(8))
+    )
+    source = {
+        "task": "records",
+        "name": "mine",
+        "path": str(tmp_path / "mine.jsonl"),
+        "question": "q",
+        "solution": "t",
+        "answer": "a",
+    }
+    forms = {"short": {}, "long": {"template": "<think>{t}</think>\n#### {answer}", "marker": "<think>"}}
+    raw = {"p_cot": 0.5, "n_train": 4, "n_test": 2, "sources": [source], "forms": forms, "answer_style": "gsm8k"}
+    build(parse_config(raw), str(tmp_path / "mixture"))
+    (tmp_path / "sft").mkdir()
+    (tmp_path / "sft" / "recipe.json").write_text(json.dumps({"mixture": str(tmp_path / "mixture")}))
+    rule = find_form_rule(str(tmp_path / "sft"))
+    assert find_form("<think>2", {"style": "gsm8k", "forms": rule}) == "long"
+    assert find_form("#### 2", {"style": "gsm8k", "forms": rule}) == "short"
+    assert "recognition of forms wrong for held-out gold completions: long 0.0%" in describe(
+        read_manifest(str(tmp_path / "mixture"))
+    )
+    assert find_form_rule(str(tmp_path / "other")) is None
