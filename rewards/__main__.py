@@ -1,4 +1,4 @@
-"""Commands: `score` a file of completions, `explain` one verdict, `audit` disagreements between verifiers, `try` rewards."""
+"""Commands: `score` a file of completions, `explain` one verdict, `audit` an evaluation for wrong verdicts, `try` rewards."""
 
 import argparse
 import json
@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from rewards.audit import audit_file
 from rewards.own import RewardError
 
 STYLES = ("auto", "gsm8k", "boxed", "parity", "multiplication")
@@ -22,8 +23,10 @@ def main(argv: list[str] | None = None) -> int:
     explain = commands.add_parser("explain", help="show one verdict step by step")
     explain.add_argument("completion")
     explain.add_argument("--gold", required=True)
-    audit = commands.add_parser("audit", help="list completions that strict, lenient and math-verify judge differently")
-    audit.add_argument("input", metavar="completions.parquet")
+    audit = commands.add_parser(
+        "audit", help="list near misses, and completions that strict, lenient and math-verify judge differently"
+    )
+    audit.add_argument("input", metavar="EVAL_DIR", help="an eval folder, or its completions.parquet")
     trial = commands.add_parser("try", help="show what a config's rewards pay for gold, empty and truncated completions")
     trial.add_argument("config", metavar="CONFIG.yaml", help="of recipes/grpo.py or star.py; its mixture must exist")
     trial.set_defaults(deadline=5.0)
@@ -93,28 +96,6 @@ def explain_one(args: argparse.Namespace) -> None:
     print(f"outcome    {verdict.outcome} (strict: {verdict.strict_outcome}), {verdict.ms:.2f} ms")
 
 
-def audit_file(args: argparse.Namespace) -> None:
-    """Prints each completion on which the three verifiers disagree, and their number."""
-    from rewards.pool import VerifierPool
-    from rewards.scorer import Item, score
-
-    rows = _read_completions(args.input)
-    pool = VerifierPool(args.deadline)
-    verdicts = score([Item(row["completion"], row["answer"], row["meta"], row["truncated"]) for row in rows], pool)
-    compared = [i for i, v in enumerate(verdicts) if v.extracted is not None and "long" not in rows[i]["meta"]]
-    judged = pool.judge([(verdicts[i].extracted, rows[i]["answer"]) for i in compared])
-    by_math_verify = {i: outcome for i, (outcome, _) in zip(compared, judged, strict=True)}
-    disagreements = 0
-    for i, (row, verdict) in enumerate(zip(rows, verdicts, strict=True)):
-        math_verify = by_math_verify.get(i, verdict.outcome)
-        outcomes = {"lenient": verdict.outcome, "strict": verdict.strict_outcome, "math-verify": math_verify}
-        if len({outcome == "correct" for outcome in outcomes.values()}) > 1:
-            disagreements += 1
-            listed = ", ".join(f"{name} {outcome}" for name, outcome in outcomes.items())
-            print(f"{row['problem_id']}: {verdict.extracted!r} for {row['answer']!r}: {listed}")
-    print(f"{disagreements} of {len(rows)} completions are judged differently")
-
-
 def try_config(args: argparse.Namespace) -> None:
     """Prints what the rewards of a recipe's config pay."""
     from rewards.trial import show
@@ -130,29 +111,6 @@ def _item(completion: str, gold: str, style: str):
     if style == "auto":
         style = "boxed" if has_box(completion) else "gsm8k"
     return Item(completion, gold, {"style": style})
-
-
-def _read_completions(path: str) -> list[dict]:
-    """The rows of a parquet file of completions, with `meta` parsed."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    types = {"problem_id": str, "completion": str, "answer": str, "meta": dict, "truncated": bool}
-    try:
-        with pq.ParquetFile(path) as file:
-            rows = file.read().to_pylist()
-    except (OSError, ValueError, OverflowError, pa.ArrowException) as error:
-        raise ValueError(f"{path} cannot be read ({' '.join(str(error).split())}); check the path") from None
-    for number, row in enumerate(rows, 1):
-        try:
-            row["meta"] = json.loads(row["meta"])
-            valid = all(isinstance(row[name], kind) for name, kind in types.items()) and "style" in row["meta"]
-        except (ValueError, KeyError, TypeError, RecursionError):
-            valid = False
-        if not valid:
-            fix = "give an eval's completions.parquet"
-            raise ValueError(f"{path}: row {number} is not a completion with {', '.join(types)}; {fix}")
-    return rows
 
 
 def _read(path: str):

@@ -89,7 +89,7 @@ def _list(items: list[Answer]) -> Answer:
     kinds = {item.kind for item in items}
     names = [item.extra for item in items if item.kind in ("assignment", "system")]
     if len(set(names)) == 1 and len(names) == len(items) - sum(item.kind in ("value", "tuple") for item in items):
-        items = [_unnamed(item) for item in items]
+        return Answer("list", tuple(map(_unnamed, items)), names[0]) if len(items) > 1 else _unnamed(items[0])
     elif kinds == {"assignment"} and len(set(names)) == len(names) > 1:
         return Answer("system", tuple(item.parts[0] for item in items), "|".join(names))
     return items[0] if len(items) == 1 else Answer("list", tuple(items))

@@ -14,7 +14,8 @@ from rewards.parsing import UnsupportedError, variables
 
 Number = Fraction | mpmath.mpf | mpmath.mpc
 DIGITS = 50  # working precision for irrational numbers
-_TOLERANCE = mpmath.mpf(10) ** -35  # relative above 1, absolute below
+_TOLERANCE = mpmath.mpf(10) ** -35  # relative
+_ZERO = mpmath.mpf(10) ** -40  # the largest rounding error of a number that should be zero
 _MAX_BITS = 24_000  # numerator and denominator together
 _MAX_FACTORIAL = 2400
 _MAX_ARGUMENT = 10**6  # of a function; also the largest inexact exponent
@@ -94,13 +95,13 @@ def inexact(x: Number) -> Number:
 
 
 def _equal_numbers(x: Number, y: Number) -> bool:
-    """Exact for two rationals, else to 35 digits."""
+    """Exact for two rationals, else to 35 significant digits."""
     if isinstance(x, Fraction) and isinstance(y, Fraction):
         return x == y
     x, y = inexact(x), inexact(y)
     if mpmath.isinf(x) or mpmath.isinf(y):
         return x == y
-    return abs(x - y) <= _TOLERANCE * max(1, abs(x), abs(y))
+    return abs(x - y) <= (_TOLERANCE * max(abs(x), abs(y)) if x and y else _ZERO)
 
 
 def _substitute(name: str, point: int) -> Fraction:

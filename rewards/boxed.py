@@ -1,9 +1,10 @@
 r"""Reads `\boxed{...}` and `\fbox{...}`, for gold solutions and completions alike."""
 
+import collections
 import re
 
 _BOX = re.compile(r"\\f?box(?:ed)?(?![a-z])\s*")
-_BRACE = re.compile(r"(?<!\\)[{}]")
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)  # an escaped character is no brace
 _TOKEN = re.compile(r"(?:[^\s$.]|\.(?=[0-9]))+")
 _MAX_BOXES = 40  # that form one list
 _MAX_CONNECTOR = 60  # characters between two of them
@@ -24,10 +25,8 @@ def last_boxed(text: str) -> str | None:
     Returns:
         The content, "" for `\boxed{}`; None when there is no box, the last one is not closed, or nothing follows it.
     """
-    last = None
-    for last in _BOX.finditer(text):
-        pass
-    found = last and _content(text, last)
+    last = collections.deque(_BOX.finditer(text), maxlen=1)
+    found = _content(text, last[0]) if last else None
     return text[found[0] : found[1]] if found else None
 
 
@@ -40,7 +39,7 @@ def last_boxes(text: str) -> str | None:
     Returns:
         As `last_boxed`.
     """
-    boxes = list(_BOX.finditer(text))[-_MAX_BOXES:]
+    boxes = list(collections.deque(_BOX.finditer(text), maxlen=_MAX_BOXES))
     content = _content(text, boxes[-1]) if boxes else None
     if content is None:
         return None
@@ -62,8 +61,8 @@ def _content(text: str, box: re.Match, end: int | None = None) -> tuple[int, int
         return (*token.span(), token.end()) if token else None
     depth = 0
     for brace in _BRACE.finditer(text, start, end):
-        depth += 1 if brace[0] == "{" else -1
-        if depth == 0:
+        depth += {"{": 1, "}": -1}.get(brace[0], 0)
+        if depth == 0 and brace[0] == "}":
             return start + 1, brace.start(), brace.end()
     return None
 

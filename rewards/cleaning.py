@@ -22,7 +22,7 @@ _ROMAN_UNIT = re.compile(r"(?<=[0-9A-Za-z)}])\s*\\(?:mathrm|rm)\s*\{([^{}0-9]*)\
 _SQUARE_METRES = re.compile(r"(?<=[0-9])\s?([kcdm]?m)(?=[²³])")
 _PHRASE = re.compile(r"[A-Za-z .'/-]*[A-Za-z][A-Za-z .'/-]*")
 _INFINITY = re.compile(r"(?<![A-Za-z\\\"])(?:infinity|inf|oo)(?![A-Za-z\"])")
-_DEGREES = re.compile(r"\^\s*\{?\s*\\circ\s*\}?|°|\\degrees?(?![a-z])")
+_DEGREES = re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![a-z]))|°|\\degrees?(?![a-z])")
 _SYMBOLS = str.maketrans(
     {
         "−": "-", "–": "-", "×": r"\times ", "·": r"\cdot ", "÷": "/", "π": r"\pi ", "∞": r"\infty ", "≤": r"\le ",
@@ -36,7 +36,7 @@ _SYNONYMS = {
     "lvert": "|", "rvert": "|", "vert": "|", "infinity": r"\infty ", "dots": "", "ldots": "", "ast": "*", "prime": "'",
 }  # fmt: skip
 _COMMAND = re.compile(r"(?<!\\)\\(" + "|".join(_SYNONYMS) + r")(?![A-Za-z])")
-_GROUP_COMMA = re.compile(r"(?<=[0-9]),\\!\s*(?=[0-9]{3}(?![0-9]))")  # MATH writes 29,\!322; never a list
+_GROUP_COMMA = re.compile(r"(?<=[0-9]),\s*\\!\s*(?=[0-9]{3}(?![0-9]))")  # MATH writes 29,\!322; never a list
 
 
 def clean(text: str) -> str:
@@ -70,7 +70,7 @@ def _single_backslashes(text: str) -> str:
     r"""Undoes the escaping of models trained on JSON: `\\frac` is `\frac`. In an environment, `\\` ends a row."""
     environment = _ENVIRONMENT.search(text)
     if environment:
-        return text.replace("\\\\", "\\") if len(environment[1]) > 1 else text
+        return (text.replace("\\\\", "\\") if len(environment[1]) > 1 else text).rstrip("\\")
     return _BACKSLASHES.sub(r"\\", text).replace("\\\\", " ").rstrip("\\")
 
 

@@ -15,6 +15,7 @@ from rewards.arithmetic import TooLargeError
 from rewards.cleaning import MAX_LENGTH, clean
 from rewards.kinds import Answer
 from rewards.parsing import UnsupportedError, parse, variables
+from rewards.units import NOT_UNITS
 
 _parse_answer = functools.lru_cache(maxsize=2048)(parse_answer)  # completions of a group share their gold answer
 
@@ -47,7 +48,7 @@ def compare(predicted: str, gold: str) -> str | None:
         if _equal(a, b):
             return "correct"
     except UnsupportedError:
-        return None
+        return "wrong" if _has_text(predicted) or _has_text(gold) else None
     except TooLargeError:
         return "timeout"
     return None if _has_unknown_latex(a, predicted) and _has_unknown_latex(b, gold) else "wrong"
@@ -71,8 +72,14 @@ def ask_math_verify(predicted: str, gold: str) -> bool:
 
 
 def _has_unknown_latex(answer: Answer, text: str) -> bool:
-    """Whether an answer was read as words although it contains a LaTeX command."""
-    return answer.kind == "words" and "\\" in clean(text)
+    """Whether an answer was read as words although it is a formula with a LaTeX command."""
+    return answer.kind == "words" and "\\" in clean(text) and not _has_text(text)
+
+
+def _has_text(text: str) -> bool:
+    """Whether an answer contains words, which math-verify would ignore."""
+    cleaned = clean(text)
+    return '"' in cleaned or not NOT_UNITS.isdisjoint(cleaned.lower().split())
 
 
 def _equal(a: Answer, b: Answer) -> bool:
@@ -83,7 +90,7 @@ def _equal(a: Answer, b: Answer) -> bool:
     """
     kinds = {a.kind, b.kind}
     if kinds == {"assignment"} and a.extra != b.extra:
-        return False
+        return _is_equation(a) and _is_equation(b) and _proportional(_as_equation(a), _as_equation(b))
     if kinds == {"assignment", "equation"}:
         return _proportional(*(side if side.kind == "equation" else _as_equation(side) for side in (a, b)))
     if "system" in kinds:
@@ -93,11 +100,11 @@ def _equal(a: Answer, b: Answer) -> bool:
     if kinds & words.KINDS:
         return words.equal_words(a, b)
     if kinds <= {"list", "set"} or kinds == {"union"}:
-        return _equal_unordered(a.parts, b.parts)
+        return (a.extra == b.extra or not (a.extra and b.extra)) and _equal_unordered(a.parts, b.parts)
     if a.kind != b.kind:
         return False
     if a.kind == "value":
-        return arithmetic.equal_trees(a.parts[0], b.parts[0]) or _rounds(a, b) or _rounds(b, a)
+        return a.parts == b.parts or arithmetic.equal_trees(a.parts[0], b.parts[0]) or _rounds(a, b) or _rounds(b, a)
     if a.kind in ("tuple", "matrix"):
         same_shape = a.extra == b.extra and len(a.parts) == len(b.parts)
         return same_shape and all(_equal(x, y) for x, y in zip(a.parts, b.parts, strict=True))
@@ -154,6 +161,12 @@ def _rounds(exact: Answer, decimal: Answer) -> bool:
             return bool(2 * distance(0) <= arithmetic.inexact(unit))
         except ZeroDivisionError:
             return False
+
+
+def _is_equation(assignment: Answer) -> bool:
+    """Whether an assignment gives a variable in terms of others, as `y = 2x`."""
+    [answer] = assignment.parts
+    return len(assignment.extra) == 1 and answer.kind == "value" and bool(variables(answer.parts[0]))
 
 
 def _as_equation(assignment: Answer) -> Answer:

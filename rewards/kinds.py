@@ -12,7 +12,7 @@ class Answer:
     label             one letter in brackets, as in (C)
     letters           a run of letters, and its tree as a product (words.py)
     points            the letters of named points; `extra`: the figure, such as `segment` (words.py)
-    list, set, union  answers, unordered
+    list, set, union  answers, unordered; `extra` of a list: the name, if its values have a common one
     tuple             answers, ordered; `extra`: the two brackets. Intervals are tuples
     matrix            rows, as tuples
     assignment        the assigned answer; `extra`: the name

@@ -12,13 +12,14 @@ from rewards.parsing import UnsupportedError, parse
 
 _MATRIX = re.compile(r"\\begin\{([pbBs]?(?:small)?matrix|array)\}(?:\{[lcr| ]*\})?((?:(?!\\begin).)*?)\\end\{\1\}", re.DOTALL)
 _BRACKETED = re.compile(r"[(\[]\s*(\\begin\{array\}(?:(?!\\begin).)*?\\end\{array\})\s*[)\]]", re.DOTALL)
+_SEPARATOR = re.compile(r"[,;=<>]| (?:and|or) ")
 _MAX_MATRICES, _MAX_ENTRIES = 3, 36  # in an expression
 
 Matrix = list[list[tuple]]  # rows of trees
 
 
 def read_matrix(text: str) -> Answer | None:
-    """The matrix that a text denotes; None if it contains none.
+    """The matrix that a text denotes; None if it contains none, or more than one answer.
 
     Raises:
         UnsupportedError: for an expression that does not denote a matrix.
@@ -28,7 +29,7 @@ def read_matrix(text: str) -> Answer | None:
     if "\\begin{array}" in text:
         text = _BRACKETED.sub(r"\1", text)
     found = list(_MATRIX.finditer(text))
-    if not found:
+    if not found or _SEPARATOR.search(_MATRIX.sub("", text)):
         return None
     matrices = [_rows(match[2]) for match in found]
     if len(found) == 1 and found[0].span() == (0, len(text)):

@@ -23,6 +23,7 @@ _GREEK = (
     "alpha beta gamma delta epsilon theta lambda mu nu rho sigma tau phi varphi omega Delta Omega kappa eta psi chi xi zeta"
 )
 GREEK = tuple(_GREEK.split())
+_WORDS = ("or", "if", "of", "to", "no", "on", "so", "is")  # never products
 _ACCENTS = ("hat", "bar", "vec", "tilde")
 _DEGREE = ("/", ("name", "pi"), ("number", Fraction(180)))
 # Three or more adjacent letters are a product of variables (`xyz`) only if they come from one of these sets; else a word.
@@ -62,7 +63,7 @@ def variables(tree: tuple) -> set[str]:
 
 def is_product(letters: str) -> bool:
     """Whether adjacent letters can be a product of variables."""
-    return len(letters) < 3 or any(set(letters) <= names for names in VARIABLES)
+    return (len(letters) < 3 and letters not in _WORDS) or any(set(letters) <= names for names in VARIABLES)
 
 
 def is_function(word: str) -> bool:
@@ -139,10 +140,11 @@ class _Parser:
         if tree[0] == "neg":
             return ("neg", self.implicit_product(tree[1]))
         mixed = tree[0] == "number" and tree[1].denominator == 1 and self.peek() == "frac"
+        bracketed = self.peek() == "("
         right = self.power()
         if mixed and right[0] == "/" and right[1][0] == right[2][0] == "number":
             return ("+", tree, right)
-        if right[0] == "number" and tree[0] == "number":
+        if right[0] == "number" and tree[0] == "number" and not bracketed:
             raise UnsupportedError("two adjacent numbers")
         return ("*", tree, right)
 

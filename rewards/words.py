@@ -26,6 +26,8 @@ _POINTS = re.compile(
     r"(?:(\\overline|\\overleftrightarrow|\\overrightarrow|\\angle)|\"?(segment|line|angle|ray)\"?)\s*\{?\s*"
     r"([A-Z](?: ?[A-Z]){0,2})\s*\}?"
 )
+_BETWEEN_DIGITS = re.compile(r"(?<=[0-9])[.,](?=[0-9])")  # other periods and commas do not count
+_KEPT = {".": "\0", ",": "\1"}
 _FIGURES = {"\\overline": "segment", "\\overleftrightarrow": "line", "\\overrightarrow": "ray", "\\angle": "angle"}
 
 
@@ -50,7 +52,8 @@ def normalized(text: str) -> str:
     Raises:
         UnsupportedError: when nothing is left.
     """
-    letters = "".join(c for c in text.lower() if c in "()[]+*/=<>^_:-" or unicodedata.category(c)[0] in "LMN")
+    text = _BETWEEN_DIGITS.sub(lambda found: _KEPT[found[0]], text.lower())
+    letters = "".join(c for c in text if c in "()[]+*/=<>^_:-\0\1" or unicodedata.category(c)[0] in "LMN")
     if not letters:
         raise UnsupportedError("only punctuation")
     return letters

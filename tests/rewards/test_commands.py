@@ -59,6 +59,25 @@ def test_audit_lists_disagreements_between_strict_and_lenient(tmp_path, command)
     assert "p1: '2' for '2': lenient correct, strict unparseable" in printed and "1 of 3 completions" in printed
 
 
+def test_audit_of_a_folder_lists_near_misses_with_the_most_frequent_first(tmp_path, command):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    answers = [("1.5", "15"), ("no", "on"), ("(1, 2)", "[1, 2]"), ("1.5", "15"), ("7", "8")]
+    meta = {"meta": '{"style": "gsm8k"}', "truncated": False}
+    rows = [{"problem_id": "p", "completion": f"#### {answer}", "answer": gold, **meta} for answer, gold in answers]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "completions.parquet")
+    lines = command("-m", "rewards", "audit", tmp_path).stdout.splitlines()
+    at = lines.index("4 of 5 wrong answers are near misses:")
+    assert lines[at + 1 :] == [
+        "     2 x '1.5' for '15': same digits",
+        "     1 x 'no' for 'on': math-verify accepts it",
+        "     1 x '(1, 2)' for '[1, 2]': same digits",
+    ]
+    done = command("-m", "rewards", "audit", tmp_path / "none", check=False)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "cannot be read" in done.stderr
+
+
 def test_output_that_nobody_reads_ends_quietly():
     line = f"{sys.executable} -m rewards explain 2 --gold 2 | true"
     done = subprocess.run(line, shell=True, cwd=ROOT, capture_output=True, text=True, check=True)
