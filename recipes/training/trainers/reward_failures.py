@@ -15,9 +15,9 @@ class StopOnFailedReward:
     """Mixin for TRL's GRPOTrainer. All processes stop together, although the reward may fail in one of them only."""
 
     def _generate_and_score_completions(self, inputs: list[dict]) -> dict:
-        """As in TRL; keeps the random state of the last completed step, from which the checkpoint has to resume."""
+        """As in TRL; keeps random state and token count of the last completed step, from which the checkpoint has to resume."""
         if self._step % self.args.gradient_accumulation_steps == 0:
-            self._random_state = _random_state()
+            self._random_state, self._tokens_seen = _random_state(), self.state.num_input_tokens_seen
         return super()._generate_and_score_completions(inputs)
 
     def _calculate_rewards(self, inputs, prompts, completions, completion_ids) -> torch.Tensor:
@@ -53,6 +53,7 @@ class StopOnFailedReward:
         if not self.control.should_save:
             return False
         _set_random_state(*self._random_state)
+        self.state.num_input_tokens_seen = self._tokens_seen
         self._save_checkpoint(self.model, trial=None)
         checkpoints[0].on_save(self.args, self.state, self.control)
         return True
