@@ -330,3 +330,17 @@ def test_llama_recipes_pass_on_the_node_they_are_written_for(llama, word_problem
             path.write_text(yaml.safe_dump(fields))
             findings, _ = check_config(str(path), NODE)
             assert [finding for finding in findings if finding.level == "error"] == []
+
+
+def test_a_pipeline_may_lack_what_its_earlier_configs_write(tmp_path, monkeypatch, capsys):
+    from recipes.training.preflight.__main__ import main
+
+    monkeypatch.chdir(tmp_path)
+    raw = {"p_cot": 0.5, "n_train": 64, "n_test": 16, "sources": [{"task": "parity", "d": 8}]}
+    sft = BASE["sft"] | {"recipe": "sft", "mixture": "m", "output_dir": "sft"}
+    grpo = BASE["grpo"] | {"recipe": "grpo", "mixture": "m", "model_name_or_path": "sft", "output_dir": "grpo"}
+    for name, fields in (("data", raw), ("sft", sft), ("grpo", grpo)):
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(fields))
+    assert main(["data.yaml", "sft.yaml", "grpo.yaml"]) == 0
+    assert "note: grpo.yaml: model_name_or_path: sft does not exist yet; sft.yaml comes first" in capsys.readouterr().err
+    assert main(["sft.yaml", "grpo.yaml"]) == 2 and main(["data.yaml", "grpo.yaml"]) == 2

@@ -3,13 +3,16 @@
     python -m launch check CONFIG.yaml ... [--recipe grpo] [--json] [--processes N --accelerate zero2 --gpu-memory GIB]
 
 `recipe: grpo` in the config, or `--recipe grpo`, says which recipe it is for. A file with `sources` is a mixture's config.
+Several configs are a pipeline, in the order in which they will run: what an earlier one writes may be missing.
 """
 
 import argparse
 import dataclasses
 import importlib
 import json
+import os
 import sys
+from collections.abc import Sequence
 
 from data_mix.errors import InputError, nearest
 from data_mix.mapping import read_mapping
@@ -65,6 +68,34 @@ def check_config(path: str, environment: Environment, recipe: str | None = None)
     return list(module.inspect(inputs, *configs)), inputs.memory
 
 
+def check_pipeline(paths: Sequence[str], environment: Environment, recipe: str | None = None) -> dict[str, tuple]:
+    """The results of `check_config` by path. What an earlier config will write is no error if it is missing, but a note."""
+    results, mixture, models = {}, None, {}
+    for path in paths:
+        findings, memory = check_config(path, environment, recipe)
+        fields = _read_fields(path)
+        missing = {name: fields.get(name) for name in ("mixture", "model_name_or_path")}
+        missing = {name: value for name, value in missing.items() if isinstance(value, str) and not os.path.exists(value)}
+        makers = {"mixture": mixture, "model_name_or_path": models.get(missing.get("model_name_or_path"))}
+        for number, finding in enumerate(findings):
+            maker = makers.get(finding.field) if finding.field in missing else None
+            if maker:
+                problem = f"{missing[finding.field]} does not exist yet"
+                findings[number] = Finding(finding.field, problem, f"{maker} comes first; checked without it", "note")
+        results[path] = findings, memory
+        mixture = path if "sources" in fields else mixture
+        models[fields.get("output_dir")] = path
+    return results
+
+
+def _read_fields(path: str) -> dict:
+    """The fields of a config, {} if it cannot be read: `check_config` has reported that."""
+    try:
+        return read_mapping(path)
+    except InputError:
+        return {}
+
+
 def main(argv: list[str] | None = None) -> int:
     """Checks the configs; returns 0 if none has an error, else 2."""
     parser = argparse.ArgumentParser(
@@ -84,7 +115,7 @@ def main(argv: list[str] | None = None) -> int:
         environment = dataclasses.replace(environment, sharding="none" if args.accelerate == "ddp" else args.accelerate)
     if args.gpu_memory:
         environment = dataclasses.replace(environment, memory=int(args.gpu_memory * GIB), gpu=True)
-    results = {path: check_config(path, environment, args.recipe) for path in args.configs}
+    results = check_pipeline(args.configs, environment, args.recipe)
     failed = [path for path, (findings, _) in results.items() if any(finding.level == "error" for finding in findings)]
     if args.json:
         print(json.dumps({path: _as_json(*result) for path, result in results.items()}, indent=2))
