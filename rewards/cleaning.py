@@ -75,7 +75,7 @@ def _single_backslashes(text: str) -> str:
 
 
 def _quoted(found: re.Match) -> str:
-    """A phrase in double quotes; anything with digits, signs or several parts as it is. A leading or trailing `and` or `or` separates."""
+    """A phrase in double quotes, without a leading or trailing `and` or `or`; text with digits, signs or parts as it is."""
     content = found[1]
     words = content.split()
     if not _PHRASE.fullmatch(content) or {"and", "or"}.intersection(words[1:-1]):
