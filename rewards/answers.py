@@ -25,6 +25,7 @@ _CASES = re.compile(
     r"\\end\{(?:array|aligned|matrix)\})"
 )
 _MEMBER = re.compile(r"^[A-Za-z] ?\\in(?![a-z]) ?")
+_INEQUALITY = re.compile(r"[<>]|\\[lg]e(?![a-z])")
 _SEPARATORS = (",", ";", " and ", " or ")
 
 
@@ -66,6 +67,9 @@ def _structure(text: str, units: bool = True) -> Answer:
         return Answer("union", tuple(_structure(part) for part in union))
     parts = split(text, _SEPARATORS)
     if len(parts) > 1:
+        alternatives = split(text, (" or ",))
+        if len(alternatives) == len(parts) and all(_INEQUALITY.search(part) for part in parts):
+            return Answer("union", tuple(map(_structure, parts)))
         return _list([_structure(part) for part in parts if part.strip()])
     bracketed = _brackets(text)
     if bracketed:

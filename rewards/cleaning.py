@@ -13,12 +13,12 @@ MAX_LENGTH = 400  # characters; a longer answer is prose or an attack
 _ENVIRONMENT = re.compile(r"(\\+)begin\s*\{")
 _BACKSLASHES = re.compile(r"\\{2,}(?=[A-Za-z{}%$,;:!()\[\]|])")
 _SPACES = re.compile(
-    r"(?<!\\)\\(?:[,;:! ]|q?quad\b|displaystyle\b|left(?![a-z])|right(?![a-z])|[bB]igg?[lr]?(?![a-z])|limits\b)|~"
+    r"(?<!\\)\\(?:[,;:! ]|q?quad\b|displaystyle\b|left(?:\.|(?![a-z]))|right(?:\.|(?![a-z]))|[bB]igg?[lr]?(?![a-z])|limits\b)|~"
 )
 _FRACTIONS = re.compile(r"\\[dtc]frac(?![a-z])")
 _TEXT = re.compile(r"\\(?:text(?:bf|it|rm|sf|tt|normal)?|[mh]box)\s*\{([^{}]*)\}")
 _MATH = re.compile(r"\\(?:boxed|fbox|operatorname|mathrm|mathbf|mathit|mathsf|bf|rm)\s*\{([^{}]*)\}")
-_ROMAN_UNIT = re.compile(r"(?<=[0-9A-Za-z)}])\s*\\(?:mathrm|rm)\s*\{([^{}0-9]*)\}")
+_ROMAN_UNIT = re.compile(r"(?<=[0-9A-Za-z)}])\s*\\(?:mathrm|rm)\s*\{(?!\s*[eidj]\s*\})([^{}0-9]*)\}")
 _SQUARE_METRES = re.compile(r"(?<=[0-9])\s?([kcdm]?m)(?=[²³])")
 _PHRASE = re.compile(r"[A-Za-z .'/-]*[A-Za-z][A-Za-z .'/-]*")
 _INFINITY = re.compile(r"(?<![A-Za-z\\\"])(?:infinity|inf|oo)(?![A-Za-z\"])")
@@ -75,11 +75,11 @@ def _single_backslashes(text: str) -> str:
 
 
 def _quoted(found: re.Match) -> str:
-    """A phrase in double quotes; anything with digits or signs as it is. A leading or trailing `and` or `or` separates."""
+    """A phrase in double quotes, without a leading or trailing `and` or `or`; text with digits, signs or parts as it is."""
     content = found[1]
-    if not _PHRASE.fullmatch(content):
-        return f" {content} "
     words = content.split()
+    if not _PHRASE.fullmatch(content) or {"and", "or"}.intersection(words[1:-1]):
+        return f" {content} "
     first = last = ""
     if words[0].lower() in ("and", "or"):
         first = words.pop(0).lower()

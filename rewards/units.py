@@ -22,6 +22,7 @@ _SHORT_UNITS = "cm mm km ft in kg lb oz ml mL hr mi sq yd mg cl dl hz Hz kW min 
 NOT_UNITS = frozenset(_CHANGE_THE_MEANING.split())
 _SYMBOLS = frozenset(_SHORT_UNITS.split())
 _RATES = frozenset("shmgLl")  # only after `/`
+_LETTERS = frozenset("mgsLlhACFJKNVW")  # only as text
 _SHORT = frozenset("amsgL")  # only after another word
 _MAX_WORDS = 4  # bare words in one phrase
 _TOKEN = re.compile(r'\s*("[^"]*"|\\[A-Za-z]+|[A-Za-z]+|[0-9.]*[0-9]|\^\s*\{?\s*-?[1-9]\s*\}?|.)', re.DOTALL)
@@ -118,8 +119,10 @@ def _is_phrase(token: str) -> bool:
     """Whether a token is quoted text that can be a unit."""
     if token[:1] != '"' or len(token) < 3:
         return False
-    words = token.strip('"').lower().replace(".", "").split()
-    return not any(map(_forbidden, words)) and words not in (["am"], ["pm"], ["a", "m"], ["p", "m"])
+    words = token.strip('"').replace(".", "").split()
+    if not words or is_function(words[0]) or (len(words) == 1 and len(words[0]) == 1 and words[0] not in _LETTERS):
+        return False
+    return not any(map(_forbidden, words)) and [word.lower() for word in words] not in (["am"], ["pm"], ["a", "m"], ["p", "m"])
 
 
 def _forbidden(word: str) -> bool:

@@ -203,7 +203,7 @@ CHANGING: dict[str, Rewrite] = {
         )
     ),
     "an open end": _sub(r"\]", ")"),
-    "a closed end": lambda gold: gold.replace("\\infty) \\cup", "\\infty] \\cup") if "\\infty) \\cup" in gold else None,
+    "a closed end": _sub(r"(?<=\d)\)(?= ?\\cup)", "]"),
     "one interval only": lambda gold: gold.split("\\cup")[0] if "\\cup" in gold and "(" in gold else None,
     "a minus as a plus": _sub(r"(?<=[\w})]) ?- ?(?=[\w\\(])", " + "),
     "a plus as a minus": _sub(r"(?<=[\w})]) ?\+ ?(?=[\w\\(])", " - "),
