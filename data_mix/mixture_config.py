@@ -53,7 +53,8 @@ class MixtureConfig:
     Attributes:
         sources: the sources; their shares sum to 1.
         forms: form -> share, in the order in which problems are assigned to forms; shares sum to 1.
-        n_train, n_test: numbers of rows. n_train None: every problem of a single source.
+        n_train: number of training rows; None: every problem of a single source.
+        n_test: number of test rows.
         seed: determines the problems, their order and their forms.
         unit: what shares refer to: `rows` (exact), or `tokens` of completions (to 0.5 points; needs a tokenizer).
         max_repeats: maximum number of rows per problem; every problem is used once before any is repeated.
@@ -62,8 +63,9 @@ class MixtureConfig:
         prompt_template: text around the problem, containing `{prompt}`.
         answer_style: gsm8k (`#### 42`) or boxed, read back by the verifier; None: each task's default.
         tokenizer: measures the lengths in the manifest; None: lengths are in characters.
-        max_tokens, over_limit: problems whose long-form row exceeds `max_tokens` raise an error or are dropped.
-        on_error: broken records raise an error or are dropped.
+        max_tokens: limit of a prompt with its longest completion, in tokens; needs a tokenizer.
+        over_limit: problems beyond `max_tokens` raise an error (refuse) or are dropped (drop).
+        on_error: broken records raise an error (refuse) or are dropped (drop).
         against: evaluation sets (sources without a share) to decontaminate train against, besides the sources' own test sets.
         own_forms: form -> where its text comes from, if the forms are the user's own; the keys of `forms`, in their order.
         missing_form: problems that lack one of the own forms raise an error or are dropped.

@@ -25,6 +25,7 @@ from transformers import TrainerCallback
 from data_mix.errors import InputError
 from eval.generation.tokens import end_ids
 from recipes.training import models
+from recipes.training.arguments import CotmixGRPOConfig
 from recipes.training.errors import TrainingError
 from recipes.training.patches import trl as trl_patches
 from recipes.training.preflight import checks, inspection
@@ -61,23 +62,6 @@ class GRPORecipe:
     )
     sync_timeout: int = field(default=600, metadata={"help": "abort when a weight push to vLLM takes more seconds than this"})
     verbose: bool = field(default=False, metadata={"help": "also show the warnings of libraries"})
-
-
-@dataclass
-class CotmixGRPOConfig(trl.GRPOConfig):
-    """TRL's GRPOConfig with the defaults that the recipe needs."""
-
-    use_vllm: bool = field(default=True, metadata={"help": "must be true: rollouts come from vLLM"})
-    vllm_importance_sampling_mode: str = field(
-        default="token_truncate",
-        metadata={
-            "help": "token_truncate, token_mask, sequence_truncate or sequence_mask; the last two favor short completions"
-        },
-    )
-    disable_dropout: bool = field(
-        default=True,
-        metadata={"help": "the trainer must compute the log-probs of the model that sampled, which has no dropout"},
-    )
 
 
 CONFIG_CLASSES = (GRPORecipe, CotmixGRPOConfig, trl.ModelConfig)

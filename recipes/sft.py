@@ -24,6 +24,7 @@ import yaml
 from data_mix.errors import InputError
 from eval.generation.tokens import context_length
 from recipes.training import models
+from recipes.training.arguments import CotmixSFTConfig
 from recipes.training.patches import trl as trl_patches
 from recipes.training.preflight import checks, inspection
 from recipes.training.preflight.findings import Finding
@@ -62,10 +63,10 @@ class SFTRecipe:
             self.model_config = fields
 
 
-CONFIG_CLASSES = (SFTRecipe, trl.SFTConfig, trl.ModelConfig)
+CONFIG_CLASSES = (SFTRecipe, CotmixSFTConfig, trl.ModelConfig)
 
 
-def inspect(inputs: Inputs, recipe: SFTRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -> Iterator[Finding]:
+def inspect(inputs: Inputs, recipe: SFTRecipe, args: CotmixSFTConfig, model_args: trl.ModelConfig) -> Iterator[Finding]:
     """The preflight checks; fills `inputs` with what they read."""
     if (recipe.model_config is None) == (model_args.model_name_or_path is None):
         problem = "model_config or model_name_or_path: exactly one is needed"
@@ -80,7 +81,7 @@ def inspect(inputs: Inputs, recipe: SFTRecipe, args: trl.SFTConfig, model_args: 
     yield from inspection.check_memory(inputs)
 
 
-def main(recipe: SFTRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -> None:
+def main(recipe: SFTRecipe, args: CotmixSFTConfig, model_args: trl.ModelConfig) -> None:
     """Trains and saves the model; see the module docstring."""
     inputs = inspection.prepare_run(inspect, recipe, args, model_args)
     rows = args.per_device_train_batch_size * args.gradient_accumulation_steps * inputs.environment.processes

@@ -27,6 +27,7 @@ import trl
 from data_mix.mixture_folder import read_rows
 from eval.generation.tokens import end_ids
 from recipes.training import models
+from recipes.training.arguments import CotmixSFTConfig
 from recipes.training.checkpoints import rounds
 from recipes.training.checkpoints.atomic import clean_up, last_complete
 from recipes.training.checkpoints.shutdown import GracefulShutdown
@@ -64,10 +65,10 @@ class STaRRecipe:
     verbose: bool = field(default=False, metadata={"help": "also show the warnings of libraries"})
 
 
-CONFIG_CLASSES = (STaRRecipe, trl.SFTConfig, trl.ModelConfig)
+CONFIG_CLASSES = (STaRRecipe, CotmixSFTConfig, trl.ModelConfig)
 
 
-def inspect(inputs: Inputs, recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -> Iterator[Finding]:
+def inspect(inputs: Inputs, recipe: STaRRecipe, args: CotmixSFTConfig, model_args: trl.ModelConfig) -> Iterator[Finding]:
     """The preflight checks; fills `inputs` with what they read."""
     yield from checks.check_verdicts(recipe.rewards)
     if args.max_steps > 0:
@@ -81,7 +82,7 @@ def inspect(inputs: Inputs, recipe: STaRRecipe, args: trl.SFTConfig, model_args:
     yield from checks.check_max_length(args.max_length, inputs.length)
 
 
-def main(recipe: STaRRecipe, args: trl.SFTConfig, model_args: trl.ModelConfig) -> None:
+def main(recipe: STaRRecipe, args: CotmixSFTConfig, model_args: trl.ModelConfig) -> None:
     """Runs the remaining rounds and saves the model; see the module docstring."""
     inputs = inspection.prepare_run(inspect, recipe, args, model_args)
     batch = f"{recipe.problems} prompts x {recipe.num_generations} completions of up to {recipe.max_completion_length} tokens"

@@ -37,12 +37,12 @@ def data() -> Path:
 
 @pytest.fixture(scope="session")
 def command():
-    """Runs `python ARGS` in the repository root, as a user would; returns the finished process with its text output."""
+    """Runs `python ARGS` as a user would, by default in the repository root; returns the finished process with its output."""
 
-    def run(*args: object, check: bool = True, **env: str) -> subprocess.CompletedProcess:
+    def run(*args: object, check: bool = True, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess:
         line = [sys.executable, *map(str, args)]
         environment = {**os.environ, "HF_HUB_OFFLINE": "1", **env}
-        done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(line, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
         assert not check or done.returncode == 0, f"{' '.join(line)}\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}"
         return done
 

@@ -1,6 +1,7 @@
 """What the recipes share, by purpose.
 
 config.py      reads YAML and command line into dataclasses; writes recipe.json
+arguments.py   TRL's configs with the defaults that cotmix needs
 preflight/     checks before a model is loaded: config, runtime environment, memory; also `python -m launch check`
 models.py      builds or loads models and tokenizers
 trainers/      subclasses of TRL's trainers
@@ -19,6 +20,7 @@ checkpoints/   atomic.py (complete or ignored), shutdown.py (SIGTERM, Ctrl-C), r
                card.py (its model card, push to the hub)
 train.py       resume or start, train, save: the common end of sft.py and grpo.py
 errors.py      TrainingError, for a run that must stop
+fields.py      writes recipes/FIELDS.md, the reference of all fields
 processes.py   exit with the launcher, lock the output folder, defaults for CPU runs
 patches/       one file per library: each patch with its upstream cause and the condition for removing it
 """
