@@ -1,9 +1,5 @@
 """Generated pages are up to date, and the examples for Python run."""
 
-import doctest
-
-import pytest
-
 from tests.conftest import ROOT
 
 
@@ -13,11 +9,11 @@ def test_the_page_of_fields_is_up_to_date():
     assert PAGE.read_text() == make_page(), "run `python -m recipes.training.fields`"
 
 
-@pytest.mark.slow
-def test_the_examples_for_python_run(parity_run, tmp_path, monkeypatch):
+def test_the_examples_for_python_run(command, parity_run, tmp_path):
     (tmp_path / "runs" / "demo").mkdir(parents=True)
     for model in ("sft", "grpo"):
         (tmp_path / "runs" / "demo" / model).symlink_to(parity_run / "sft")
-    monkeypatch.chdir(tmp_path)
-    result = doctest.testfile(str(ROOT / "eval/README.md"), module_relative=False, encoding="utf-8")
-    assert result.attempted >= 10 and result.failed == 0
+    # vLLM asks stdout for its descriptor, which doctest's does not have
+    code = "import doctest, sys; doctest._SpoofOut.fileno = lambda _: 1; print(doctest.testfile(sys.argv[1], False))"
+    done = command("-c", code, ROOT / "eval/README.md", cwd=tmp_path)
+    assert done.stdout.splitlines()[-1] == "TestResults(failed=0, attempted=16)"

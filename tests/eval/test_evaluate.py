@@ -14,7 +14,6 @@ from eval.eval_config import EvalConfig
 from eval.generation.engines import LazyEngine, Sampling, TransformersEngine, VLLMEngine, in_order
 from eval.generation.tokens import end_ids
 from eval.scoring.eval_folder import read_completions, read_metrics
-from tests.conftest import ROOT
 
 
 def test_run_covers_every_test_problem_and_never_overwrites(command, parity_run, tmp_path):
@@ -36,16 +35,6 @@ def test_run_covers_every_test_problem_and_never_overwrites(command, parity_run,
     written = (out / "completions.parquet").stat().st_mtime_ns
     assert "(64 problems x 3" in command(*args, "--samples", 3, "--temperature", 1.0).stdout
     assert (out / "completions.parquet").stat().st_mtime_ns == written
-
-
-def test_the_python_example_of_the_readme_runs(command, parity_run, tmp_path):
-    [code] = re.findall(r"```python\n(.*?)```", (ROOT / "eval/README.md").read_text(), re.DOTALL)
-    for path, ours in (("grpo", parity_run / "sft"), ("mixture", parity_run / "mixture"), ("eval/grpo", tmp_path / "eval")):
-        code = code.replace(f'"runs/demo/{path}"', f'"{ours}"')
-    folder, accuracy, length = command("-c", code).stdout.splitlines()[-1].split()
-    metrics = read_metrics(folder)
-    assert folder == str(tmp_path / "eval") and metrics["n_problems"] == 64
-    assert (float(accuracy), float(length)) == (metrics["accuracy"]["value"], metrics["length"]["p50"])
 
 
 @pytest.mark.parametrize(

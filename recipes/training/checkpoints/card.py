@@ -1,7 +1,7 @@
 """The model card: what the model was trained on and how, its held-out results, and how to load it.
 
 All of it comes from the run's own files (recipe.json, log.jsonl, the mixture's manifest), so that all recipes share it. TRL
-writes a card at every checkpoint and push; `OwnCard` replaces it.
+writes a card of its own at every checkpoint; `OwnCard` prevents that.
 """
 
 from pathlib import Path
@@ -27,12 +27,10 @@ RESULTS = {
 
 
 class OwnCard:
-    """Mixin for transformers' Trainer: writes our card instead of TRL's."""
+    """Mixin for transformers' Trainer: no card from TRL. Ours is written with the final model."""
 
     def create_model_card(self, *args, **kwargs) -> None:
-        """Writes README.md into the output folder; called by TRL in every process."""
-        if self.is_world_process_zero():
-            write_card(self.args.output_dir, self.args.hub_model_id)
+        """Does nothing; called by TRL at every checkpoint."""
 
 
 def write_card(output_dir: str, hub_model_id: str | None = None) -> None:

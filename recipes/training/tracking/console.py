@@ -63,7 +63,7 @@ class Table:
 
 def _describe(metrics: Mapping[str, float], kind: str) -> str:
     accuracy, p_long, length = (metrics[f"heldout/{kind}/{name}"] for name in ("accuracy", "p_long", "length/median"))
-    return f"{kind} {accuracy:.3f}, p_long {p_long:.3f}, length {length:g}"
+    return f"{kind} {accuracy:.3f} p_long {p_long:.3f} length {length:g}"
 
 
 class Console(ProgressCallback):
@@ -123,7 +123,7 @@ def print_start(recipe, args, inputs, lines: Mapping[str, str]) -> None:
         "model": f"{inputs.config.model_type}, {inputs.memory.parameters / 1e6:,.2f} M parameters",
         **lines,
         "processes": f"{environment.processes} on {cores}, about {inputs.memory.total() / 2**30:.2f} GiB each",
-        "output": f"{out} (log.jsonl has every metric; `tensorboard --logdir {out.parent}`)",
+        "output": f"{out} (follow it: `python -m eval report {out.parent} --watch`, `tensorboard --logdir {out.parent}`)",
     }
     width = max(map(len, shown))
     print("\n".join(f"{heading:<{width}}  {text}" for heading, text in shown.items()), flush=True)
