@@ -6,13 +6,14 @@ eval_config.py       EvalConfig, the options of `eval run`, and their validation
 eval_spec.py         prompts, token limit and settings of each eval folder
 checkpoint_sweep.py  `eval run --checkpoints`: every checkpoint of a training run
 model_folder.py      model folders: completeness, checkpoints, precision, the recipes that trained them
-training_data.py     whether a model was trained on a benchmark's dataset
+training_data.py     what the mixtures that a model was trained on mean for benchmarks
 benchmarks/          public test sets, one YAML each, and their prompts
 generation/
     engines.py       completions through vLLM or transformers
     tokens.py        tokenizing prompts, decoding completions, end tokens
     spool.py         saves completions during generation, so that runs are resumable
     machine.py       environment variables, malloc and KV-cache size for the machine
+    quiet.py         hides library messages that users cannot act on
 scoring/
     eval_folder.py   `eval score`: completions.parquet and metrics.json
     metrics.py       accuracy, pass@k, maj@k and length, with intervals

@@ -15,7 +15,7 @@ trainers/      subclasses of TRL's trainers
     batching.py    micro-batches of similar length
 star_rollouts.py  the rollouts of a STaR round, and which are trained on
 rollouts.py    completions from the current weights, through vLLM or transformers
-tracking/      log.jsonl; held-out evaluation during training
+tracking/      log.jsonl, the console, held-out evaluation during training
 checkpoints/   atomic.py (complete or ignored), shutdown.py (SIGTERM, Ctrl-C), rounds.py (STaR), final.py (the final model),
                card.py (its model card, push to the hub)
 train.py       resume or start, train, save: the common end of sft.py and grpo.py
