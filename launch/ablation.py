@@ -23,6 +23,7 @@ import contextlib
 import hashlib
 import itertools
 import json
+import math
 import os
 import re
 import shutil
@@ -40,6 +41,7 @@ UPSTREAM = {"mixture": (), "sft": ("mixture",), "grpo": ("mixture", "sft"), "sta
 RL = ("grpo", "star")
 MAX_NAME = 150  # characters in a folder name; file systems allow 255 bytes, and suffixes are added
 # The file that each stage writes last: a folder that has it is complete.
+MAX_CELLS = 10_000
 MARKERS = {"mixture": "manifest.json", "eval": "metrics.json"} | dict.fromkeys(("sft", *RL), "model.safetensors")
 
 
@@ -88,8 +90,10 @@ def read(path: str) -> Ablation:
     raw = read_mapping(path, ("out", "grid", "stages", "eval", "launcher"))
     if not all(isinstance(raw.get(key), dict) for key in ("grid", "stages")) or "out" not in raw:
         raise InputError(f"{path}: out, grid or stages is missing; give all three, grid and stages as mappings")
-    if not isinstance(raw["out"], str):
+    if not isinstance(raw["out"], str) or not raw["out"].strip():
         raise InputError(f"{path}: out is {raw['out']!r}; it must be the path of a folder")
+    if not raw["stages"]:
+        raise InputError(f"{path}: stages is empty; give at least `mixture: {{config: mixture.yaml}}`")
     if os.path.normpath(raw["out"]).startswith(".."):
         raise InputError(f"{path}: out {raw['out']} leads out of the current folder; give an absolute path if that is meant")
     if not raw["grid"]:
@@ -97,6 +101,8 @@ def read(path: str) -> Ablation:
     _check(path, raw)
     builder = _Builder(path, raw)
     axes = [_labelled(values) for values in raw["grid"].values()]
+    if (cells := math.prod(map(len, axes))) > MAX_CELLS:
+        raise InputError(f"{path}: grid has {cells:,} cells; the most is {MAX_CELLS:,}, so remove some values")
     for combination in itertools.product(*axes):
         builder.add_cell(dict(zip(raw["grid"], combination, strict=True)))
     return Ablation(builder.out, builder.cells, builder.jobs)

@@ -42,7 +42,12 @@ def find_stages(run_dir: Path) -> dict[str, dict[str, Path]]:
 
 def read_log(path: Path) -> list[dict]:
     """The entries of a log.jsonl; an empty list if there is no such file."""
-    return read_json_lines(path) if path.is_file() else []
+    entries = read_json_lines(path) if path.is_file() else []
+    for number, entry in enumerate(entries, 1):
+        shown = [entry.get("step"), *(entry[key] for key in ("seconds", *LATEST.values()) if key in entry)]
+        if not all(isinstance(value, int | float) for value in shown):
+            raise InputError(f"{path}:{number} is not an entry that cotmix wrote")
+    return entries
 
 
 def pipeline_table(stages: dict[str, dict[str, Path]]) -> list[dict]:

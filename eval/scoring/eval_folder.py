@@ -11,6 +11,7 @@ from rewards.scorer import Item, score
 
 COMPLETIONS, METRICS = "completions.parquet", "metrics.json"
 COLUMNS = ("problem_id", "source", "sample", "prompt", "completion", "answer", "meta", "n_tokens", "truncated")
+PARTS = (("accuracy", "value"), ("length", "p50"))  # numbers that every metrics.json has
 KEYS = (
     "accuracy",
     "length",
@@ -92,7 +93,11 @@ def read_metrics(folder: str) -> dict:
     path = Path(folder) / METRICS
     if not path.is_file():
         raise InputError(f"{folder}: no metrics.json; create it with `python -m eval score {folder}`")
-    return files.read_json(path, KEYS)
+    metrics = files.read_json(path, KEYS)
+    numbers = [metrics[part].get(name) for part, name in PARTS if isinstance(metrics[part], dict)]
+    if len(numbers) < len(PARTS) or not all(isinstance(number, int | float) for number in numbers):
+        raise InputError(f"{path} is not a file that cotmix wrote: {' or '.join(part for part, _ in PARTS)} has no number")
+    return metrics
 
 
 def format_metrics(metrics: dict) -> str:

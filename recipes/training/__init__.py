@@ -21,6 +21,7 @@ checkpoints/   atomic.py (complete or ignored), shutdown.py (SIGTERM, Ctrl-C), r
 train.py       resume or start, train, save: the common end of sft.py and grpo.py
 errors.py      TrainingError, for a run that must stop
 fields.py      writes recipes/FIELDS.md, the reference of all fields
+values.py      refuses values that libraries fail on late or ignore
 processes.py   exit with the launcher, lock the output folder, defaults for CPU runs
 patches/       one file per library: each patch with its upstream cause and the condition for removing it
 """

@@ -19,21 +19,12 @@ from data_mix.errors import InputError, exit_code, nearest
 from data_mix.mapping import read_mapping
 from data_mix.mixture_folder import is_taken
 from eval.model_folder import find_checkpoints
-from recipes.training import processes
+from recipes.training import processes, values
 from recipes.training.errors import TrainingError
 from recipes.training.patches.accelerate import shard_on_cpu
 from recipes.training.patches.torch import exit_process
 
 RECIPE = "recipe.json"
-MINIMUM = {
-    **dict.fromkeys(("per_device_train_batch_size", "gradient_accumulation_steps", "heldout_max_tokens", "sync_timeout"), 1),
-    **dict.fromkeys(("save_steps", "logging_steps"), 1e-9),  # below 1, a share of the run
-    **dict.fromkeys(("rounds", "problems", "num_iterations", "max_length", "vllm_max_model_length"), 1),
-    **dict.fromkeys(("beta", "heldout_every", "heldout_problems", "weight_decay", "max_grad_norm", "warmup_steps"), 0),
-    "num_generations": 2,
-    "max_logp_difference": 1e-9,
-}
-MAY_BE_INFINITE = ("max_grad_norm", "max_logp_difference")
 # Raising one of these extends a run.
 LENGTH_FIELDS = ("max_steps", "num_train_epochs", "rounds")
 # Fields that say where a run is or what it prints, not what it computes: on another node or port it is still the same run.
@@ -89,15 +80,14 @@ def parse(recipe: str, config_classes: tuple[type, ...], argv: list[str]) -> tup
     parser, fields, argv = _read_command(recipe, config_classes, argv)
     processes.prepare_processes(parser)
     os.environ.update({name: str(value) for name, value in fields.pop("env", {}).items()})
-    parser.set_defaults_with_config(**fields)
-    check_values(vars(parser.parse_args(argv)))
+    given = _check(parser, fields, config_classes, argv)
     try:
         configs = parser.parse_args_into_dataclasses(argv)
         configs[0].given = frozenset([*fields, *_fields_of(argv)])
         shard_on_cpu()
         return configs
     except (ValueError, TypeError, ArithmeticError) as error:
-        raise InputError(" ".join(str(error).split())) from None
+        raise InputError(values.name_choice(" ".join(str(error).split()), given)) from None
 
 
 def parse_fields(recipe: str, config_classes: tuple[type, ...], argv: list[str]) -> dict[str, Any]:
@@ -107,21 +97,16 @@ def parse_fields(recipe: str, config_classes: tuple[type, ...], argv: list[str])
         InputError: for an unknown field, a value of the wrong type, or a config of another recipe.
     """
     parser, fields, argv = _read_command(recipe, config_classes, argv)
+    return _check(parser, fields, config_classes, argv)
+
+
+def _check(parser, fields: dict, config_classes: tuple[type, ...], argv: list[str]) -> dict[str, Any]:
+    """The values of all fields; raises InputError for one that must not be."""
+    values.check_texts(fields, config_classes)
     parser.set_defaults_with_config(**fields)
-    values = vars(parser.parse_args(argv))
-    check_values(values)
-    return values
-
-
-def check_values(values: dict[str, Any]) -> None:
-    """Raises InputError for a number that is NaN, infinite, or too small. TRL's own checks come later, and not for all."""
-    for name, value in values.items():
-        if not isinstance(value, int | float):
-            continue
-        if not math.isfinite(value) and name not in MAY_BE_INFINITE:
-            raise InputError(f"{name} is {value}", "give a finite number")
-        if value < MINIMUM.get(name, value):
-            raise InputError(f"{name} is {value}", f"it must be at least {MINIMUM[name]}")
+    read = vars(parser.parse_args(argv))
+    values.check(read)
+    return read
 
 
 def _read_command(recipe: str, config_classes: tuple[type, ...], argv: list[str]) -> tuple[Any, dict, list[str]]:
@@ -142,6 +127,9 @@ def _read_command(recipe: str, config_classes: tuple[type, ...], argv: list[str]
     fields.pop("recipe", None)
     if not isinstance(fields.get("env", {}), dict):
         raise InputError(f"{path}: env is {fields['env']!r}", "it must be a mapping of environment variables")
+    for name in fields.get("env", {}):
+        if not re.fullmatch(r"[A-Za-z_]\w*", str(name), re.ASCII):
+            raise InputError(f"{path}: env: {name!r} is not the name of an environment variable", "correct it")
     for name in _fields_of(argv):
         if name not in (*known, "help"):
             raise InputError(f"--{name}: unknown field{nearest(name, known)}")

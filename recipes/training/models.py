@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from data_mix.errors import InputError
+from data_mix.errors import InputError, nearest
 from eval import model_folder
 from eval.generation.machine import stored_dtype
 from eval.generation.tokens import end_ids
@@ -33,14 +33,19 @@ def characters_of(rows: list[dict]) -> str:
 
 def make_config(fields: dict[str, Any], tokenizer):
     """An AutoConfig from its fields (`model_type: llama`, ...), with the tokenizer's vocabulary size and special tokens."""
-    from transformers import AutoConfig
+    from transformers import CONFIG_MAPPING, AutoConfig
 
     fields = dict(fields)
     model_type = fields.pop("model_type", None)
+    if model_type in CONFIG_MAPPING:
+        known = CONFIG_MAPPING[model_type]
+        known = {*known().to_dict(), *known.attribute_map}
+        if unknown := [name for name in fields if name not in known]:
+            raise InputError(f"model_config: {model_type} has no field '{unknown[0]}'{nearest(unknown[0], known)}")
     tokens = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id, "bos_token_id": None}
     try:
         return AutoConfig.for_model(model_type, vocab_size=len(tokenizer), **tokens, **fields)
-    except (ValueError, TypeError, KeyError) as error:
+    except Exception as error:  # huggingface_hub's own types, too
         raise InputError(f"model_config: {' '.join(str(error).split())[:200]}") from None
 
 

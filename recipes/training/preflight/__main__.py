@@ -8,6 +8,7 @@ Several configs are a pipeline, in the order in which they will run: what an ear
 
 import argparse
 import dataclasses
+import errno
 import importlib
 import json
 import os
@@ -65,7 +66,12 @@ def check_config(path: str, environment: Environment, recipe: str | None = None)
     from recipes.training.preflight.inspection import Inputs
 
     inputs = Inputs(environment)
-    return list(module.inspect(inputs, *configs)), inputs.memory
+    try:
+        return list(module.inspect(inputs, *configs)), inputs.memory
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return [Finding("config", f"{error.filename}: the name is too long", "shorten it")], None
 
 
 def check_pipeline(paths: Sequence[str], environment: Environment, recipe: str | None = None) -> dict[str, tuple]:

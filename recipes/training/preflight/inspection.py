@@ -132,7 +132,7 @@ def _check_size(inputs: Inputs, args, model_args) -> Iterator[Finding]:
     dtype = models.weight_dtype(inputs.config, model_args)
     try:
         model = memory.empty_model(inputs.config)
-    except (ValueError, KeyError) as error:
+    except Exception as error:  # whatever a size that is impossible raises
         problem = f"model_config: {' '.join(str(error).split())[:200]}"
         yield Finding("model_config", problem, "name a causal language model")
         return
