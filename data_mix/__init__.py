@@ -3,9 +3,9 @@
 mixture_config.py   YAML -> a validated MixtureConfig
 values.py           checks of single values
 tasks/              one module per task; generated problems, or records read by reading.py
-own_code.py         loads users' own functions and reports their errors
+own_code.py         loads user-defined functions and reports their errors
 problem.py          Problem and ProblemPool; forms.py writes a problem as a completion
-own_forms.py        forms of the user's own; recognition.py finds the rule that tells them apart in completions
+own_forms.py        user-defined forms; recognition.py finds the rule that tells them apart in completions
 sources.py          loads each source, checks its gold answers (golds.py), decontaminates it (decontamination.py)
 plan.py             number of rows of each source and form
 mixture.py          the rows, in an order computed by permutation.py, with the columns of rows.py

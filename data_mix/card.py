@@ -8,20 +8,20 @@ def p_cot(manifest: dict) -> float:
     return manifest["config"]["forms"].get("long", 0.0)
 
 
+def _forms(manifest: dict) -> str:
+    return ", ".join(f"{form} {share:g}" for form, share in manifest["config"]["forms"].items())
+
+
 def describe(manifest: dict) -> str:
     """A mixture in one line: its sources, the shares of its forms, and its rows."""
-    config = manifest["config"]
-    sources = ", ".join(source["task"] for source in config["sources"])
-    forms = ", ".join(f"{form} {share:g}" for form, share in config["forms"].items())
-    text = f"{sources}; forms: {forms}; {manifest['rows']['train']} train rows, seed {manifest['seed']}"
+    sources = ", ".join(source["task"] for source in manifest["config"]["sources"])
+    text = f"{sources}; forms: {_forms(manifest)}; {manifest['rows']['train']} train rows, seed {manifest['seed']}"
     reports = [source["recognition"] for source in manifest.get("sources", {}).values() if "recognition" in source]
     return "; ".join([text, *(f"recognition of forms {describe_error(report)}" for report in reports)])
 
 
 def write_card(manifest: dict) -> str:
     """The text of the dataset card (README.md with YAML front matter)."""
-    config = manifest["config"]
-    forms = ", ".join(f"{form} {share:g}" for form, share in config["forms"].items())
     lines = [
         "---",
         "configs:",
@@ -36,7 +36,7 @@ def write_card(manifest: dict) -> str:
         "# A mixture of short and long chains of thought",
         "",
         f"{manifest['rows']['train']} train and {manifest['rows']['test']} test rows, seed {manifest['seed']}; "
-        f"p_cot {p_cot(manifest):g}; forms at shares of {config['unit']}: {forms}. Built by cotmix; "
+        f"p_cot {p_cot(manifest):g}; forms at shares of {manifest['config']['unit']}: {_forms(manifest)}. Built by cotmix; "
         "`manifest.json` says from what, and builds it again.",
         "",
         f"| source | form | rows | median length ({manifest['length_unit']}) | longest |",

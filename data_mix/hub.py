@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_mix.errors import InputError
+from data_mix.files import reason
 
 # Usual folder names (and their plurals): never an owner on the hub.
 LOCAL = ("checkpoint", "data", "dataset", "home", "model", "output", "recipe", "run", "shared", "tmp")
@@ -41,7 +42,7 @@ def upload(
 
     Args:
         folder: what to upload.
-        name: owner/name, or a name of the user's own.
+        name: owner/name, or a name in the user's own namespace.
         repo_type: model or dataset.
         private: whether a new repository is private; None: the owner's default.
         token: None: that of `hf auth login` or HF_TOKEN.
@@ -57,18 +58,9 @@ def upload(
     api, where = HfApi(token=token), {"repo_type": repo_type}
     try:
         repo = api.create_repo(name, private=private, exist_ok=True, **where)
-        message = "Upload with cotmix"
-        patterns = list(ignored)
-        api.upload_folder(
-            repo_id=repo.repo_id,
-            folder_path=folder,
-            commit_message=message,
-            revision=revision,
-            ignore_patterns=patterns,
-            **where,
-        )
+        options = {"commit_message": "Upload with cotmix", "revision": revision, "ignore_patterns": list(ignored)}
+        api.upload_folder(repo_id=repo.repo_id, folder_path=folder, **options, **where)
     except (httpx.HTTPError, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
         fix = f"run `hf auth login`, then `hf upload {name} {folder} --repo-type {repo_type}`"
-        raise InputError(f"{folder} cannot be pushed to {name} ({reason})", fix) from None
+        raise InputError(f"{folder} cannot be pushed to {name} ({reason(error)})", fix) from None
     return str(repo)

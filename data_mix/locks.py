@@ -77,9 +77,15 @@ def _flock(file: TextIO, operation: int) -> None:
         print(f"note: {file.name}: this file system has no locks; make sure that no other run writes there", file=sys.stderr)
 
 
-def _holder(folder: Path) -> str:
+def read_holder(path: Path) -> dict | None:
+    """Host, process and start time that a lock file names, of the latest of several holders; None if it names none."""
     try:
-        fields = json.loads((folder / NAME).read_text(encoding="utf-8").splitlines()[-1])  # the latest of several holders
-        return f"process {fields['process']} on {fields['host']}, started {fields['started']}"
+        holder = json.loads(path.read_text(encoding="utf-8").splitlines()[-1])
+        return {name: holder[name] for name in ("host", "process", "started")}
     except (OSError, ValueError, LookupError, TypeError):
-        return "another process"
+        return None
+
+
+def _holder(folder: Path) -> str:
+    holder = read_holder(folder / NAME)
+    return "process {process} on {host}, started {started}".format(**holder) if holder else "another process"

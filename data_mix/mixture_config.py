@@ -67,7 +67,7 @@ class MixtureConfig:
         over_limit: problems beyond `max_tokens` raise an error (refuse) or are dropped (drop).
         on_error: broken records raise an error (refuse) or are dropped (drop).
         against: evaluation sets (sources without a share) to decontaminate train against, besides the sources' own test sets.
-        own_forms: form -> where its text comes from, if the forms are the user's own; the keys of `forms`, in their order.
+        own_forms: form -> where its text comes from, if the forms are user-defined; the keys of `forms`, in their order.
         missing_form: problems that lack one of the own forms raise an error or are dropped.
         ngram: length in words of a shared sequence that counts as overlap; None: only the same text counts.
     """

@@ -101,7 +101,7 @@ def verify(folder: str) -> None:
 
 
 def _code(config: MixtureConfig) -> dict[str, str]:
-    """The users' own functions that the config names, each with the sha256 of its file."""
+    """The user-defined functions that the config names, each with the sha256 of its file."""
     tasks = [source.task for source in config.sources if own_code.is_own(source.task)]
     functions = [form.function for form in config.own_forms.values() if form.function]
     return {spec: own_code.sha256(spec) for spec in [*tasks, *functions]}

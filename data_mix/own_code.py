@@ -1,19 +1,17 @@
-"""Loads users' own functions, named `my_task.py:problems` or `package.module:problems` in YAML, and locates their errors.
+"""Loads user-defined functions, named `my_task.py:problems` or `package.module:problems` in YAML, and locates their errors.
 
 Loading one runs its file. The manifest keeps the file's sha256, and `verify` compares it before it runs anything.
 """
 
-import functools
 import importlib
 import importlib.util
-import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 from data_mix.errors import InputError, nearest
 from data_mix.files import reading, sha256_of
+from rewards.own_code import import_file
 
 
 def is_own(spec: object) -> bool:
@@ -30,7 +28,7 @@ def load(spec: str) -> Callable:
     place, name = _split(spec)
     file = find_file(spec)
     try:
-        module = _run(file.absolute(), sha256_of(file)) if place.endswith(".py") else importlib.import_module(place)
+        module = import_file(file.absolute()) if place.endswith(".py") else importlib.import_module(place)
     except Exception as error:
         raise InputError(located(error, file), f"fix {place}") from None
     function = getattr(module, name, None)
@@ -82,14 +80,3 @@ def located(error: Exception, file: Path) -> str:
 def _split(spec: str) -> tuple[str, str]:
     place, mark, name = spec.rpartition(":")
     return (place, name) if mark else spec.rpartition(".")[::2]
-
-
-@functools.lru_cache(maxsize=32)
-def _run(file: Path, digest: str) -> ModuleType:
-    """The module in `file`, run once as long as it does not change."""
-    name = f"own_{file.stem}_{digest[:8]}"
-    module_spec = importlib.util.spec_from_file_location(name, file)
-    module = importlib.util.module_from_spec(module_spec)
-    sys.modules[name] = module  # dataclasses look up their module
-    module_spec.loader.exec_module(module)
-    return module

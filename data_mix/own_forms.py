@@ -1,4 +1,4 @@
-"""Forms of the user's own: texts from a column, a template or a function, instead of the bare answer and the source's steps.
+"""User-defined forms: texts from a column, a template or a function, instead of the bare answer and the source's steps.
 
 forms:
   short: {column: solution, share: 0.75}
@@ -92,7 +92,7 @@ class OwnForm:
 
 
 class OwnFormPool(ProblemPool):
-    """The problems of a pool, written in forms of the user's own."""
+    """The problems of a pool, written in user-defined forms."""
 
     def __init__(self, pool: ProblemPool, forms: dict[str, OwnForm]) -> None:
         super().__init__(pool.n, pool.problem)

@@ -1,4 +1,4 @@
-"""Finds the rule by which the form of a generated completion is recognised when the forms are the user's own.
+"""Finds the rule by which the form of a generated completion is recognised when the forms are user-defined.
 
 A form with a `marker` is recognised by it. The others are told apart by length in characters: they are ordered by their median
 length, and the threshold between two neighbours is the one that separates their training texts best. Every row's `meta` holds

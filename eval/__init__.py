@@ -6,7 +6,7 @@ eval_config.py       EvalConfig, the options of `eval run`, and their validation
 eval_spec.py         prompts, token limit and settings of each eval folder
 checkpoint_sweep.py  `eval run --checkpoints`: every checkpoint of a training run
 model_folder.py      model folders: completeness, checkpoints, precision, the recipes that trained them
-training_data.py     what the mixtures that a model was trained on mean for benchmarks
+training_data.py     the mixtures that a model was trained on: overlap with benchmarks, user-defined forms
 benchmarks/          public test sets, one YAML each, and their prompts
 generation/
     engines.py       completions through vLLM or transformers

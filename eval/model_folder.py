@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,7 +25,7 @@ def check_model_path(model: str, option: str, fix: str) -> None:
         InputError: when the folder, its config.json or a weight shard is missing, or a safetensors file is broken.
     """
     folder = Path(model)
-    if not os.path.exists(model):  # unlike Path.exists, False for a name that is too long
+    if not folder.exists():
         if is_hub_id(model):
             return
         raise InputError(f"{option} {model}: no model there ({missing_part(model)} does not exist)", fix)

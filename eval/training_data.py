@@ -1,4 +1,4 @@
-"""What the mixtures that a model was trained on mean for its evaluation on benchmarks."""
+"""Finds the mixtures that a model was trained on: do they contain a benchmark, and how are their forms recognised?"""
 
 from collections.abc import Iterator
 
@@ -23,7 +23,7 @@ def find_trained_on(model: str, task: str, path: str | None) -> str | None:
 
 
 def find_form_rule(model: str) -> dict | None:
-    """The rule for the forms of a model's last mixture, if they are the user's own (data_mix/recognition.py), else None."""
+    """The rule for the forms of a model's last mixture, if they are user-defined (data_mix/recognition.py), else None."""
     for _, manifest in _read_manifests(model):
         reports = [source["recognition"] for source in manifest["sources"].values() if "recognition" in source]
         return {name: reports[0][name] for name in ("markers", "by_length", "up_to")} if reports else None

@@ -61,7 +61,7 @@ class GRPORecipe:
         default=0.1, metadata={"help": "abort when the sampler-trainer log-prob gap, mean |difference|, is above this"}
     )
     sync_timeout: int = field(default=600, metadata={"help": "abort when a weight push to vLLM takes more seconds than this"})
-    verbose: bool = field(default=False, metadata={"help": "also show the warnings of libraries"})
+    verbose: bool = field(default=False, metadata={"help": "also show the libraries' warnings; on the command line only"})
 
 
 CONFIG_CLASSES = (GRPORecipe, CotmixGRPOConfig, trl.ModelConfig)
@@ -123,7 +123,7 @@ class LogpGapLimit(TrainerCallback):
 def main(recipe: GRPORecipe, args: CotmixGRPOConfig, model_args: trl.ModelConfig) -> None:
     """Trains and saves the model; see the module docstring."""
     inputs = inspection.prepare_run(inspect, recipe, args, model_args)
-    rows = args.per_device_train_batch_size * args.gradient_accumulation_steps * inputs.environment.processes
+    rows = console.rows_per_step(args, inputs.environment.processes)
     lines = {
         "algorithm": f"{recipe.algorithm}; rewards: {specs.describe(recipe.rewards, args.reward_weights)}",
         "batch": f"{rows // args.num_generations} prompts x {args.num_generations} completions of up to "
@@ -160,8 +160,7 @@ def main(recipe: GRPORecipe, args: CotmixGRPOConfig, model_args: trl.ModelConfig
     )
     sync = functools.partial(trl_patches.sync_weights_once_per_step, trainer)
     generate = VLLMGenerator(trainer.vllm_generation, tokenizer, sync)
-    following = f"python -m eval run --model {args.output_dir} --mixture {recipe.mixture} --out ..."
-    train_and_save(trainer, generate, recipe, console.RL, following)
+    train_and_save(trainer, generate, recipe, console.RL, console.eval_command(args.output_dir, recipe.mixture))
 
 
 if __name__ == "__main__":

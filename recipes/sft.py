@@ -49,7 +49,7 @@ class SFTRecipe:
     heldout_problems: int = field(default=128, metadata={"help": "number of test problems to track during training; 0: none"})
     heldout_every: int = field(default=0, metadata={"help": "track every N steps (0: only before and after training)"})
     heldout_max_tokens: int = field(default=256, metadata={"help": "token limit of held-out completions"})
-    verbose: bool = field(default=False, metadata={"help": "also show the warnings of libraries"})
+    verbose: bool = field(default=False, metadata={"help": "also show the libraries' warnings; on the command line only"})
 
     def __post_init__(self) -> None:
         """Parses a model_config from the command line."""
@@ -84,7 +84,7 @@ def inspect(inputs: Inputs, recipe: SFTRecipe, args: CotmixSFTConfig, model_args
 def main(recipe: SFTRecipe, args: CotmixSFTConfig, model_args: trl.ModelConfig) -> None:
     """Trains and saves the model; see the module docstring."""
     inputs = inspection.prepare_run(inspect, recipe, args, model_args)
-    rows = args.per_device_train_batch_size * args.gradient_accumulation_steps * inputs.environment.processes
+    rows = console.rows_per_step(args, inputs.environment.processes)
     console.print_start(recipe, args, inputs, {"batch": f"{rows} rows per step", "training": console.describe_length(args)})
     from datasets import Dataset
     from transformers import set_seed

@@ -54,7 +54,7 @@ class STaRRecipe:
     temperature: float = field(default=1.0, metadata={"help": "sampling temperature of the rollouts"})
     rewards: list[str] = field(
         default_factory=lambda: ["answer"],
-        metadata={"help": "answer, chain, valid or own; all must be positive"},
+        metadata={"help": "answer, chain, valid or a function of your own; a completion is kept if all are positive"},
     )
     max_completion_length: int = field(default=256, metadata={"help": "token limit of a completion"})
     vllm_max_model_length: int | None = field(
@@ -62,7 +62,7 @@ class STaRRecipe:
     )
     vllm_gpu_memory_utilization: float = field(default=0.3, metadata={"help": "the engine's share of a GPU's memory"})
     heldout_problems: int = field(default=128, metadata={"help": "number of test problems to track after each round; 0: none"})
-    verbose: bool = field(default=False, metadata={"help": "also show the warnings of libraries"})
+    verbose: bool = field(default=False, metadata={"help": "also show the libraries' warnings; on the command line only"})
 
 
 CONFIG_CLASSES = (STaRRecipe, CotmixSFTConfig, trl.ModelConfig)
@@ -167,7 +167,7 @@ def main(recipe: STaRRecipe, args: CotmixSFTConfig, model_args: trl.ModelConfig)
         rounds.save_checkpoint(args.output_dir, number, model, tokenizer, accelerator, args.save_total_limit)
         if number < recipe.rounds:
             stop_if_requested(f"after round {number}")
-    following = f"python -m eval run --model {args.output_dir} --mixture {recipe.mixture} --out ..."
+    following = console.eval_command(args.output_dir, recipe.mixture)
     rounds.finish(args, recipe.rounds, accelerator, held_out.problems, following)
     for tracker in accelerator.trackers:
         tracker.finish()

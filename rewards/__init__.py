@@ -18,7 +18,8 @@ scorer.py       completion + gold answer -> outcome, extracted answer, form
 audit.py        `python -m rewards audit`: what the verifier may be getting wrong
 accounting.py   scored completions -> accuracy and length by form and outcome
 built_in.py     the built-in rewards
-own.py          reward functions of the user's own
+own.py          user-defined reward functions
+own_code.py     runs a user's Python file
 specs.py        a config's `rewards` -> named, weighted rewards
 functions.py    rewards as functions with TRL's signature
 trial.py        what the rewards of a config pay for gold, empty and truncated completions

@@ -27,7 +27,7 @@ def has_chain(meta: dict) -> bool:
 def make_reward_functions(rewards: Sequence[str | dict], end_ids: Collection[int], max_length: int) -> list[Callable]:
     """The listed rewards, in order; the first one also logs the length accounting and verdicts of each batch.
 
-    All are called with keyword arguments, as TRL does: `meta` as JSON, of which a function of the user's own gets the dicts.
+    All are called with keyword arguments, as TRL does: `meta` as JSON, which user-defined functions get as dicts.
 
     Args:
         rewards: the entries of a config (specs.py).
@@ -36,7 +36,7 @@ def make_reward_functions(rewards: Sequence[str | dict], end_ids: Collection[int
 
     Raises:
         ValueError: for an entry that cannot be used.
-        RewardError: when called, if a function of the user's own raises or returns something wrong.
+        RewardError: when called, if a user-defined function raises or returns something wrong.
     """
     last: dict = {"batch": None, "verdicts": []}
 

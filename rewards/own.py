@@ -1,4 +1,4 @@
-"""Reward functions of the user's own: loaded from a file or module, called as TRL calls them, their results checked.
+"""User-defined reward functions: loaded from a file or module, called as TRL calls them, their results checked.
 
 A function gets the arguments that TRL passes (ARGUMENTS, each a list with a value per completion but for the last three) and
 the parameters of the config, and returns a number or None for each completion. It may be async.
@@ -7,7 +7,6 @@ the parameters of the config, and returns a number or None for each completion. 
 import asyncio
 import functools
 import importlib
-import importlib.util
 import inspect
 import math
 import sys
@@ -15,6 +14,8 @@ import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+
+from rewards.own_code import import_file
 
 ARGUMENTS = (
     *("prompts", "completions", "completion_ids", "answer", "problem_id", "source", "meta"),
@@ -49,17 +50,13 @@ def load(reward: str) -> Callable:
     return function
 
 
-@functools.cache
 def _import_file(path: Path) -> ModuleType:
-    """The module of a file, imported once; it can import its neighbours."""
+    """The module of a file, which can import its neighbours."""
     if not path.is_file():
         raise FileNotFoundError(path)
-    sys.path.append(str(path.parent))  # last, so that it hides nothing
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(path.stem, module)  # dataclasses look their module up there
-    spec.loader.exec_module(module)
-    return module
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))  # last, so that it hides nothing
+    return import_file(path)
 
 
 def _import_module(name: str) -> ModuleType:

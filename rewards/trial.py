@@ -108,7 +108,7 @@ def show(path: str) -> str:
 
     Raises:
         ValueError: if the config, its mixture or a reward cannot be used.
-        RewardError: if a function of the user's own fails.
+        RewardError: if a user-defined function fails.
     """
     fields = _read_config(Path(path))
     rewards, limit = fields.get("rewards") or ["answer"], fields.get("max_completion_length") or TRL_LIMIT
@@ -119,7 +119,7 @@ def show(path: str) -> str:
     with contextlib.suppress(OSError, ValueError):  # not trained yet
         from transformers import AutoTokenizer
 
-        tokenizer = AutoTokenizer.from_pretrained(model)
+        tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
         end_id, unit = tokenizer.eos_token_id, "tokens"
         encode, decode = lambda text: tokenizer.encode(text, add_special_tokens=False), tokenizer.decode
     cases = make_cases(rows, encode, decode, end_id, limit)

@@ -50,7 +50,9 @@ if __name__ == "__main__":
             while not ended and (kills == KILLS or time.monotonic() < deadline):
                 ended, _ = os.waitpid(pid, os.WNOHANG)
                 time.sleep(0.02)
-            if not ended:
+            if not ended and (folder / result).exists():  # only its end is left, after which nothing restarts it
+                os.waitpid(pid, 0)
+            elif not ended:
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
                 kills += 1

@@ -1,4 +1,4 @@
-"""A user's own task: a Python function `problems(seed, count, ...)` that yields problems, named in the mixture's YAML:
+"""A user-defined task: a Python function `problems(seed, count, ...)` that yields problems, named in the mixture's YAML:
 
 - {task: my_task.py:problems, share: 0.5, largest: 20}
 
@@ -56,8 +56,8 @@ class OwnTask:
         """The pools of train and test problems, with distinct prompts, test first.
 
         Raises:
-            InputError: for an exception or a wrong field, with file and line; for too few problems; and when the function does
-                not give the same problems again.
+            InputError: for an exception or a wrong field, with file and line; for too few problems; and when the function is
+                not deterministic.
         """
         n, count = n_test + n_train, n_test + n_train
         while True:

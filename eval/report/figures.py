@@ -221,7 +221,7 @@ def draw_axis(groups: list[dict], axis: str, labels: dict[str, str], path: Path)
 
 
 def _colours(values: Sequence[str]) -> list[str]:
-    """A colour for each form or outcome; forms of a user's own get those that are left."""
+    """A colour for each form or outcome; user-defined forms get those that are left."""
     spare = iter([line for line in LINES if line not in [COLOURS.get(value) for value in values]] * len(values))
     return [COLOURS[value] if value in COLOURS else next(spare) for value in values]
 

@@ -14,7 +14,7 @@ from eval.scoring.forecast import forecast, read_measured
 
 TEMPLATES = Path(__file__).parent / "templates"
 STAGES = ("base", "sft", "star", "grpo")
-LOGGED = ("sft", "star", "grpo")
+LOGGED = STAGES[1:]
 LATEST = {
     "loss": "loss",
     "reward": "reward",

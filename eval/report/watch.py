@@ -1,7 +1,6 @@
-"""`eval report --watch`: rewrites a run's report whenever its logs or evals grow, until nothing in the run is at work."""
+"""`eval report --watch`: rewrites a run's report whenever its logs or evals grow, until no process of the run is alive."""
 
 import contextlib
-import json
 import os
 import socket
 import sys
@@ -12,9 +11,9 @@ from data_mix import locks
 from data_mix.errors import InputError
 from eval.report.page import write_report
 
-POLL = 3.0  # seconds between two looks, and at which the open page reloads
-IDLE = 30.0  # seconds without a process at work after which the run is over: between two stages of a pipeline it takes a few
-ELSEWHERE = 600.0  # seconds for which a run on another machine counts as at work after its last log entry
+POLL = 3.0  # polling interval in seconds, also of the open page's reloads
+IDLE = 30.0  # seconds without a live process after which the run counts as finished; the next stage takes a few to start
+REMOTE_IDLE = 600.0  # the same since the last log entry, for a process on another machine, which cannot be checked
 
 
 def watch(folder: str, poll: float = POLL, idle: float = IDLE) -> str:
@@ -31,11 +30,11 @@ def watch(folder: str, poll: float = POLL, idle: float = IDLE) -> str:
         raise InputError(f"{folder}: --watch follows a single run, and this is an ablation; leave --watch out")
     if not _mtimes(run) and run.is_dir():
         print(f"{folder}: no log yet; waiting for a run to start", file=sys.stderr)
-    seen, last_at_work = None, time.monotonic()
+    seen, last_alive = None, time.monotonic()
     while True:
         found = _mtimes(run)
-        at_work = any(_is_held(path) for path in _lock_files(run))
-        last_at_work = time.monotonic() if at_work else last_at_work
+        if alive := any(_is_held(path) for path in _lock_files(run)):
+            last_alive = time.monotonic()
         if found != seen and found:
             began = time.monotonic()
             with contextlib.suppress(InputError):  # the first line of a log is still being written; at the end it is an error
@@ -43,7 +42,7 @@ def watch(folder: str, poll: float = POLL, idle: float = IDLE) -> str:
                 print(f"{time.strftime('%T')} {run / 'report.html'}: written", file=sys.stderr)
             seen = found
             time.sleep(3 * (time.monotonic() - began))  # a report takes a second or two of a core that training could use
-        if not at_work and time.monotonic() - last_at_work > idle or not run.is_dir():
+        if not alive and time.monotonic() - last_alive > idle or not run.is_dir():
             return write_report(folder)
         time.sleep(poll)
 
@@ -60,14 +59,16 @@ def _lock_files(run: Path) -> list[Path]:
 
 def _is_held(path: Path) -> bool:
     """Whether the process that a lock file names is alive. Trying to lock it could get in the way of a run that starts."""
+    holder = locks.read_holder(path)
+    if holder is None:
+        return False
     try:
-        holder = json.loads(path.read_text(encoding="utf-8").splitlines()[-1])
         if holder["host"] != socket.gethostname():
             log = path.with_name("log.jsonl")
-            return time.time() - (log if log.is_file() else path).stat().st_mtime < ELSEWHERE
+            return time.time() - (log if log.is_file() else path).stat().st_mtime < REMOTE_IDLE
         os.kill(holder["process"], 0)
     except PermissionError:  # of another user
         return True
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, TypeError):
         return False
     return True

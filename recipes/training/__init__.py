@@ -11,7 +11,7 @@ trainers/      subclasses of TRL's trainers
     correction.py  importance-sampling correction of the vLLM-trainer log-prob mismatch
     sft.py         CotmixSFTTrainer
     finite.py      stops on gradients that are NaN or infinite
-    reward_failures.py  stops when a reward function of the user's own fails, after a checkpoint
+    reward_failures.py  stops when a user-defined reward function fails, after a checkpoint
     batching.py    micro-batches of similar length
 star_rollouts.py  the rollouts of a STaR round, and which are trained on
 rollouts.py    completions from the current weights, through vLLM or transformers

@@ -61,10 +61,10 @@ def select(
 ) -> list[bool]:
     """Whether each completion is kept. A truncated one would teach the model not to end; None is not positive.
 
-    Functions of the user's own get token ids from tokenizing the text again.
+    User-defined functions get token ids from tokenizing the text again.
 
     Args:
-        rewards: entries of the config's `rewards`: verdicts and functions of the user's own.
+        rewards: entries of the config's `rewards`: verdicts and user-defined functions.
         completions: of this process.
         rows: their mixture rows.
         verdicts: the verifier's.
@@ -73,7 +73,7 @@ def select(
         number: of the round; the functions find the number of rounds done in `trainer_state.global_step`.
 
     Raises:
-        TrainingError: if a function of the user's own fails.
+        TrainingError: if a user-defined function fails.
     """
     verified = [VERIFIED[reward] for reward in rewards if isinstance(reward, str) and reward in VERIFIED]
     kept = [

@@ -7,11 +7,10 @@ from transformers.trainer_utils import HubStrategy
 
 from data_mix.mixture_folder import read_rows
 from recipes.training.checkpoints.atomic import MODEL, AtomicCheckpoints, clean_up, complete, last_resumable, prune
-from recipes.training.checkpoints.card import push, write_card
-from recipes.training.checkpoints.final import publish, save_merged
+from recipes.training.checkpoints.final import conclude, publish, save_merged
 from recipes.training.checkpoints.shutdown import GracefulShutdown
 from recipes.training.rollouts import GenerateFn
-from recipes.training.tracking.console import Columns, Console, print_end
+from recipes.training.tracking.console import Columns, Console
 from recipes.training.tracking.heldout import HeldoutCallback, HeldoutEval
 from recipes.training.tracking.log import JsonlLog
 
@@ -54,9 +53,6 @@ def train_and_save(trainer, generate: GenerateFn, recipe, columns: Columns, foll
     save_merged(trainer, temporary)
     if is_main:
         publish(temporary, Path(folder))
-        write_card(folder, trainer.args.hub_model_id)
         complete(folder)
         prune(folder, checkpoints.limit)
-        print_end(folder, heldout.problems, following)
-        if trainer.args.push_to_hub:
-            push(trainer.args)
+        conclude(trainer.args, heldout.problems, following)

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from rewards import __main__ as commands
-from rewards import own, specs
+from rewards import specs
 from rewards.functions import dump_meta, make_reward_functions
 from rewards.own import RewardError
 from rewards.trial import Case, encode_characters, pay
@@ -55,7 +55,8 @@ def mine(tmp_path, monkeypatch):
     """The current folder, with `mine.py` in it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    own._import_file.cache_clear()
+    for name in ("mine", "package"):  # of another test's folder
+        monkeypatch.delitem(sys.modules, name, raising=False)
     (tmp_path / "mine.py").write_text(MINE)
     return tmp_path
 

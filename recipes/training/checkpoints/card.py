@@ -8,10 +8,10 @@ from pathlib import Path
 
 from data_mix import card, files, hub
 from data_mix.errors import InputError
-from data_mix.files import read_json_lines
 from data_mix.mixture_folder import read_manifest
 from data_mix.rows import read_file
 from eval.model_folder import read_history
+from recipes.training.tracking.log import read_heldout
 
 # TRL's training_args.bin is a pickle that holds hub_token.
 NOT_PUSHED = ("_*", ".*", "**/.*", "checkpoint-*", "rollouts/*", "training_args.bin")
@@ -62,7 +62,7 @@ def make_card(output_dir: str, hub_model_id: str | None = None) -> str:
     name = (hub_model_id or Path(output_dir).absolute().name).rsplit("/", 1)[-1]
     base = history[-1].get("model_name_or_path")
     manifest = _manifest(recipe["mixture"])
-    measured = _heldout(Path(output_dir))
+    measured = read_heldout(output_dir)
     results = [
         EvalResult(
             task_type="text-generation",
@@ -109,13 +109,6 @@ def make_card(output_dir: str, hub_model_id: str | None = None) -> str:
 
 def _stage(recipe: dict) -> str:
     return "STaR" if "rounds" in recipe else "GRPO" if "algorithm" in recipe else "SFT"
-
-
-def _heldout(folder: Path) -> list[dict]:
-    """The log entries with held-out results."""
-    path = folder / "log.jsonl"
-    entries = read_json_lines(path) if path.is_file() else []
-    return [entry for entry in entries if all(key in entry for key in RESULTS.values())]
 
 
 def _manifest(mixture: str) -> dict | None:

@@ -1,8 +1,10 @@
-"""The final model of a run: one plain checkpoint in the output folder, without adapter or shards."""
+"""The final model of a run: one plain checkpoint in the output folder, without adapter or shards, with a model card."""
 
 from pathlib import Path
 
 from data_mix import files
+from recipes.training.checkpoints.card import push, write_card
+from recipes.training.tracking.console import print_end
 
 
 def save_merged(trainer, folder: Path) -> None:
@@ -34,3 +36,17 @@ def publish(source: Path, folder: Path) -> None:
         path.chmod(0o666 & ~files.umask())  # safetensors makes its files readable by their owner alone
         files.replace(path, folder / path.name)
     source.rmdir()
+
+
+def conclude(args, heldout_problems: int, following: str) -> None:
+    """Writes the model card, prints the results, and pushes the published model if `push_to_hub` is set; in the main process.
+
+    Args:
+        args: TRL's config.
+        heldout_problems: number of held-out problems, for the intervals.
+        following: the command to run next.
+    """
+    write_card(args.output_dir, args.hub_model_id)
+    print_end(args.output_dir, heldout_problems, following)
+    if args.push_to_hub:
+        push(args)

@@ -8,9 +8,7 @@ from accelerate.utils import gather_object
 
 from data_mix import files
 from recipes.training.checkpoints.atomic import COMPLETE, MODEL, prune
-from recipes.training.checkpoints.card import push, write_card
-from recipes.training.checkpoints.final import publish
-from recipes.training.tracking.console import print_end
+from recipes.training.checkpoints.final import conclude, publish
 from rewards.accounting import account
 from rewards.scorer import Verdict
 
@@ -81,10 +79,7 @@ def finish(args, number: int, accelerator, problems: int, following: str) -> Non
     folder = Path(args.output_dir)
     shutil.copytree(folder / f"checkpoint-{number}", folder / MODEL, ignore=shutil.ignore_patterns(COMPLETE))
     publish(folder / MODEL, folder)
-    write_card(args.output_dir, args.hub_model_id)
-    print_end(args.output_dir, problems, following)
-    if args.push_to_hub:
-        push(args)
+    conclude(args, problems, following)
 
 
 def _rollouts_path(output_dir: str, number: int) -> Path:

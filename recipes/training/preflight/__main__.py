@@ -8,14 +8,13 @@ Several configs are a pipeline, in the order in which they will run: what an ear
 
 import argparse
 import dataclasses
-import errno
 import importlib
 import json
 import os
 import sys
 from collections.abc import Sequence
 
-from data_mix.errors import InputError, nearest
+from data_mix.errors import InputError, exit_code, nearest
 from data_mix.mapping import read_mapping
 from recipes.training import config
 from recipes.training.preflight.environment import GIB, SHARDINGS, Environment
@@ -66,12 +65,7 @@ def check_config(path: str, environment: Environment, recipe: str | None = None)
     from recipes.training.preflight.inspection import Inputs
 
     inputs = Inputs(environment)
-    try:
-        return list(module.inspect(inputs, *configs)), inputs.memory
-    except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
-            raise
-        return [Finding("config", f"{error.filename}: the name is too long", "shorten it")], None
+    return list(module.inspect(inputs, *configs)), inputs.memory
 
 
 def check_pipeline(paths: Sequence[str], environment: Environment, recipe: str | None = None) -> dict[str, tuple]:
@@ -121,7 +115,9 @@ def main(argv: list[str] | None = None) -> int:
         environment = dataclasses.replace(environment, sharding="none" if args.accelerate == "ddp" else args.accelerate)
     if args.gpu_memory:
         environment = dataclasses.replace(environment, memory=int(args.gpu_memory * GIB), gpu=True)
-    results = check_pipeline(args.configs, environment, args.recipe)
+    results: dict[str, tuple] = {}
+    if status := exit_code(lambda: results.update(check_pipeline(args.configs, environment, args.recipe))):
+        return status
     failed = [path for path, (findings, _) in results.items() if any(finding.level == "error" for finding in findings)]
     if args.json:
         print(json.dumps({path: _as_json(*result) for path, result in results.items()}, indent=2))

@@ -1,4 +1,4 @@
-"""Checks of the services that a run sends something to: the hub, and experiment trackers."""
+"""Checks of external services: the hub and experiment trackers."""
 
 from collections.abc import Iterator
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from tqdm.auto import tqdm
 from transformers import PrinterCallback, ProgressCallback
 
-from data_mix.files import read_json_lines
+from data_mix import card
 from data_mix.mixture_folder import read_manifest
 from eval.scoring.metrics import wilson_ci95
+from recipes.training.tracking.log import read_heldout
 
 Columns = tuple[tuple[str, str, str], ...]  # heading, key of the log entry, format
 
@@ -112,21 +113,27 @@ def print_start(recipe, args, inputs, lines: Mapping[str, str]) -> None:
     """
     if args.process_index != 0:
         return
-    environment = inputs.environment
-    manifest = read_manifest(recipe.mixture)
-    forms = ", ".join(f"{form} {share:g}" for form, share in manifest["config"]["forms"].items())
-    sources = ", ".join(manifest["sources"])
-    cores = "GPU" if environment.gpu else "CPU"
-    out = Path(args.output_dir)
+    environment, out = inputs.environment, Path(args.output_dir)
+    device, size = "GPU" if environment.gpu else "CPU", inputs.memory.total() / 2**30
     shown = {
-        "mixture": f"{recipe.mixture}: {sources}; {len(inputs.rows):,} train rows; {forms}",
+        "mixture": f"{recipe.mixture}: {card.describe(read_manifest(recipe.mixture))}",
         "model": f"{inputs.config.model_type}, {inputs.memory.parameters / 1e6:,.2f} M parameters",
         **lines,
-        "processes": f"{environment.processes} on {cores}, about {inputs.memory.total() / 2**30:.2f} GiB each",
+        "processes": f"{environment.processes} on {device}, about {size:.2f} GiB each",
         "output": f"{out} (follow it: `python -m eval report {out.parent} --watch`, `tensorboard --logdir {out.parent}`)",
     }
     width = max(map(len, shown))
     print("\n".join(f"{heading:<{width}}  {text}" for heading, text in shown.items()), flush=True)
+
+
+def rows_per_step(args, processes: int) -> int:
+    """The number of rows, or completions, in an optimizer step."""
+    return args.per_device_train_batch_size * args.gradient_accumulation_steps * processes
+
+
+def eval_command(output_dir: str, mixture: str) -> str:
+    """The command that evaluates the model of a run."""
+    return f"python -m eval run --model {output_dir} --mixture {mixture} --out ..."
 
 
 def describe_length(args) -> str:
@@ -136,7 +143,7 @@ def describe_length(args) -> str:
 
 def print_end(output_dir: str, problems: int, following: str) -> None:
     """Prints held-out accuracy and length before and after training, and the command that follows."""
-    entries = [entry for entry in read_json_lines(Path(output_dir) / "log.jsonl") if "heldout/greedy/accuracy" in entry]
+    entries = read_heldout(output_dir)
     for kind in ("greedy", "sampled") if len(entries) > 1 else ():
         accuracy = " -> ".join(
             _with_interval(entry[f"heldout/{kind}/accuracy"], problems) for entry in (entries[0], entries[-1])

@@ -34,6 +34,13 @@ class JsonlLog(TrainerCallback):
             file.write(json.dumps(entry) + "\n")
 
 
+def read_heldout(output_dir: str | Path) -> list[dict]:
+    """The log entries with held-out results; empty if there is no log."""
+    path = Path(output_dir) / "log.jsonl"
+    entries = files.read_json_lines(path) if path.is_file() else []
+    return [entry for entry in entries if "heldout/greedy/accuracy" in entry]
+
+
 def _step_of(line: str) -> float:
     """The step of a line of log.jsonl; infinity for a line that was cut off by a kill or a crash."""
     try:
