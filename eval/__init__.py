@@ -11,6 +11,7 @@ benchmarks/          public test sets, one YAML each, and their prompts
 generation/
     engines.py       completions through vLLM or transformers
     tokens.py        tokenizing prompts, decoding completions, end tokens
+    server_folder.py what a run shares with its vLLM servers: token and weights
     spool.py         saves completions during generation, so that runs are resumable
     machine.py       environment variables, malloc and KV-cache size for the machine
     quiet.py         hides library messages that users cannot act on
