@@ -15,7 +15,7 @@ from data_mix.permutation import Permutation
 from data_mix.plan import apportion, count_for_tokens, count_rows
 from data_mix.problem import ProblemPool
 from data_mix.recognition import add_rule
-from data_mix.rows import BATCH, COLUMNS, as_prompts, schema
+from data_mix.rows import BATCH, COLUMNS, as_prompts, name_test_ids, schema
 from data_mix.sources import LoadedSource, load_sources
 
 
@@ -73,7 +73,8 @@ class Mixture:
         for source in self.sources:
             for start in range(0, len(source.test), BATCH):
                 indices = np.arange(start, min(start + BATCH, len(source.test)))
-                yield self._table(source, source.test, indices, self.config.reference_form)
+                table = self._table(source, source.test, indices, self.config.reference_form)
+                yield table.set_column(0, "problem_id", name_test_ids(table["problem_id"]))
 
     def _table(self, source: LoadedSource, pool: ProblemPool, indices: np.ndarray, form: str) -> pa.Table:
         columns = pool.columns(indices, form, self.config.answer_style)

@@ -6,10 +6,10 @@ from typing import Any
 from data_mix.errors import InputError, nearest
 from data_mix.forms import ANSWER_STYLES, check_form
 from data_mix.mapping import read_mapping
-from data_mix.own_code import is_own
 from data_mix.own_forms import OwnForm, drop_shares, parse_forms, split_forms
 from data_mix.tasks import find_task, is_generated, options_of
 from data_mix.values import check_json, check_text, number
+from rewards.own_code import is_own
 
 TEXT_OPTIONS = ("path", "revision", "name", "config", "question", "solution", "steps", "answer")  # options of a source
 CHOICES = {

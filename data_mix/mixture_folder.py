@@ -13,6 +13,7 @@ from data_mix import files, locks, own_code
 from data_mix.errors import InputError
 from data_mix.files import sha256_of
 from data_mix.mixture_config import MixtureConfig, parse_config, raw_config
+from rewards.own_code import is_own
 
 PACKAGES = ("cotmix", "numpy", "pyarrow", "datasets", "reasoning_gym", "tokenizers")
 MANIFEST = ("config", "seed", "versions", "sources", "rows", "counts", "length_unit", "sha256")
@@ -102,7 +103,7 @@ def verify(folder: str) -> None:
 
 def _code(config: MixtureConfig) -> dict[str, str]:
     """The user-defined functions that the config names, each with the sha256 of its file."""
-    tasks = [source.task for source in config.sources if own_code.is_own(source.task)]
+    tasks = [source.task for source in config.sources if is_own(source.task)]
     functions = [form.function for form in config.own_forms.values() if form.function]
     return {spec: own_code.sha256(spec) for spec in [*tasks, *functions]}
 

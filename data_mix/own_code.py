@@ -11,12 +11,7 @@ from pathlib import Path
 
 from data_mix.errors import InputError, nearest
 from data_mix.files import reading, sha256_of
-from rewards.own_code import import_file
-
-
-def is_own(spec: object) -> bool:
-    """Whether `spec` names a user's function rather than something built in: no built-in name has a dot or a colon."""
-    return isinstance(spec, str) and ("." in spec or ":" in spec)
+from rewards.own_code import import_file, split
 
 
 def load(spec: str) -> Callable:
@@ -25,7 +20,7 @@ def load(spec: str) -> Callable:
     Raises:
         InputError: when the file or the function is missing, or running the file raises an exception.
     """
-    place, name = _split(spec)
+    place, name = split(spec)
     file = find_file(spec)
     try:
         module = import_file(file.absolute()) if place.endswith(".py") else importlib.import_module(place)
@@ -44,7 +39,7 @@ def find_file(spec: str) -> Path:
     Raises:
         InputError: when there is none.
     """
-    place, name = _split(spec)
+    place, name = split(spec)
     if not place or not name:
         raise InputError(f"'{spec}' is not a function; write my_file.py:function or package.module:function")
     if place.endswith(".py"):
@@ -75,8 +70,3 @@ def located(error: Exception, file: Path) -> str:
     line = error.lineno if isinstance(error, SyntaxError) and error.filename == path else (lines or [1])[-1]
     text = error.msg if isinstance(error, SyntaxError) else " ".join(str(error).split())[:200]
     return f"{file}:{line}: {type(error).__name__}: {text}"
-
-
-def _split(spec: str) -> tuple[str, str]:
-    place, mark, name = spec.rpartition(":")
-    return (place, name) if mark else spec.rpartition(".")[::2]

@@ -34,6 +34,15 @@ def as_prompts(columns: dict, config: MixtureConfig) -> dict[str, pa.Array]:
     return columns
 
 
+def name_test_ids(ids: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Ids of test problems, with `test` in each: `parity/0110` becomes `parity/test/0110`.
+
+    Sources order their problems by the ids without it, so that a problem has one place in the order, whatever it is for.
+    """
+    named = pc.match_substring_regex(ids, r"(^|/)test(/|$)")
+    return pc.if_else(named, ids, pc.replace_substring(ids, "/", "/test/", max_replacements=1))
+
+
 def _messages(parts: list[tuple[str, pa.Array | str]]) -> pa.Array:
     """One list of messages per row, one message per (role, content); a content is a column, or one text for all rows."""
     n = len(parts[-1][1])

@@ -12,13 +12,13 @@ from data_mix.decontamination import decontaminate
 from data_mix.errors import InputError
 from data_mix.lengths import LengthCounter
 from data_mix.mixture_config import MixtureConfig, Source
-from data_mix.own_code import is_own
 from data_mix.own_forms import OwnFormPool, check_texts, lacking
 from data_mix.problem import Problem, ProblemPool
 from data_mix.reading import Records
 from data_mix.recognition import fit
 from data_mix.rows import BATCH, as_prompts
 from data_mix.tasks import find_task
+from rewards.own_code import is_own
 
 # The golds of splits with up to CHECK_ALL records are all checked; of larger splits and generated problems, a sample.
 CHECK_ALL, SAMPLE = 20_000, 1_000

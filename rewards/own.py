@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
-from rewards.own_code import import_file
+from rewards.own_code import import_file, split
 
 ARGUMENTS = (
     *("prompts", "completions", "completion_ids", "answer", "problem_id", "source", "meta"),
@@ -29,12 +29,14 @@ class RewardError(RuntimeError):
 
 
 def load(reward: str) -> Callable:
-    """The function that `FILE.py:function` or `module:function` names.
+    """The function that `FILE.py:function`, `module:function` or `module.function` names.
 
     Raises:
         ValueError: if there is none, or its file raises.
     """
-    place, _, name = reward.rpartition(":")
+    place, name = split(reward)
+    if not place or not name:
+        raise ValueError(f"rewards: '{reward}' is not a function; write my_rewards.py:function or package.module:function")
     try:
         module = _import_file(Path(place).resolve()) if place.endswith(".py") else _import_module(place)
     except FileNotFoundError:

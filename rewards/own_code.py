@@ -1,4 +1,4 @@
-"""Runs a user's Python file as a module, for user-defined tasks and forms (data_mix/own_code.py) and rewards (own.py)."""
+"""User-defined functions: their names, and their files run as modules; for tasks, forms and rewards."""
 
 import functools
 import hashlib
@@ -6,6 +6,19 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
+
+
+def is_own(spec: object) -> bool:
+    """Whether `spec` names a user's function rather than something built in: no built-in name has a dot or a colon."""
+    return isinstance(spec, str) and ("." in spec or ":" in spec)
+
+
+def split(spec: str) -> tuple[str, str]:
+    """File or module, and function, of `FILE.py:function`, `package.module:function` or, as in TRL, `package.module.name`."""
+    if spec.endswith(".py"):
+        return spec, ""
+    place, colon, name = spec.rpartition(":")
+    return (place, name) if colon else spec.rpartition(".")[::2]
 
 
 def import_file(path: Path) -> ModuleType:

@@ -3,7 +3,7 @@
 rewards:
   - answer                                # built in (built_in.py)
   - my_rewards.py:right_steps             # a function of your own (own.py); the path is relative to the current folder
-  - my_package.rewards:right_steps        # the same in a module
+  - my_package.rewards.right_steps        # the same in a module, as in TRL; `my_package.rewards:right_steps` works too
   - {reward: cosine, max_length: 200}     # with parameters: the function's keyword arguments
   - {reward: my_rewards.py:right_steps, weight: 0.2, least: 0.5}
 """
@@ -18,6 +18,7 @@ from difflib import get_close_matches
 
 from rewards.built_in import BUILT_IN, check_values
 from rewards.own import ARGUMENTS, load
+from rewards.own_code import is_own, split
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Spec:
     """One reward of a config.
 
     Attributes:
-        reward: a name of BUILT_IN, or `FILE.py:function` or `module:function`.
+        reward: a name of BUILT_IN, or or a function as in own_code.py.
         name: in logs; unique among the config's.
         weight: of the reward in the sum.
         parameters: keyword arguments of its function.
@@ -88,7 +89,7 @@ def _read(entry: str | dict) -> tuple[str, dict]:
         raise ValueError(f"rewards: {entry!r} is not a reward; give {example}")
     reward = fields["reward"]
     parameters = {name: value for name, value in fields.items() if name not in ("reward", "weight")}
-    if ":" not in reward and reward not in BUILT_IN:
+    if reward not in BUILT_IN and not is_own(reward):
         raise ValueError(
             f"rewards: '{reward}' is unknown{_nearest(reward, BUILT_IN)}; use one of {', '.join(BUILT_IN)}, or a function of "
             "your own, as my_rewards.py:function"
@@ -122,7 +123,7 @@ def _check_parameters(reward: str, function: Callable, parameters: dict, passed:
 
 def _name(read: list[tuple[str, dict]]) -> list[str]:
     """A name in logs for each: the function's, or with its file and parameters where that is not unique."""
-    short = [reward.rpartition(":")[2] for reward, _ in read]
+    short = [split(reward)[1] if is_own(reward) else reward for reward, _ in read]
     counts = collections.Counter(short)
     full = ["_".join([reward, *(f"{k}_{v}" for k, v in parameters.items())]) for reward, parameters in read]
     return [

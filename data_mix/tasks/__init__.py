@@ -11,8 +11,8 @@ import inspect
 from types import ModuleType
 
 from data_mix.errors import InputError, nearest
-from data_mix.own_code import is_own
 from data_mix.tasks.own import OwnTask
+from rewards.own_code import is_own
 
 NAMES = ("parity", "multiplication", "gsm_symbolic", "gsm8k", "math", "svamp", "records")
 
