@@ -61,7 +61,7 @@ class GRPORecipe:
         default=0.1, metadata={"help": "abort when the sampler-trainer log-prob gap, mean |difference|, is above this"}
     )
     sync_timeout: int = field(default=600, metadata={"help": "abort when a weight push to vLLM takes more seconds than this"})
-    verbose: bool = field(default=False, metadata={"help": "also show the libraries' warnings; on the command line only"})
+    verbose: bool = field(default=False, metadata={"help": "also show the libraries' warnings; only on the command line"})
 
 
 CONFIG_CLASSES = (GRPORecipe, CotmixGRPOConfig, trl.ModelConfig)

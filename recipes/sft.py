@@ -49,7 +49,7 @@ class SFTRecipe:
     heldout_problems: int = field(default=128, metadata={"help": "number of test problems to track during training; 0: none"})
     heldout_every: int = field(default=0, metadata={"help": "track every N steps (0: only before and after training)"})
     heldout_max_tokens: int = field(default=256, metadata={"help": "token limit of held-out completions"})
-    verbose: bool = field(default=False, metadata={"help": "also show the libraries' warnings; on the command line only"})
+    verbose: bool = field(default=False, metadata={"help": "also show the libraries' warnings; only on the command line"})
 
     def __post_init__(self) -> None:
         """Parses a model_config from the command line."""

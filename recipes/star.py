@@ -62,7 +62,7 @@ class STaRRecipe:
     )
     vllm_gpu_memory_utilization: float = field(default=0.3, metadata={"help": "the engine's share of a GPU's memory"})
     heldout_problems: int = field(default=128, metadata={"help": "number of test problems to track after each round; 0: none"})
-    verbose: bool = field(default=False, metadata={"help": "also show the libraries' warnings; on the command line only"})
+    verbose: bool = field(default=False, metadata={"help": "also show the libraries' warnings; only on the command line"})
 
 
 CONFIG_CLASSES = (STaRRecipe, CotmixSFTConfig, trl.ModelConfig)

@@ -125,6 +125,8 @@ def _read_command(recipe: str, config_classes: tuple[type, ...], argv: list[str]
         raise InputError(f"{path}: `recipe: {given}` is not for recipes/{recipe}.py", f"use a config with `recipe: {recipe}`")
     fields = read_mapping(path, [*known, "env", "recipe"])
     fields.pop("recipe", None)
+    if "verbose" in fields:  # decided before the libraries are imported, and so before the file is read
+        raise InputError(f"{path}: verbose does not work in a file", "give --verbose on the command line")
     if not isinstance(fields.get("env", {}), dict):
         raise InputError(f"{path}: env is {fields['env']!r}", "it must be a mapping of environment variables")
     for name in fields.get("env", {}):

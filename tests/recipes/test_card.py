@@ -99,9 +99,15 @@ def test_a_push_that_cannot_work_is_refused_before_training(tmp_path, monkeypatc
     [token] = problems(check_hub(args))
     assert token == "push_to_hub is true, but there is no token; run `hf auth login`, or set HF_TOKEN"
     args.hub_token = "hf_x"
-    assert problems(check_hub(args)) == []
-    [strategy] = problems(check_hub(args, frozenset(["hub_strategy"])))
+    with local_hub(monkeypatch):
+        assert problems(check_hub(args)) == []
+        [strategy] = problems(check_hub(args, frozenset(["hub_strategy"])))
     assert strategy.startswith("hub_strategy is every_save, but only the final model is pushed; set it to end")
+    with local_hub(monkeypatch, refuses=True):
+        [wrong] = problems(check_hub(args))
+    assert wrong.startswith("push_to_hub is true, but the hub does not accept the token (") and "hf_x" not in wrong
+    [unreachable] = problems(check_hub(args))  # that server is down
+    assert unreachable.endswith("); run `hf auth login`, or leave it out")
     args.push_to_hub = False
     assert problems(check_hub(args, frozenset(["hub_strategy"]))) == []
 

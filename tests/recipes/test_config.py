@@ -21,6 +21,7 @@ class Toy:
     model: dict | str | None = None
     rate: float = 0.1
     hub_token: str = "secret"
+    verbose: bool = False
 
 
 def write(folder, name, **fields):
@@ -33,7 +34,7 @@ def test_the_command_line_overrides_the_file_which_overrides_its_base(tmp_path, 
     monkeypatch.setenv("COTMIX_TEST", "before")
     write(tmp_path, "base.yaml", recipe="sft", steps=2, rate=0.2, model={"width": 1, "depth": 1}, env={"COTMIX_TEST": 1})
     path = write(tmp_path, "any.yaml", base="base.yaml", rate=0.3, model={"depth": 2})
-    fields = {"steps": 5, "rate": 0.3, "model": {"width": 1, "depth": 2}, "hub_token": "secret"}
+    fields = {"steps": 5, "rate": 0.3, "model": {"width": 1, "depth": 2}, "hub_token": "secret", "verbose": False}
     read = config.parse_fields("sft", (Toy,), ["--config", path, "--steps", "5"])
     assert read == fields and os.environ["COTMIX_TEST"] == "before"
     toy, *_ = config.parse("sft", (Toy,), ["--steps=5", "--config", path])
@@ -42,7 +43,11 @@ def test_the_command_line_overrides_the_file_which_overrides_its_base(tmp_path, 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
-    [({"env": "A=1"}, "env is 'A=1'; it must be a mapping"), ({"recipe": "grpo"}, "not for recipes/sft.py; use a config with")],
+    [
+        ({"env": "A=1"}, "env is 'A=1'; it must be a mapping"),
+        ({"recipe": "grpo"}, "not for recipes/sft.py; use a config with"),
+        ({"verbose": True}, "verbose does not work in a file; give --verbose on the command line"),
+    ],
 )
 def test_files_that_are_refused(tmp_path, fields, message):
     path = write(tmp_path, "any.yaml", **fields)
