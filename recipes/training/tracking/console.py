@@ -120,7 +120,8 @@ def print_start(recipe, args, inputs, lines: Mapping[str, str]) -> None:
         "model": f"{inputs.config.model_type}, {inputs.memory.parameters / 1e6:,.2f} M parameters",
         **lines,
         "processes": f"{environment.processes} on {device}, about {size:.2f} GiB each",
-        "output": f"{out} (follow it: `python -m eval report {out.parent} --watch`, `tensorboard --logdir {out.parent}`)",
+        "output": f"{out}",
+        "follow": f"`python -m eval report {out.parent} --watch`, or `tensorboard --logdir {out.parent}`",
     }
     width = max(map(len, shown))
     print("\n".join(f"{heading:<{width}}  {text}" for heading, text in shown.items()), flush=True)
