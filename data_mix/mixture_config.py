@@ -127,8 +127,8 @@ def _source(raw: Any, where: str) -> Source:
         required = known[key] or key == "path"
         if key in TEXT_OPTIONS and (required or value is not None):
             check_text(value, f"{where}.{key}")
-        if key == "calculator" and not isinstance(value, bool):
-            raise InputError(f"{where}.{key} is {value!r}; it must be true or false")
+        if key == "calculator" and not isinstance(value, bool) and value != "only":
+            raise InputError(f"{where}.{key} is {value!r}; it must be true, false or only")
     return Source(raw["task"], number(raw.get("share", 1), f"{where}.share", 0, 1), options)
 
 

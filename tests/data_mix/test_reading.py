@@ -109,6 +109,18 @@ def test_calculator_annotations_are_removed_by_default_and_kept_on_request(tmp_p
     assert gsm8k.read("refuse", path=path).train[0].answer == "1024"
 
 
+def test_the_calculators_equations_can_be_the_steps(tmp_path, data):
+    record = {
+        "question": "?",
+        "answer": "He has 48/2 = <<48/2=24>>24.\nNow 24+1=<<24+1=25>>25, 2 times <<25*2=50>>50.\n#### 50",
+    }
+    path = write_jsonl(tmp_path / "g.jsonl", [record, {"question": "!", "answer": "He has 7.\n#### 7"}])
+    read = gsm8k.read("refuse", path=path, calculator="only")
+    assert [problem.steps for problem in read.train] == [("48/2 = 24", "24+1 = 25", "25*2 = 50")] and read.broken["train"] == 1
+    real = gsm8k.read("refuse", path=str(data / "gsm8k"), calculator="only")
+    assert (len(real.train), len(real.test)) == (7473 - 95, 1319 - 18)
+
+
 @pytest.mark.parametrize("path", ["./nowhere", "mine.jsonl", "~/data"])
 def test_a_missing_path_is_an_error(path):
     with pytest.raises(InputError, match="no such file or folder, and not a hub id"):
