@@ -77,7 +77,9 @@ def inspect(inputs: Inputs, recipe: SFTRecipe, args: CotmixSFTConfig, model_args
     yield from checks.check_batching(args, model_args)
     yield from inspection.inspect(inputs, "sft", recipe, args, model_args)
     if inputs.rows and inputs.tokenizer:
-        yield from checks.check_rows(inputs.rows, inputs.tokenizer, args, context_length(inputs.config))
+        lengths = checks.count_tokens(inputs.rows, inputs.tokenizer)
+        yield from checks.check_rows(lengths, args, context_length(inputs.config))
+        inspection.add_batch(inputs, max(lengths), max(lengths), args, model_args)
     yield from inspection.check_memory(inputs)
 
 

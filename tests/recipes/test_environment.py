@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from recipes.training.preflight import memory
+from recipes.training.preflight import activations, memory
 from recipes.training.preflight.environment import GIB, SHARDINGS, Environment, check_processes, check_versions
 from tests.conftest import ROOT
 
@@ -80,6 +80,31 @@ def test_memory_estimate_equals_the_size_of_the_optimizer_state():
     parameters = sum(p.numel() for p in memory.empty_model(config).parameters())
     parts = memory.estimate(parameters, parameters, "float32", False, LAPTOP).parts
     assert parts["optimizer"] == held and parts["weights"] == sum(p.numel() * 4 for p in model.parameters())
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_activations_are_what_autograd_keeps(half):
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.for_model(**TINY | {"num_hidden_layers": 3}, vocab_size=5)
+    model, kept = AutoModelForCausalLM.from_config(config).base_model, {}
+    hooks = torch.autograd.graph.saved_tensors_hooks(lambda t: kept.setdefault(t.untyped_storage().data_ptr(), t), lambda t: t)
+    ids = torch.ones(4, 16, dtype=torch.long)
+    mask = ids.index_fill(1, torch.tensor([0]), 0)  # padding: without any, the model would need no mask
+    with hooks, torch.autocast("cpu", torch.bfloat16, enabled=half):
+        model(input_ids=ids, attention_mask=mask, use_cache=False)
+    for parameter in model.parameters():
+        kept.pop(parameter.untyped_storage().data_ptr(), None)
+    size = sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+    assert activations.count(config, 4, 16, "float32", half, checkpointing=False) == size
+    assert activations.count(config, 4, 16, "float32", half, checkpointing=True) < size
+
+
+def test_an_engine_that_sleeps_and_a_batch_share_their_memory():
+    parts = {"weights": 3, "activations": 4, "logits": 1, "vLLM": 7}
+    assert memory.Memory(1, 1, parts).total() == 15
+    assert memory.Memory(1, 1, parts, sleeps=True).total() == 10
 
 
 def test_more_processes_than_cores_is_a_note(monkeypatch):

@@ -50,16 +50,20 @@ def check_batching(args, model_args) -> Iterator[Finding]:
             yield Finding(name, problem, "leave it out")
 
 
-def check_rows(rows: list[dict], tokenizer, args, context: int) -> Iterator[Finding]:
-    """Rows that TRL would silently truncate to `max_length` tokens: the end, where the answer is, would be lost."""
-    limit = min(args.max_length or context, context)
+def count_tokens(rows: list[dict], tokenizer) -> list[int]:
+    """The tokens of each row, as TRL trains on it."""
     prompts = encode_prompts(tokenizer, [row["prompt"] for row in rows])
     texts = [text_of(row["completion"]) for row in rows]
     completions = tokenizer(texts, add_special_tokens=False)["input_ids"]
-    lengths = [len(p) + len(c) + ENDING for p, c in zip(prompts, completions, strict=True)]
+    return [len(p) + len(c) + ENDING for p, c in zip(prompts, completions, strict=True)]
+
+
+def check_rows(lengths: list[int], args, context: int) -> Iterator[Finding]:
+    """Rows that TRL would silently truncate to `max_length` tokens: the end, where the answer is, would be lost."""
+    limit = min(args.max_length or context, context)
     if max(lengths) > limit:
         over = sum(length > limit for length in lengths)
-        problem = f"{over} of {len(rows)} rows are longer than {limit} tokens (the longest has {max(lengths)})"
+        problem = f"{over} of {len(lengths)} rows are longer than {limit} tokens (the longest has {max(lengths)})"
         yield Finding("max_length", problem, "raise max_length")
 
 

@@ -170,13 +170,15 @@ def inspect_rollouts(
     yield from checks.check_sampling(sampling, inputs.environment)
     if inputs.rows and inputs.tokenizer and sampling.max_completion_length:
         yield from _check_lengths(inputs, sampling)
+    if inputs.length:
+        filtered = any(getattr(sampling, name, None) for name in ("top_k", "min_p")) or getattr(sampling, "top_p", 1.0) < 1
+        add_batch(inputs, inputs.length, sampling.max_completion_length, args, model_args, filtered)
     if inputs.memory and inputs.length and getattr(sampling, "vllm_mode", "colocate") == "colocate":
-        length = sampling.vllm_max_model_length or inputs.length
-        dtype, utilization = models.compute_dtype(args, model_args), sampling.vllm_gpu_memory_utilization
+        length, dtype = sampling.vllm_max_model_length or inputs.length, models.compute_dtype(args, model_args)
         dtype = dtype if dtype in memory.BYTES else models.weight_dtype(inputs.config, model_args)
         batch = args.per_device_train_batch_size
         try:
-            inputs.memory = memory.add_vllm(inputs.memory, inputs.config, dtype, length, batch, utilization, inputs.environment)
+            inputs.memory = memory.add_vllm(inputs.memory, inputs.config, dtype, length, sampling, batch, inputs.environment)
         except InputError as error:
             yield Finding("vllm_gpu_memory_utilization", error.problem, error.fix)
     yield from check_memory(inputs)
@@ -200,6 +202,14 @@ def _check_lengths(inputs: Inputs, sampling) -> Iterator[Finding]:
     if too_long:
         problem = f"max_completion_length is {limit}: {too_long} of {counted} rows in long form do not fit"
         yield Finding("max_completion_length", problem, "raise it", "note")
+
+
+def add_batch(inputs: Inputs, columns: int, predicted: int, args, model_args, filtered: bool = False) -> None:
+    """Adds to `inputs.memory` that of a micro-batch whose longest row has `columns` tokens, of which `predicted` are scored."""
+    if not inputs.memory:
+        return
+    batch, dtype = (args.per_device_train_batch_size, columns, predicted), models.weight_dtype(inputs.config, model_args)
+    inputs.memory = memory.add_batch(inputs.memory, inputs.config, batch, dtype, args, inputs.environment, filtered)
 
 
 def check_memory(inputs: Inputs) -> Iterator[Finding]:

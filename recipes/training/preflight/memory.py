@@ -1,4 +1,4 @@
-"""Lower bound on the memory of a process: weights, gradients, optimizer state, and vLLM's. Activations come on top.
+"""Memory of a process: weights, gradients, optimizer state, activations and logits of a micro-batch, and vLLM's.
 
 AdamW with float32 weights takes, per parameter, 4 bytes for the weight, 4 for the gradient and 8 for two moments. DeepSpeed in
 bf16 takes 2 + 2, and 12 for a float32 copy with the moments (arXiv 1910.02054, section 3.1). ZeRO-2 shards gradients and
@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from data_mix.errors import InputError
 from eval.generation.machine import CACHE_LIMIT, cache_size
+from recipes.training.preflight import activations
 from recipes.training.preflight.environment import GIB, Environment
 from recipes.training.preflight.findings import Finding
 
@@ -24,21 +25,25 @@ class Memory:
         parameters: of the model, without an adapter.
         trained: parameters with gradients.
         parts: bytes by purpose.
+        sleeps: whether vLLM's part is free during training, and activations and logits are free during generation.
     """
 
     parameters: int
     trained: int
     parts: dict[str, int]
+    sleeps: bool = False
 
     def total(self) -> int:
-        """The sum of all parts, in bytes."""
-        return sum(self.parts.values())
+        """The most that is in use at a time, in bytes."""
+        training = sum(self.parts.get(name, 0) for name in ("activations", "logits"))
+        engine = self.parts.get("vLLM", 0)
+        return sum(self.parts.values()) - (min(training, engine) if self.sleeps else 0)
 
     def __str__(self) -> str:
         """As one line, in GiB."""
         parts = ", ".join(f"{name} {size / GIB:.2f}" for name, size in self.parts.items())
-        total = f"{self.total() / GIB:.2f} GiB per process, without activations"
-        return f"{self.parameters / 1e6:.1f} M parameters, {parts}, {total}"
+        note = " (vLLM sleeps during training)" if self.sleeps else ""
+        return f"{self.parameters / 1e6:.1f} M parameters, {parts}, {self.total() / GIB:.2f} GiB per process{note}"
 
 
 def empty_model(config):
@@ -83,10 +88,40 @@ def estimate(parameters: int, trained: int, dtype: str, autocast: bool, environm
     return Memory(parameters, trained, {"weights": weights, "gradients": gradients, "optimizer": optimizer})
 
 
-def add_vllm(
-    memory: Memory, config, dtype: str, max_length: int, sequences: int, utilization: float, environment: Environment
+def add_batch(
+    memory: Memory, config, batch: tuple[int, int, int], dtype: str, args, environment: Environment, filtered: bool
 ) -> Memory:
+    """`memory` plus that of a micro-batch in training.
+
+    Args:
+        memory: so far.
+        config: the model's transformers config.
+        batch: rows, tokens of the longest one, and tokens that are predicted of it.
+        dtype: of the weights.
+        args: TRL's config.
+        environment: number of processes and sharding.
+        filtered: as for `activations.count_logits`.
+    """
+    rows, columns, predicted = batch
+    half = args.bf16 or args.fp16
+    deepspeed = half and environment.sharding.startswith("zero")
+    weights = "bfloat16" if deepspeed else dtype
+    kept = activations.count(config, rows, columns, weights, half and not deepspeed, args.gradient_checkpointing)
+    logits = activations.count_logits(config, rows * predicted, "bfloat16" if half else dtype, environment.gpu, filtered)
+    return replace(memory, parts=memory.parts | {"activations": kept, "logits": logits})
+
+
+def add_vllm(memory: Memory, config, dtype: str, max_length: int, sampling, sequences: int, environment: Environment) -> Memory:
     """`memory` plus that of a colocated engine: on a GPU its share of the GPU's memory, on CPU its weights and KV cache.
+
+    Args:
+        memory: so far.
+        config: the model's transformers config.
+        dtype: that it computes in.
+        max_length: tokens of a sequence.
+        sampling: the config with the engine's fields.
+        sequences: batch size.
+        environment: of the process.
 
     Raises:
         InputError: if the share of a GPU cannot hold the weights and one sequence of `max_length` tokens.
@@ -97,12 +132,13 @@ def add_vllm(
         return replace(memory, parts=memory.parts | {"vLLM": weights + cache})
     if environment.memory is None:
         return memory
+    utilization, sleeps = sampling.vllm_gpu_memory_utilization, getattr(sampling, "vllm_enable_sleep_mode", True)
     reserved, cache = int(utilization * environment.memory), cache_size(config, dtype, max_length, 1)
     if weights + cache > reserved:
         need = f"the weights ({weights / GIB:.1f} GiB) and a sequence of {max_length} tokens ({cache / GIB:.2f} GiB)"
         problem = f"vllm_gpu_memory_utilization is {utilization}: {reserved / GIB:.1f} GiB do not hold {need}"
         raise InputError(problem, "raise it, or vllm_tensor_parallel_size")
-    return replace(memory, parts=memory.parts | {"vLLM": reserved})
+    return replace(memory, parts=memory.parts | {"vLLM": reserved}, sleeps=sleeps)
 
 
 def check(memory: Memory, environment: Environment) -> Iterator[Finding]:
@@ -115,6 +151,8 @@ def check(memory: Memory, environment: Environment) -> Iterator[Finding]:
     }
     fix = fixes.get(environment.sharding, "use more processes")
     fix += ", lower vllm_gpu_memory_utilization" if "vLLM" in memory.parts and environment.gpu else ""
+    if memory.parts.get("activations", 0) + memory.parts.get("logits", 0) > memory.total() // 4:
+        fix += ", lower per_device_train_batch_size, set gradient_checkpointing"
     fix += "" if memory.trained < memory.parameters else ", or train an adapter (use_peft)"
     device = "the GPU" if environment.gpu else "a process"
     yield Finding("memory", f"{memory}, but {device} has {environment.memory / GIB:.1f} GiB", fix)
