@@ -149,7 +149,8 @@ def check_address(host: str, port: int) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except (OSError, OverflowError) as error:
-        raise InputError(f"--host {host} --port {port}: {reason(error)}", "give an address of this machine and a free port") from None
+        problem = f"--host {host} --port {port}: {reason(error)}"
+        raise InputError(problem, "give an address of this machine and a free port") from None
 
 
 def run_vllm(words: list[str]) -> None:
