@@ -58,11 +58,14 @@ def serve(options: argparse.Namespace, fields: list[str]) -> None:
     server_folder.create_token(args.output_dir)
 
     url = f"http://{options.host}:{options.port}"
-    run = ["recipes/grpo.py", "--config", options.config, *fields, "--vllm_mode", "server", "--vllm_server_base_url", url]
+    mode = [] if args.vllm_mode == "server" else ["--vllm_mode", "server"]
+    run = ["recipes/grpo.py", "--config", options.config, *fields, *mode, "--vllm_server_base_url", url]
     print(f"serving {model} at {url}: {dtype}, up to {inputs.length} tokens")
     print(f"requests need the token in {server_folder.folder(args.output_dir)}, which the run reads")
     print(f"start the run with: accelerate launch {shlex.join(run)}", flush=True)
     os.environ |= {guard.RUN: args.output_dir, "VLLM_SERVER_DEV_MODE": "1"}
+    # what vLLM's other processes warn of when they start and end
+    os.environ.setdefault("PYTHONWARNINGS", "ignore::FutureWarning,ignore::UserWarning:multiprocessing.resource_tracker")
     os.environ.pop("VLLM_API_KEY", None)  # vLLM would expect it in place of the token
     run_vllm(["serve", model, *words])
 
