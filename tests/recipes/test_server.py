@@ -13,6 +13,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
+from data_mix.errors import InputError
 from data_mix.mixture_folder import read_rows
 from eval.generation import server_folder
 from eval.scoring.eval_folder import read_completions
@@ -100,25 +101,14 @@ def test_eval_takes_completions_from_a_server(command, where, server, tmp_path):
     repeated = [ids for ids in prompts for _ in range(4)]
     assert sum(in_order(engine.stream(prompts, four)), []) == [ids for [ids] in in_order(engine.stream(repeated, one))]
 
-    arguments = [
-        "-m",
-        "eval",
-        "run",
-        "--model",
-        model,
-        "--mixture",
-        mixture,
-        "--out",
-        tmp_path / "eval",
-        "--base-url",
-        server.url,
-    ]
-    command(*arguments, "--token-file", token)
+    command(
+        *("-m", "eval", "run", "--model", model, "--mixture", mixture, "--out", tmp_path / "eval"),
+        *("--base-url", server.url, "--token-file", token),
+    )
     assert len(read_completions(str(tmp_path / "eval"))[0]) == 64
-    arguments[4] = f"{model}/../sft2"
-    shutil.copytree(model, arguments[4])
-    done = command(*arguments, "--token-file", token, check=False)
-    assert done.returncode == 2 and f"serves {model}, not {arguments[4]}" in done.stderr
+    other = shutil.copytree(model, tmp_path / "other")
+    with pytest.raises(InputError, match=f"serves {model}, not {other}"):
+        engine.load(str(other), tokenizer, 40, seed=0)
 
 
 def test_two_processes_and_a_killed_server_change_no_rollout(command, where, server, tmp_path):
