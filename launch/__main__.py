@@ -1,4 +1,4 @@
-"""Checks configs (`check`), runs ablation grids (`ablate`) and writes Slurm batch scripts (`slurm`)."""
+"""Checks configs (`check`), runs ablation grids (`ablate`), serves rollouts (`serve`), and writes Slurm scripts (`slurm`)."""
 
 import argparse
 import os
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from data_mix import locks
 from data_mix.errors import InputError, exit_code
+from launch import serve
 
 
 def ablate(path: str, slots: int, dry_run: bool, cell: int | None) -> int:
@@ -76,6 +77,7 @@ def main(argv: list[str] | None = None) -> int:
     command.add_argument("--cell", type=int, metavar="N", help="run only this cell, as a job array's tasks do")
     command.add_argument("--slurm", action="store_true", help="submit as a job array; for options see `slurm --array-over`")
     command.add_argument("--dry-run", action="store_true", help="list the jobs and their commands")
+    serve.add_arguments(commands.add_parser("serve", help="start the vLLM server of a GRPO run", allow_abbrev=False))
     command = commands.add_parser("slurm", help="write a Slurm batch script; other arguments are passed to the recipe")
     command.add_argument("recipe", nargs="?", metavar="RECIPE", help="recipes/sft.py, recipes/grpo.py or recipes/star.py")
     command.add_argument("--nodes", type=int, default=1, metavar="N", help="training nodes (1)")
@@ -103,7 +105,7 @@ def main(argv: list[str] | None = None) -> int:
         args = parser.parse_args(["slurm", "--array-over", args.file, "--submit"])
     if args.command == "check":
         return subprocess.run([sys.executable, "-m", "recipes.training.preflight", *fields], check=False).returncode
-    if fields and (args.command != "slurm" or not args.recipe or args.array_over):
+    if fields and args.command != "serve" and (args.command != "slurm" or not args.recipe or args.array_over):
         parser.error(f"unrecognized arguments: {' '.join(fields)}")
     status = 0
 
@@ -111,6 +113,8 @@ def main(argv: list[str] | None = None) -> int:
         nonlocal status
         if args.command == "slurm":
             status = slurm(args, fields, ["python", "-m", "launch", *argv])
+        elif args.command == "serve":
+            serve.serve(args, fields)
         else:
             status = ablate(args.file, args.jobs, args.dry_run, args.cell)
 

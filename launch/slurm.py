@@ -16,8 +16,8 @@ from typing import Any
 
 from data_mix.errors import InputError, nearest
 from data_mix.files import read_json
-from eval.model_folder import compute_dtype
-from launch.ablation import Ablation, to_arguments
+from launch.ablation import Ablation
+from launch.serve import check_heads
 
 ROOT = Path(__file__).parents[1]  # the checkout, or site-packages if cotmix is installed from a wheel
 RECIPES = ("sft", "grpo", "star")
@@ -33,7 +33,7 @@ class Resources:
         nodes: training nodes.
         gpus_per_node: 0 for CPU.
         cpus_per_node: CPU cores; None requests exclusive nodes.
-        vllm_nodes: additional nodes for a vLLM server; 0 means that every trainer process has its own engine.
+        vllm_nodes: additional nodes for vLLM servers; 0 means that every trainer process has its own engine.
         time: time limit in Slurm's notation: minutes, HH:MM:SS or D-HH:MM:SS.
         partition: partition names, separated by commas; None for the cluster's default.
         after: ids of jobs that must have succeeded before, separated by colons.
@@ -57,8 +57,6 @@ class Resources:
             if getattr(self, name) < least:
                 option = name.replace("_", "-")
                 raise InputError(f"--{option} is {getattr(self, name)}; it must be at least {least}")
-        if self.vllm_nodes and not self.gpus_per_node:
-            raise InputError("--vllm-nodes: weights reach a vLLM server through NCCL, which needs GPUs; omit it on CPU")
         if self.partition is not None and not re.fullmatch(r"[\w.,-]+", self.partition, re.ASCII):
             raise InputError(f"--partition {self.partition}: give partition names from `sinfo`, separated by commas")
         if self.after is not None and not re.fullmatch(r"\d+(_\d+)?(:\d+(_\d+)?)*", self.after, re.ASCII):
@@ -101,7 +99,9 @@ class SlurmJob:
         command: the recipe, or `-m launch ablate FILE`, with its arguments.
         launcher: arguments of `python` that start the recipe's processes.
         done: a file that exists once the run is finished.
-        server: arguments of `vllm`, for the server nodes.
+        server: arguments of `python` that start a vLLM server; empty without server nodes.
+        restart: whether each server node has a server of its own, which is started again if it dies, as weights from files
+            allow. Otherwise the nodes share one, in whose NCCL group a new process has no place.
         array: the value of --array.
     """
 
@@ -113,6 +113,7 @@ class SlurmJob:
     launcher: list[str] = field(default_factory=list)
     done: Path | None = None
     server: list[str] = field(default_factory=list)
+    restart: bool = False
     array: str | None = None
 
     def __post_init__(self) -> None:
@@ -211,18 +212,19 @@ def recipe_job(script: str, arguments: list[str], resources: Resources, accelera
     if not isinstance(out, str):
         raise InputError(f"output_dir is {out!r}; it must be the path of a folder")
     check_printable("output_dir", out)
-    server = []
+    server, weight_push = [], fields.get("weight_push") or ("nccl" if resources.gpus_per_node else "files")
     if resources.vllm_nodes:
         if recipe != "grpo":
             raise InputError(f"--vllm-nodes: {script} has no vLLM server mode; omit the option")
-        server = server_command(fields, resources)
         arguments = [*arguments, "--vllm_mode", "server"]
+        server = server_command(fields, arguments, resources, weight_push)
     processes = max(1, resources.gpus_per_node) * resources.nodes
     launcher = ["-m", "accelerate.commands.launch", "--config_file", package_file(f"launch/accelerate/{accelerate}.yaml")]
     launcher += ["--num_machines", str(resources.nodes), "--num_processes", str(processes)]
     name = re.sub(r"[^\w.+-]", "-", "-".join([recipe, *Path(out).absolute().parent.parts[-1:]]))
     logs, done = Path(out).parent / "slurm", Path(out) / "model.safetensors"
-    return SlurmJob(resources, name, made_by, logs, [package_file(script), *arguments], launcher, done, server)
+    command = [package_file(script), *arguments]
+    return SlurmJob(resources, name, made_by, logs, command, launcher, done, server, weight_push == "files")
 
 
 def package_file(path: str) -> str:
@@ -247,30 +249,24 @@ def config_fields(recipe: str, arguments: list[str]) -> dict[str, Any]:
         os.environ.update(environment)
 
 
-def server_command(fields: dict, resources: Resources) -> list[str]:
-    """`vllm serve` with the options that TRL 1.16's server mode needs (trl/scripts/vllm_serve.py)."""
-    for name in ("model_name_or_path", "vllm_max_model_length"):
-        if fields.get(name) is None:
-            raise InputError(f"--vllm-nodes: the server needs {name}; set it in the config")
+def server_command(fields: dict, arguments: list[str], resources: Resources, weight_push: str) -> list[str]:
+    """The arguments of `python` that start a vLLM server for the run; `fields` are those of `arguments`.
+
+    Raises:
+        InputError: for fields with which it could not start.
+    """
+    if weight_push == "nccl" and not resources.gpus_per_node:
+        raise InputError("--vllm-nodes: weight_push is nccl, which needs GPUs; use files")
+    if fields.get("model_name_or_path") is None:
+        raise InputError("--vllm-nodes: the server needs model_name_or_path; set it in the config")
     check_printable("model_name_or_path", fields["model_name_or_path"])
     model, size = Path(fields["model_name_or_path"]) / "config.json", resources.gpus_per_node
-    heads = read_json(model).get("num_attention_heads", size) if model.is_file() else size
-    if heads % size:
-        raise InputError(f"--gpus-per-node is {size}, which does not divide the model's {heads} attention heads; use a divisor")
-    options = {
-        "max-model-len": fields["vllm_max_model_length"],
-        # TRL defaults to bf16
-        "dtype": compute_dtype({**fields, "bf16": fields["bf16"] is not False}) or fields["dtype"],
-        "tensor-parallel-size": resources.gpus_per_node,
-        "gpu-memory-utilization": 0.9,
-        "weight-transfer-config": '{"backend": "nccl"}',
-        "logprobs-mode": "processed_logprobs",
-        "max-logprobs": -1,
-        "seed": fields["seed"],
-    }
-    if resources.vllm_nodes > 1:
-        options |= dict.fromkeys(("pipeline-parallel-size", "nnodes"), resources.vllm_nodes)
-    return ["serve", str(fields["model_name_or_path"]), *to_arguments(options)]
+    if model.is_file():
+        check_heads(read_json(model).get("num_attention_heads", size), size, "--gpus-per-node")
+    from recipes.training.config import split_config
+
+    config, words = split_config("grpo", arguments)
+    return ["-m", "launch", "serve", config, *words]
 
 
 def ablation_job(path: str, ablation: Ablation, max_parallel: int | None, resources: Resources, made_by: list[str]) -> SlurmJob:

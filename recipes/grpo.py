@@ -4,7 +4,7 @@
     accelerate launch recipes/grpo.py --config recipes/gsm8k/smollm2-135m-cpu/grpo.yaml --output_dir runs/gsm8k/grpo
 
 Starts from a model that recipes/sft.py has trained. Rollouts come from vLLM, in this process (`vllm_mode: colocate`, CPU and
-GPU) or in a server (`server`, GPUs). Rewards come from the same verifier as in evaluation.
+GPU) or in servers (`server`; see README.md). Rewards come from the same verifier as in evaluation.
 """
 
 import functools
@@ -31,7 +31,7 @@ from recipes.training.patches import trl as trl_patches
 from recipes.training.preflight import checks, inspection
 from recipes.training.preflight.findings import Finding
 from recipes.training.preflight.inspection import Inputs
-from recipes.training.rollouts import VLLMGenerator
+from recipes.training.rollouts import ServedGenerator, VLLMGenerator
 from recipes.training.tracking import console
 from recipes.training.tracking.log import JsonlLog
 from recipes.training.train import train_and_save
@@ -60,6 +60,10 @@ class GRPORecipe:
     max_logp_difference: float = field(
         default=0.1, metadata={"help": "abort when the sampler-trainer log-prob gap, mean |difference|, is above this"}
     )
+    weight_push: str | None = field(
+        default=None,
+        metadata={"help": "how weights reach servers: nccl, or files in /dev/shm or next to the run; default: nccl with GPUs"},
+    )
     sync_timeout: int = field(default=600, metadata={"help": "abort when a weight push to vLLM takes more seconds than this"})
     verbose: bool = field(default=False, metadata={"help": "also show the libraries' warnings; only on the command line"})
 
@@ -84,6 +88,7 @@ def inspect(inputs: Inputs, recipe: GRPORecipe, args: CotmixGRPOConfig, model_ar
         yield Finding("algorithm", error.problem, error.fix)
     yield from inspection.inspect(inputs, "grpo", recipe, args, model_args)
     yield from inspection.inspect_rollouts(inputs, recipe.rewards, args.reward_weights, args, args, model_args)
+    yield from checks.check_servers(args, recipe.weight_push, inputs.environment)
     yield from checks.check_groups(recipe.rewards, args, inputs.environment.processes)
     if model_args.use_peft and model_args.lora_dropout:
         problem = (
@@ -133,19 +138,24 @@ def main(recipe: GRPORecipe, args: CotmixGRPOConfig, model_args: trl.ModelConfig
     console.print_start(recipe, args, inputs, lines)
     from datasets import Dataset
 
+    from recipes.training import served
     from recipes.training.trainers.grpo import CotmixGRPOTrainer
 
     path, rows, tokenizer = model_args.model_name_or_path, inputs.rows, inputs.tokenizer
-    config.save_config(args.output_dir, recipe, args, model_args)
     # vLLM's default is the model's full context: 131,072 tokens for Llama 3
-    args.vllm_max_model_length = args.vllm_max_model_length or inputs.length
+    length, dtype = args.vllm_max_model_length or inputs.length, models.compute_dtype(args, model_args)
+    is_served = args.vllm_mode == "server" and checks.choose_push(recipe.weight_push, machine.has_gpu()) == "files"
+    if args.vllm_mode == "server":
+        served.connect(args, path, dtype or models.weight_dtype(inputs.config, model_args), inputs.length, is_served)
+    config.save_config(args.output_dir, recipe, args, model_args)
+    args.vllm_max_model_length = length
     args.reward_weights = [spec.weight for spec in specs.parse(recipe.rewards, args.reward_weights)]
     # vLLM reads the end tokens from the checkpoint's generation_config.json, which may lack some
     args.generation_kwargs = {"stop_token_ids": end_ids(tokenizer)}
 
     trl_patches.score_labels_only()
     model = models.load_model(path, tokenizer, model_args)
-    trl_patches.prepare_engine(args.seed, models.compute_dtype(args, model_args))
+    trl_patches.prepare_engine(args.seed, dtype)
     trl_patches.limit_sync(recipe.sync_timeout)
     columns = ("prompt", "answer", "problem_id", "source")
     trainer = CotmixGRPOTrainer(
@@ -158,8 +168,10 @@ def main(recipe: GRPORecipe, args: CotmixGRPOConfig, model_args: trl.ModelConfig
         peft_config=trl.get_peft_config(model_args),
         callbacks=[JsonlLog(args.output_dir), LogpGapLimit(recipe.max_logp_difference)],
     )
+    if is_served:
+        trainer.vllm_generation.step = lambda: trainer.state.global_step
     sync = functools.partial(trl_patches.sync_weights_once_per_step, trainer)
-    generate = VLLMGenerator(trainer.vllm_generation, tokenizer, sync)
+    generate = (ServedGenerator if is_served else VLLMGenerator)(trainer.vllm_generation, tokenizer, sync)
     train_and_save(trainer, generate, recipe, console.RL, console.eval_command(args.output_dir, recipe.mixture))
 
 

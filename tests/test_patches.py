@@ -33,6 +33,7 @@ UPSTREAM = [
         "    def forward_cpu(\n        self,\n        logits: ",
     ),
     ("vllm.sample_by_inversion", "vllm.v1.sample.ops.topk_topp_sampler:apply_top_k_top_p", ""),
+    ("vllm.find_version", "vllm.entrypoints.cli.main:main", 'version=importlib.metadata.version("vllm")'),
     ("sympy.convert_numbers", "sympy.parsing.sympy_parser:eval_expr", ""),
     ("rollouts.VLLMGenerator", "trl.generation.vllm_generation:VLLMGeneration.generate", "self.temperature"),
     ("rollouts.ModelGenerator", "trl.models:unwrap_model_for_generation", ""),
@@ -69,7 +70,9 @@ def test_upstream_still_has_what_a_patch_relies_on(patch, upstream, text):
 
 
 def test_every_patch_is_tested():
-    files = [path for top in ("recipes/training", "eval", "rewards") for path in (ROOT / top / "patches").glob("*.py")]
+    files = [
+        path for top in ("recipes/training", "eval", "rewards", "launch") for path in (ROOT / top / "patches").glob("*.py")
+    ]
     functions = {
         f"{path.stem}.{node.name}"
         for path in files
@@ -134,3 +137,12 @@ def test_sympy_still_evaluates_the_text_of_a_number(monkeypatch):
     seen = []
     monkeypatch.setattr(sympy_parser, "eval_expr", lambda code, *_: seen.append(code) or sympy.Integer(12))
     assert sympy.Number("12") == 12 and seen == ["Integer (12 )"]
+
+
+def test_vllm_still_takes_a_middleware_that_sees_requests_first_and_a_worker_extension():
+    from vllm.entrypoints.serve.middleware import register
+    from vllm.v1.worker import worker_base
+
+    assert inspect.getsource(register).rstrip().endswith('Must be a function or a class."\n            )')  # ours is added last
+    assert "app.add_middleware(imported)" in inspect.getsource(register)
+    assert "worker_extension_cls = resolve_obj_by_qualname(" in inspect.getsource(worker_base)

@@ -3,7 +3,9 @@
 import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from eval.generation.machine import cache_bytes, has_gpu
 from eval.model_folder import choose_dtype, load_config
 
 MAX_SEQUENCES = 256  # vLLM's batch size (max_num_seqs)
@@ -62,6 +64,24 @@ def load_model(model: str, dtype: str):
     return AutoModelForCausalLM.from_pretrained(model, dtype=dtype, trust_remote_code=False).eval()
 
 
+def engine_options(config, dtype: str, max_length: int) -> dict[str, Any]:
+    """vLLM's options for this machine: batch size, KV cache on CPU, and no compilation there.
+
+    Args:
+        config: the model's transformers config.
+        dtype: float32, bfloat16, float16, or auto.
+        max_length: prompt + completion, in tokens.
+    """
+    return {
+        "max_num_seqs": MAX_SEQUENCES,
+        "kv_cache_memory_bytes": cache_bytes(config, dtype, max_length, MAX_SEQUENCES),
+        "enforce_eager": not has_gpu(),
+        # Chunked prefill rewinds the request's torch.Generator, which only CUDA generators support.
+        "enable_chunked_prefill": has_gpu(),
+        "max_num_batched_tokens": max(max_length, 8192),
+    }
+
+
 class VLLMEngine:
     """vLLM in this process."""
 
@@ -69,24 +89,13 @@ class VLLMEngine:
         """Starts the engine; `max_length` is prompt + completion, in tokens."""
         from vllm import LLM
 
-        from eval.generation.machine import cache_bytes, has_gpu
         from eval.patches.vllm import sample_by_inversion
 
         if not has_gpu():
             sample_by_inversion()
         self.seed = seed
-        self.llm = LLM(
-            model=model,
-            dtype=dtype,
-            max_model_len=max_length,
-            max_num_seqs=MAX_SEQUENCES,
-            kv_cache_memory_bytes=cache_bytes(load_config(model), dtype, max_length, MAX_SEQUENCES),
-            seed=seed,
-            enforce_eager=not has_gpu(),
-            # Chunked prefill rewinds the request's torch.Generator, which only CUDA generators support.
-            enable_chunked_prefill=has_gpu(),
-            max_num_batched_tokens=max(max_length, 8192),
-        )
+        options = engine_options(load_config(model), dtype, max_length)
+        self.llm = LLM(model=model, dtype=dtype, max_model_len=max_length, seed=seed, **options)
 
     def load(self, model: str) -> None:
         """Loads the weights of another checkpoint of the same architecture."""

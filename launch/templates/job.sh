@@ -80,28 +80,42 @@ export NCCL_DEBUG=${NCCL_DEBUG:-WARN}
 {% if job.server %}
 
 # vLLM runs on the last {{ resources.vllm_nodes }} of the nodes. Training starts when it answers.
+{% if job.restart %}
 servers=("${nodes[@]:{{ resources.nodes }}}")
-first=$(address "${servers[0]}")
-# Anyone who can reach the port can load weights, so the server listens only on the node's own address.
-host=$(getent ahostsv4 "$first" | awk 'NR == 1 { print $1 }')
-[ -n "$host" ] || { say "error: the hostname of the vLLM node, $first, has no IPv4 address here"; exit 1; }
-export first host server=http://$host:$((MASTER_PORT + 1))
-srun --nodes={{ resources.vllm_nodes }} --ntasks={{ resources.vllm_nodes }} --nodelist="$(list "${servers[@]}")" --cpu-bind=none \
-    --output="$pattern.vllm" bash -c '
-    export VLLM_SERVER_DEV_MODE=1  # enables the endpoints that update weights
-    exec python -m vllm.entrypoints.cli.main "$@" --host $host --port $((MASTER_PORT + 1))
-{%- if resources.vllm_nodes > 1 %} \
-        --node-rank $SLURM_PROCID --master-addr $first --master-port $((MASTER_PORT + 2)) $([ $SLURM_PROCID = 0 ] || echo --headless)
-{%- endif %}' vllm {{ job.server | join_words }} &
-server_pid=$!
-trap 'kill $server_pid 2> /dev/null; wait $server_pid' EXIT
-while true; do
-    python -c 'import sys, urllib.request; urllib.request.urlopen(sys.argv[1] + "/health", timeout=5)' "$server" 2> /dev/null && break
-    kill -0 $server_pid 2> /dev/null || { say "error: vLLM exited before it answered $server/health; see $log.vllm"; exit 1; }
-    [ $SECONDS -lt {{ server_start }} ] || { say "error: vLLM did not answer $server/health within {{ server_start }} s; see $log.vllm"; exit 1; }
-    sleep 1
+{% else %}
+servers=("$(list "${nodes[@]:{{ resources.nodes }}}")")
+{% endif %}
+server_pids=() hosts=() urls=()
+export port=$((MASTER_PORT + 1)) group_port=$((MASTER_PORT + 2))
+for server in "${servers[@]}"; do
+    first=$(address "${server%%,*}")
+    # Requests need a token but are not encrypted, so the server listens only on the node's own address.
+    host=$(getent ahostsv4 "$first" | awk 'NR == 1 { print $1 }')
+    [ -n "$host" ] || { say "error: the hostname of the vLLM node, $first, has no IPv4 address here"; exit 1; }
+    hosts+=("$host") urls+=("http://$host:$port")
 done
-say "vLLM answers at $server after $SECONDS s"
+export first url_list="${urls[*]}"
+{% set size = 1 if job.restart else resources.vllm_nodes %}
+serve() {  # starts the server with the given number
+    host=${hosts[$1]} srun --job-name=vllm --nodes={{ size }} --ntasks={{ size }} --nodelist="${servers[$1]}" --cpu-bind=none \
+        --open-mode=append --output="$pattern.vllm" bash -c 'exec python "$@" --host $host --port $port
+{%- if size > 1 %} \
+        --nnodes {{ size }} --node-rank $SLURM_PROCID --master-addr $first --master-port $group_port
+{%- endif %}' vllm {{ job.server | join_words }} &
+    server_pids[$1]=$!
+}
+trap 'kill "${server_pids[@]}" 2> /dev/null; wait "${server_pids[@]}"' EXIT
+for number in "${!servers[@]}"; do serve $number; done
+for number in "${!servers[@]}"; do
+    server=${urls[$number]} server_pid=${server_pids[$number]}
+    while true; do
+        python -c 'import sys, urllib.request; urllib.request.urlopen(sys.argv[1] + "/health", timeout=5)' "$server" 2> /dev/null && break
+        kill -0 $server_pid 2> /dev/null || { say "error: vLLM exited before it answered $server/health; see $log.vllm"; exit 1; }
+        [ $SECONDS -lt {{ server_start }} ] || { say "error: vLLM did not answer $server/health within {{ server_start }} s; see $log.vllm"; exit 1; }
+        sleep 1
+    done
+    say "vLLM answers at $server after $SECONDS s"
+done
 {% endif %}
 
 {% if job.array %}
@@ -111,12 +125,22 @@ srun --job-name=train --nodes=1 --ntasks=1 --cpu-bind=none --output="$pattern" p
 srun --job-name=train --nodes={{ resources.nodes }} --ntasks={{ resources.nodes }} --nodelist="$(list "${trainers[@]}")" --cpu-bind=none --kill-on-bad-exit=1 \
     --output="$pattern" bash -c 'exec python {{ job.launcher | join_words }} \
     --machine_rank $SLURM_PROCID --main_process_ip $MASTER_ADDR --main_process_port $MASTER_PORT "$@"
-{%- if job.server %} --vllm_server_base_url "$server" --vllm_group_port $((MASTER_PORT + 2)){% endif %}' \
+{%- if job.server %} --vllm_server_base_url $url_list --vllm_group_port $group_port{% endif %}' \
     train {{ job.command | join_words }} &
 {% endif %}
 run_pid=$!
 [ -z "$stopping" ] || { sleep 5; stop; }  # the signal came before the step existed
+{% if job.restart %}
+while kill -0 $run_pid 2> /dev/null; do
+    wait -n $run_pid "${server_pids[@]}"  # a trapped signal interrupts wait
+    kill -0 $run_pid 2> /dev/null || break
+    for number in "${!servers[@]}"; do  # the run waits for a server that is gone, and gives it the current weights
+        kill -0 ${server_pids[$number]} 2> /dev/null || { say "vLLM at ${urls[$number]} has exited: starting it again"; serve $number; }
+    done
+done
+{% else %}
 while kill -0 $run_pid 2> /dev/null; do wait $run_pid; done  # a trapped signal interrupts wait
+{% endif %}
 wait $run_pid
 status=$?
 

@@ -109,17 +109,21 @@ def _check(parser, fields: dict, config_classes: tuple[type, ...], argv: list[st
     return read
 
 
+def split_config(recipe: str, argv: list[str]) -> tuple[str, list[str]]:
+    """The path after `--config`, recipes/parity/{recipe}.yaml by default, and the other words, `--field=value` as two."""
+    argv = [word for argument in argv for word in (argument.split("=", 1) if argument.startswith("--") else [argument])]
+    if "--config" not in argv:
+        return str(Path(__file__).parents[1] / "parity" / f"{recipe}.yaml"), argv
+    place = argv.index("--config")
+    return argv[place + 1] if argv[place + 1 :] else "", argv[:place] + argv[place + 2 :]
+
+
 def _read_command(recipe: str, config_classes: tuple[type, ...], argv: list[str]) -> tuple[Any, dict, list[str]]:
     """The parser, the fields of the config, and the command line without `--config`; raises for unknown fields."""
     from trl import TrlParser
 
     known = [f.name for config_class in config_classes for f in dataclasses.fields(config_class) if f.init]
-    argv = [word for argument in argv for word in (argument.split("=", 1) if argument.startswith("--") else [argument])]
-    path = str(Path(__file__).parents[1] / "parity" / f"{recipe}.yaml")
-    if "--config" in argv:
-        place = argv.index("--config")
-        path = argv[place + 1] if argv[place + 1 :] else ""
-        argv = argv[:place] + argv[place + 2 :]
+    path, argv = split_config(recipe, argv)
     given = read_mapping(path).get("recipe", recipe)
     if given != recipe:  # checked first: the other recipe's fields are unknown here
         raise InputError(f"{path}: `recipe: {given}` is not for recipes/{recipe}.py", f"use a config with `recipe: {recipe}`")

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 
 from eval.generation.engines import Sampling, TransformersEngine, in_order
+from eval.generation.server_engine import NEUTRAL
 from eval.generation.tokens import Completion, decode, end_ids
 
 # (prompt ids, temperature) -> one completion per prompt, from the current weights
@@ -37,7 +38,7 @@ class ModelGenerator:
 
 
 class VLLMGenerator:
-    """A GenerateFn through TRL's vLLM engine, colocated or served. `sync` pushes the current weights to the engine.
+    """A GenerateFn through TRL's vLLM engine, colocated or with NCCL. `sync` pushes the current weights to the engine.
 
     The rollouts' temperature, filters and repetition penalty do not apply to it.
     """
@@ -58,6 +59,27 @@ class VLLMGenerator:
             vars(self.generation).update(before)
         ends = end_ids(self.tokenizer)  # outside the loop: it scans the vocabulary
         return [decode(self.tokenizer, sample, ends) for sample in ids[: len(prompt_ids)]]
+
+
+class ServedGenerator:
+    """A GenerateFn through servers. `sync` pushes the current weights to them.
+
+    Prompts are sharded as in `heldout.shard`, so with any number of processes a prompt has the same number, and completion.
+    """
+
+    def __init__(self, generation, tokenizer, sync: Callable[[], None]) -> None:
+        self.generation, self.tokenizer, self.sync = generation, tokenizer, sync
+
+    def __call__(self, prompt_ids: list[list[int]], temperature: float) -> list[Completion]:
+        """One completion per prompt."""
+        from recipes.training.served import HELD_OUT
+
+        self.sync()
+        process = self.generation.accelerator
+        numbers = [i * process.num_processes + process.process_index for i in range(len(prompt_ids))]
+        samples = self.generation.complete(prompt_ids, numbers, NEUTRAL | {"temperature": temperature}, HELD_OUT)
+        ends = end_ids(self.tokenizer)
+        return [decode(self.tokenizer, sample.ids, ends) for sample in samples]
 
 
 def pad_to_longest(prompt_ids: list[list[int]], accelerator) -> list[list[int]]:

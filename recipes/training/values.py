@@ -19,6 +19,7 @@ MAXIMUM = {"seed": 2**32 - 1, "top_p": 1, "min_p": 1}
 MAY_BE_INFINITE = ("max_grad_norm", "max_logp_difference")
 CHOICES = {
     "vllm_mode": ("colocate", "server"),
+    "weight_push": ("nccl", "files"),
     "vllm_importance_sampling_mode": ("token_truncate", "token_mask", "sequence_truncate", "sequence_mask"),
     "importance_sampling_level": ("token", "sequence"),
     "dtype": ("auto", "float32", "bfloat16", "float16"),
@@ -47,7 +48,8 @@ def check_texts(values: dict[str, Any], config_classes: tuple[type, ...]) -> Non
     """Raises InputError for a text field whose value in YAML is something else, which argparse does not notice."""
     # not from dataclasses.fields, whose types HfArgumentParser simplifies in place
     bases = [base for config_class in config_classes for base in config_class.__mro__]
-    texts = {name for base in bases for name, kind in inspect.get_annotations(base).items() if _is_text(kind)}
+    kinds = {name: kind for base in reversed(bases) for name, kind in inspect.get_annotations(base).items()}
+    texts = {name for name, kind in kinds.items() if _is_text(kind)}
     for name, value in values.items():
         if name in texts and value is not None and not isinstance(value, str):
             raise InputError(f"{name} is {value!r}", "it must be text; put it in quotes")

@@ -109,15 +109,15 @@ def test_jobs_run_where_they_are_submitted_and_a_rejected_one_leaves_nothing(cap
 def test_a_vllm_server_on_a_separate_node(capsys):
     text = script(capsys, "recipes/grpo.py", *GRPO, "--nodes", 2, "--vllm-nodes", 1, "--gpus-per-node", 4)
     assert "#SBATCH --nodes=3\n" in text and "--num_processes 8" in text
-    assert "serve runs/gsm8k-3b/sft" in text and "--tensor-parallel-size 4" in text and "--max-model-len 1024" in text
-    assert "--dtype bfloat16" in text and "VLLM_SERVER_DEV_MODE=1" in text  # the trainer's compute dtype
+    # the same fields for both
+    assert "vllm -m launch serve recipes/gsm8k/llama-3.2-3b/grpo.yaml --vllm_mode server &" in text
     assert text.index("/health") < text.index("accelerate.commands.launch")
     assert "--vllm_mode server" in text and "--vllm_server_base_url" in text
 
 
 def test_a_vllm_server_on_two_nodes(capsys):
     text = script(capsys, "recipes/grpo.py", *GRPO, "--vllm-nodes", 2)
-    assert "--pipeline-parallel-size 2 --nnodes 2" in text and "--node-rank $SLURM_PROCID" in text
+    assert "--nnodes 2 --node-rank $SLURM_PROCID" in text and "starting it again" not in text
 
 
 def test_the_server_listens_only_on_its_node_s_own_address(capsys, tmp_path):
@@ -129,15 +129,9 @@ def test_the_server_listens_only_on_its_node_s_own_address(capsys, tmp_path):
     assert done.returncode == 1 and "the hostname of the vLLM node, n2, has no IPv4 address" in done.stdout
 
 
-def test_vllm_accepts_the_server_s_options(capsys):
-    from vllm.entrypoints.launchers.cli_args import make_arg_parser
-    from vllm.utils.argparse_utils import FlexibleArgumentParser
-
-    fields = slurm.config_fields("grpo", [*GRPO])
-    command = slurm.server_command(fields, slurm.Resources(vllm_nodes=2))
-    args = make_arg_parser(FlexibleArgumentParser()).parse_args([*command[2:], "--node-rank", "1", "--headless"])
-    assert args.weight_transfer_config.backend == "nccl" and args.nnodes == 2
-    assert args.logprobs_mode == "processed_logprobs" and args.max_logprobs == -1
+def test_servers_that_load_files_are_one_per_node_and_start_again(capsys):
+    text = script(capsys, "recipes/grpo.py", *GRPO, "--vllm-nodes", 2, "--gpus-per-node", 0)
+    assert "--nnodes" not in text and "has exited: starting it again" in text
 
 
 def test_an_ablation_is_an_array_with_one_task_per_cell(capsys):
@@ -170,9 +164,9 @@ def test_arguments_are_parsed_like_the_recipe_s(capsys, arguments):
 
 def test_the_server_uses_the_config_s_model_in_any_option_spelling(capsys):
     text = script(capsys, "recipes/grpo.py", "--config=recipes/gsm8k/llama-3.2-3b/grpo.yaml", "--vllm-nodes", 1)
-    assert "serve runs/gsm8k-3b/sft" in text
+    assert "serve recipes/gsm8k/llama-3.2-3b/grpo.yaml --vllm_mode" in text
     model = ["--model-name-or-path=other model", "--bf16=false", "--dtype=float32"]
-    assert "serve 'other model' --max-model-len 1024 --dtype float32" in script(
+    assert "grpo.yaml --model-name-or-path 'other model' --bf16 false --dtype float32 --vllm_mode" in script(
         capsys, "recipes/grpo.py", *GRPO, *model, "--vllm-nodes", 1
     )
 
@@ -266,7 +260,7 @@ def test_time_limits_are_parsed_like_slurm_s(time, seconds):
         (["recipes/grpo.py", "--accelerate", "zero4"], "did you mean 'zero3'?"),
         (["recipes/star.py", "--accelerate", "zero3"], "use ddp"),
         (["recipes/sft.py", "--vllm-nodes", "1"], "no vLLM server mode"),
-        (["recipes/grpo.py", "--vllm-nodes", "1", "--gpus-per-node", "0"], "needs GPUs"),
+        (["recipes/grpo.py", "--vllm-nodes", "1", "--gpus-per-node", "0", "--weight_push", "nccl"], "needs GPUs"),
         (["recipes/star.py", "--array-over", "recipes/parity/threshold.yaml"], "not a stage"),
         (["--array-over", "recipes/parity/threshold.yaml", "--nodes", "2"], "one node"),
         (["--array-over", "recipes/parity/threshold.yaml", "--max-parallel", "0"], "at least 1"),
@@ -283,8 +277,3 @@ def test_submitting_without_slurm_is_an_error(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert main(["slurm", "recipes/sft.py", "--output_dir", str(tmp_path / "a" / "run"), "--submit"]) == 2
     assert "sbatch is not on this machine" in capsys.readouterr().err
-
-
-def test_a_server_needs_a_maximum_model_length():
-    with pytest.raises(InputError, match="vllm_max_model_length"):
-        slurm.server_command({"model_name_or_path": "x"}, slurm.Resources(vllm_nodes=1))

@@ -67,6 +67,35 @@ def reload_weights(generation) -> None:
     generation.llm.reset_prefix_cache()
 
 
+def generate_with(generation) -> None:
+    """Makes GRPOTrainers that are built later generate with `generation`, which is called as TRL's VLLMGeneration.
+
+    Upstream: trl/trainer/grpo_trainer.py, `self.vllm_generation = VLLMGeneration(...)`, which in server mode needs NCCL.
+    Remove when: TRL's trainer takes a generation backend.
+    """
+    from trl.trainer import grpo_trainer
+
+    grpo_trainer.VLLMGeneration = generation
+
+
+def send_token(token: str) -> None:
+    """Makes TRL's client of a vLLM server send the run's token.
+
+    Upstream: trl/generation/vllm_client.py, `VLLMClient`: no headers.
+    Remove when: it takes headers, or an API key.
+    """
+    from trl.generation.vllm_client import VLLMClient
+
+    get = VLLMClient._get
+
+    @functools.wraps(get)
+    def authorized_get(client, url, **kwargs):  # the first request of a client, in its __init__, is this one
+        client.session.headers["Authorization"] = f"Bearer {token}"
+        return get(client, url, **kwargs)
+
+    VLLMClient._get = authorized_get
+
+
 def limit_sync(seconds: int) -> None:
     """Sets a timeout on weight pushes: the process prints one line and the stacks of all threads, and exits with code 1.
 

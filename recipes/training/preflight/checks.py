@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from data_mix.errors import InputError, nearest
 from eval.generation.machine import has_gpu
+from eval.generation.server_engine import check_urls
 from eval.generation.tokens import encode_prompts, end_ids
 from recipes.training.preflight.environment import Environment
 from recipes.training.preflight.findings import Finding
@@ -249,9 +250,28 @@ def check_sampling(sampling, environment: Environment) -> Iterator[Finding]:
     if sampling.max_completion_length is None or sampling.max_completion_length < 1:
         problem = f"max_completion_length is {sampling.max_completion_length}"
         yield Finding("max_completion_length", problem, "it must be at least 1")
-    if getattr(sampling, "vllm_mode", "colocate") == "server" and not environment.gpu:
-        problem = "vllm_mode is server: weights reach it through NCCL, which needs GPUs"
-        yield Finding("vllm_mode", problem, "use colocate")
+
+
+def choose_push(weight_push: str | None, gpu: bool) -> str:
+    """How weights reach servers, `nccl` or `files`, given the config's `weight_push`."""
+    return weight_push or ("nccl" if gpu else "files")
+
+
+def check_servers(args, weight_push: str | None, environment: Environment) -> Iterator[Finding]:
+    """URLs that are none, and ways to push weights that cannot work."""
+    if args.vllm_mode == "colocate":
+        if weight_push:
+            yield Finding("weight_push", f"weight_push is {weight_push}, but there is no server", "add vllm_mode: server")
+        return
+    try:
+        check_urls(args.server_urls, "vllm_server_base_url")
+    except InputError as error:
+        yield Finding("vllm_server_base_url", error.problem, error.fix)
+    if weight_push == "nccl" and not environment.gpu:
+        yield Finding("weight_push", "weight_push is nccl, which needs GPUs", "use files")
+    if choose_push(weight_push, environment.gpu) == "nccl" and len(args.server_urls) > 1:
+        problem = f"weight_push is nccl, which reaches one server, but there are {len(args.server_urls)}"
+        yield Finding("weight_push", problem, "use files")
 
 
 def count_too_long(rows: list[dict], tokenizer, limit: int) -> tuple[int, int]:

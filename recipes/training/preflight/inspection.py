@@ -184,6 +184,39 @@ def inspect_rollouts(
     yield from check_memory(inputs)
 
 
+def inspect_server(inputs: Inputs, recipe, args, model_args) -> Iterator[Finding]:
+    """Checks of `launch serve`: what a server needs of its run, the model and the lengths; sets `inputs.length`.
+
+    Args:
+        inputs: with `environment` set.
+        recipe: GRPORecipe.
+        args: TRL's GRPOConfig.
+        model_args: TRL's ModelConfig.
+    """
+    yield from check_versions()
+    if model_args.model_name_or_path is None:
+        yield Finding("model_name_or_path", "model_name_or_path is missing", "give the SFT checkpoint to start from")
+        return
+    if args.output_dir is None:
+        yield Finding("output_dir", "output_dir is missing", "give the run's: token and weights are next to it")
+    yield from checks.check_servers(args, recipe.weight_push, inputs.environment)
+    yield from _read_model(inputs, "grpo", recipe, args, model_args)
+    if inputs.config:
+        yield from checks.check_head_size(inputs.config, "model_name_or_path", "error")
+    if args.vllm_max_model_length is None:
+        try:
+            inputs.rows = read_rows(recipe.mixture, "train")
+        except InputError as error:
+            yield Finding("mixture", error.problem, f"{error.fix}, or set vllm_max_model_length")
+        if inputs.rows and inputs.tokenizer:
+            yield from _check_lengths(inputs, args)
+    elif inputs.config:
+        inputs.length, context = args.vllm_max_model_length, context_length(inputs.config)
+        if inputs.length > context:
+            problem = f"vllm_max_model_length is {inputs.length}, more than the model's context of {context}"
+            yield Finding("vllm_max_model_length", problem, "lower it")
+
+
 def _check_lengths(inputs: Inputs, sampling) -> Iterator[Finding]:
     """Compares the longest prompt plus max_completion_length with the context, and rows in long form with the latter."""
     prompts, limit = [row["prompt"] for row in inputs.rows], sampling.max_completion_length

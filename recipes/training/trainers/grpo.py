@@ -80,6 +80,7 @@ class CotmixGRPOTrainer(OwnCard, StopOnNonFinite, StopOnFailedReward, trl.GRPOTr
                 self.accelerator.unwrap_model(model).register_forward_pre_hook(_add_position_ids, with_kwargs=True)
         self.epochs_done = 0
         self._generate_time = 0.0  # seconds, in the optimizer step so far
+        self._weights_step = 0  # of the weights that the current completions come from
         self._uncorrected: dict | None = None  # the micro-batch in `_compute_loss` if it still needs its correction
         self._corrections: list[tuple[torch.Tensor, ...]] = []  # statistics of each micro-batch of the current generation
 
@@ -110,10 +111,11 @@ class CotmixGRPOTrainer(OwnCard, StopOnNonFinite, StopOnFailedReward, trl.GRPOTr
         return sampler
 
     def training_step(self, model, inputs, num_items_in_batch):
-        """As in TRL; also logs how much of its `step_time` was generation, in seconds."""
+        """As in TRL; also logs how much of its `step_time` was generation, and the step and age of the weights it came from."""
         loss = super().training_step(model, inputs, num_items_in_batch)
         if self._step % self.current_gradient_accumulation_steps == 0:
-            add_metrics(self, {"generate_time": self._generate_time})
+            age = self.state.global_step - self._weights_step
+            add_metrics(self, {"generate_time": self._generate_time, "weights_step": self._weights_step, "weights_age": age})
             self._generate_time = 0.0
         return loss
 
@@ -159,6 +161,7 @@ class CotmixGRPOTrainer(OwnCard, StopOnNonFinite, StopOnFailedReward, trl.GRPOTr
         if self.algorithm.resamples and self.model.training:
             self._resample_zero_variance_groups(prompts, generated)
         self._generate_time += time.perf_counter() - began
+        self._weights_step = self._last_loaded_step
         return generated
 
     def _resample_zero_variance_groups(self, prompts: list, generated: tuple) -> None:

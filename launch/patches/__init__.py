@@ -1,0 +1,1 @@
+"""Patches to vLLM's command; see recipes/training/patches."""
