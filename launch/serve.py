@@ -117,6 +117,7 @@ def vllm_options(inputs, args, dtype: str, weight_push: str, gpus: int, nodes: i
         "logprobs-mode": "processed_logprobs",
         "max-logprobs": -1,
         "seed": args.seed,
+        "use-tqdm-on-load": False,  # weights are loaded again in every step
         "middleware": "launch.guard.Guard",
         "worker-extension-cls": "launch.worker.WorkerExtension",
     }
