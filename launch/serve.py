@@ -18,7 +18,6 @@ from typing import Any
 from data_mix.errors import InputError
 from data_mix.files import reason
 from eval.generation import engines, machine, server_folder
-from launch import guard
 from launch.ablation import to_arguments
 from launch.patches import vllm as vllm_patches
 
@@ -64,7 +63,7 @@ def serve(options: argparse.Namespace, fields: list[str]) -> None:
     print(f"serving {model} at {url}: {dtype}, up to {inputs.length} tokens")
     print(f"requests need the token in {server_folder.folder(args.output_dir)}, which the run reads")
     print(f"start the run with: accelerate launch {shlex.join(run)}", flush=True)
-    os.environ |= {guard.RUN: args.output_dir, "VLLM_SERVER_DEV_MODE": "1"}
+    os.environ |= {server_folder.RUN: args.output_dir, "VLLM_SERVER_DEV_MODE": "1"}
     # what vLLM's other processes warn of when they start and end
     os.environ.setdefault("PYTHONWARNINGS", "ignore::FutureWarning,ignore::UserWarning:multiprocessing.resource_tracker")
     os.environ.pop("VLLM_API_KEY", None)  # vLLM would expect it in place of the token
