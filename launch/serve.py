@@ -8,6 +8,7 @@ token (guard.py). A Slurm job with `--vllm-nodes` runs this command as well.
 
 import argparse
 import atexit
+import multiprocessing
 import os
 import shlex
 import signal
@@ -166,9 +167,11 @@ def check_address(host: str, port: int) -> None:
 def run_vllm(words: list[str]) -> None:
     """Runs `vllm WORDS` in this process, which Ctrl-C and SIGTERM end."""
     vllm_patches.find_version()
+    vllm_patches.keep_sigterm_handler()
     from vllm.entrypoints.cli.main import main
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until vLLM has its own handlers
+    for number in (signal.SIGINT, signal.SIGTERM):  # vLLM replaces both once it serves
+        signal.signal(number, stop_at_once)
     sys.argv = ["vllm", *words]
     try:
         main()
@@ -176,3 +179,10 @@ def run_vllm(words: list[str]) -> None:
         atexit._run_exitfuncs()
     sys.stdout.flush()
     os._exit(0)  # finalizing the interpreter prints pages about objects that libraries have leaked
+
+
+def stop_at_once(number: int, frame: object) -> None:
+    """Signal handler that ends this process and those that it has started."""
+    for child in multiprocessing.active_children():
+        child.kill()
+    os._exit(128 + number)
