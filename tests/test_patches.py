@@ -33,6 +33,11 @@ UPSTREAM = [
         "    def forward_cpu(\n        self,\n        logits: ",
     ),
     ("vllm.sample_by_inversion", "vllm.v1.sample.ops.topk_topp_sampler:apply_top_k_top_p", ""),
+    (
+        "vllm.keep_sigterm_handler",
+        "vllm.entrypoints.launchers.api_server.entry:run_server",
+        "signal.signal(signal.SIGTERM, _interrupt_init)",
+    ),
     ("vllm.find_version", "vllm.entrypoints.cli.main:main", 'version=importlib.metadata.version("vllm")'),
     ("sympy.convert_numbers", "sympy.parsing.sympy_parser:eval_expr", ""),
     ("rollouts.VLLMGenerator", "trl.generation.vllm_generation:VLLMGeneration.generate", "self.temperature"),
