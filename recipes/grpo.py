@@ -149,9 +149,8 @@ def main(recipe: GRPORecipe, args: CotmixGRPOConfig, model_args: trl.ModelConfig
     # vLLM's default is the model's full context: 131,072 tokens for Llama 3
     length, dtype = args.vllm_max_model_length or inputs.length, models.compute_dtype(args, model_args)
     is_served = args.vllm_mode == "server" and checks.choose_push(recipe.weight_push, machine.has_gpu()) == "files"
-    if is_served:
-        connection = served.connect(args, path, dtype or models.weight_dtype(inputs.config, model_args), inputs.length)
-        trl_patches.generate_with(functools.partial(served.ServedGeneration, **connection))
+    if args.vllm_mode == "server":
+        served.connect(args, path, dtype or models.weight_dtype(inputs.config, model_args), inputs.length, is_served)
     config.save_config(args.output_dir, recipe, args, model_args)
     args.vllm_max_model_length = length
     args.reward_weights = [spec.weight for spec in specs.parse(recipe.rewards, args.reward_weights)]
@@ -175,6 +174,8 @@ def main(recipe: GRPORecipe, args: CotmixGRPOConfig, model_args: trl.ModelConfig
         peft_config=trl.get_peft_config(model_args),
         callbacks=[JsonlLog(args.output_dir), *gap],
     )
+    if is_served:
+        trainer.vllm_generation.step = lambda: trainer.state.global_step
     sync = functools.partial(trl_patches.sync_weights_once_per_step, trainer)
     generate = (ServedGenerator if is_served else VLLMGenerator)(trainer.vllm_generation, tokenizer, sync)
     train_and_save(trainer, generate, recipe, console.RL, console.eval_command(args.output_dir, recipe.mixture))

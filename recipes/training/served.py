@@ -5,6 +5,7 @@ run's seed, the step of the weights and the prompt's number alone: neither on th
 servers that were lost on the way.
 """
 
+import functools
 import hashlib
 import secrets
 import sys
@@ -26,36 +27,45 @@ from eval.generation.server import Sample, ServerError, Servers
 from eval.generation.server_engine import NEUTRAL, check_servers, complete_all
 from recipes.training import weight_files
 from recipes.training.errors import TrainingError
+from recipes.training.patches import trl as trl_patches
 
 HELD_OUT, ROLLOUTS = 0, 1  # what completions are for; never with the same seeds
 
 
-def connect(args, model: str, dtype: str, length: int) -> dict[str, Any]:
-    """What `ServedGeneration` needs, once the servers answer and fit the run; called in every process.
+def connect(args, model: str, dtype: str, length: int, push_files: bool) -> None:
+    """Waits for a run's servers, checks them, and makes its trainer generate with them; called in every process.
 
     Args:
         args: the run's CotmixGRPOConfig.
         model: the checkpoint that the run starts from.
         dtype: the trainer's compute dtype.
         length: prompt + completion, in tokens.
+        push_files: whether the weights reach the servers in files; else through TRL and NCCL.
 
     Raises:
-        InputError: if a server does not fit the run, or the folder is not ours alone.
+        InputError: if a server does not fit the run, or the folder for the files is not ours alone.
         TrainingError: if a server does not answer.
     """
     from accelerate import PartialState
 
-    urls = args.server_urls
-    folder = server_folder.weights_folder(args.output_dir, server_folder.hosts(urls))
+    urls, is_main = args.server_urls, PartialState().is_main_process
     servers = Servers(urls, None, args.vllm_server_timeout)
+    folder = server_folder.weights_folder(args.output_dir, server_folder.hosts(urls))
 
-    def check() -> None:
+    def prepare() -> None:
         servers.token = server_folder.create_token(args.output_dir)
         check_servers(servers, model, dtype, length, initial=False)
-        weight_files.open_folder(folder)
+        if push_files:
+            weight_files.open_folder(folder)
 
-    in_main(PartialState().is_main_process, check)
-    return {"servers": servers, "folder": folder, "dtype": dtype, "seed": args.seed}
+    in_main(is_main, prepare)
+    if push_files:
+        trl_patches.generate_with(
+            functools.partial(ServedGeneration, servers=servers, folder=folder, dtype=dtype, seed=args.seed)
+        )
+    elif is_main:
+        trl_patches.send_token(servers.token)
+        args.vllm_server_base_url = urls[0]
 
 
 def in_main(is_main: bool, work: Callable[[], Any]) -> Any:

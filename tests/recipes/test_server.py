@@ -1,0 +1,102 @@
+"""Runs that take their rollouts from a real vLLM server, with weights from files; the server is killed on the way."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import httpx
+import pytest
+
+from eval.generation import server_folder
+from tests.conftest import ROOT, read_log
+
+STEPS = 4
+
+
+class ServerProcess:
+    """`launch serve` for a run."""
+
+    def __init__(self, where: list[str], log) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self.port = probe.getsockname()[1]
+        self.where, self.log = where, log
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self) -> None:
+        words = ["-m", "launch", "serve", "recipes/parity/grpo.yaml", "--port", str(self.port), *self.where]
+        with open(self.log, "a") as log:
+            self.process = subprocess.Popen([sys.executable, *words], cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
+
+    def wait(self) -> None:
+        deadline = time.monotonic() + 300
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"{self.url}/health").status_code == 200:
+                    return
+            assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.2)
+
+    def kill(self) -> None:
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@pytest.fixture(scope="module")
+def where(parity_run, tmp_path_factory) -> list[str]:
+    """Fields of the runs in this file. They have the same output folder, because a server belongs to one."""
+    out = tmp_path_factory.mktemp("served") / "grpo"
+    return ["--mixture", f"{parity_run}/mixture", "--model_name_or_path", f"{parity_run}/sft", "--output_dir", str(out)]
+
+
+@pytest.fixture(scope="module")
+def server(where, tmp_path_factory):
+    started = ServerProcess(where, tmp_path_factory.mktemp("log") / "server.log")
+    started.wait()
+    yield started
+    started.kill()
+
+
+def arguments(where, server, batch):
+    size = ["--max_steps", STEPS, "--per_device_train_batch_size", batch, "--heldout_problems", 9, "--heldout_every", 2]
+    served = ["--vllm_mode", "server", "--vllm_server_base_url", server.url]
+    return list(map(str, ["recipes/grpo.py", *where, *size, *served, "--learning_rate", 1e-2, "--report_to", "none"]))
+
+
+def rollouts(folder):
+    """What the completions of each step were worth, held-out ones included."""
+    wanted = ("step", "reward", "reward_std", "length/mean", "p_long", "weights_step", "weights_age")
+    return [
+        {k: v for k, v in entry.items() if k in wanted or k.startswith("heldout/")}
+        for entry in read_log(folder)
+        if "reward" in entry or "heldout/greedy/accuracy" in entry
+    ]
+
+
+def test_two_processes_and_a_killed_server_change_no_rollout(command, where, server, tmp_path):
+    out = tmp_path.joinpath(where[-1])
+    command(*arguments(where, server, 32))
+    steps = [entry for entry in read_log(out) if "reward" in entry]
+    assert [entry["step"] for entry in steps] == [1, 2, 3, 4]
+    assert [entry["weights_step"] for entry in steps] == [0, 1, 2, 3] and not any(entry["weights_age"] for entry in steps)
+    # at this learning rate, the gap shows whether the weights of each step have arrived
+    assert max(entry["sampling/sampling_logp_difference/max"] for entry in steps) < 1e-3
+    assert (out / "model.safetensors").is_file()
+    assert not server_folder.weights_folder(str(out), ["127.0.0.1"]).exists()
+
+    whole = out.rename(out.with_name("whole"))
+    words = ["-m", "accelerate.commands.launch", "--num_processes", "2", "--cpu", *arguments(where, server, 16)]
+    with open(tmp_path / "log", "w") as log:
+        run = subprocess.Popen([sys.executable, *words], cwd=ROOT, stdout=log, stderr=log)
+    while not (out / "log.jsonl").is_file() or len(rollouts(out)) < 3:
+        assert run.poll() is None, (tmp_path / "log").read_text()
+        time.sleep(0.05)
+    server.kill()
+    server.start()
+    assert run.wait() == 0, (tmp_path / "log").read_text()
+    assert "does not answer" in (tmp_path / "log").read_text()
+    assert rollouts(out) == rollouts(whole)
