@@ -28,6 +28,11 @@ def make_parser() -> argparse.ArgumentParser:
     run.add_argument("--max-truncated", type=float, default=0.5, metavar="SHARE", help=truncated)
     run.add_argument("--problems", type=int, metavar="N", help="use only the first N test problems")
     run.add_argument("--seed", type=int, default=0)
+    servers = "take completions from running vLLM servers of the model (`python -m launch serve`)"
+    run.add_argument("--base-url", nargs="+", default=(), metavar="URL", help=servers)
+    run.add_argument(
+        "--token-file", metavar="FILE", help="the servers' token: OUTPUT_DIR.server/token of the run they belong to"
+    )
     run.add_argument("--checkpoints", action="store_true", help="evaluate every checkpoint-N in --model into OUT/checkpoint-N")
     score = commands.add_parser("score", help="rescore the completions of an eval folder, without a model")
     score.add_argument("folder", metavar="DIR")

@@ -20,6 +20,8 @@ def evaluate_checkpoints(config: EvalConfig) -> str:
     Raises:
         InputError: when there are no checkpoints, or as `evaluate` does.
     """
+    if config.base_url:
+        raise InputError("--checkpoints evaluates several models, but a server has one; leave out --base-url or --checkpoints")
     folders = find_checkpoints(config.model)
     if not folders:
         raise InputError(f"--model {config.model}: no checkpoint-N in it; train with `save_strategy: steps` to get some")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from data_mix.errors import InputError
 from data_mix.mixture_folder import check_folder
 from eval import benchmarks
+from eval.generation.server_engine import check_urls
 from eval.model_folder import check_model_path
 
 
@@ -27,6 +28,8 @@ class EvalConfig:
         max_truncated: largest share of truncated completions that is not an error.
         problems: use only the first `problems` test problems; None uses all.
         seed: sampling seed.
+        base_url: running vLLM servers of the model; none starts an engine in this process.
+        token_file: file with their access token.
     """
 
     model: str
@@ -41,6 +44,8 @@ class EvalConfig:
     max_truncated: float = 0.5
     problems: int | None = None
     seed: int = 0
+    base_url: Sequence[str] = ()
+    token_file: str | None = None
 
     def check(self) -> None:
         """Validates everything that can be validated before a model is loaded.
@@ -54,6 +59,9 @@ class EvalConfig:
             check_folder(self.mixture)
             if self.prompt or self.data:
                 raise InputError("--prompt and --data go with --tasks; a mixture has its own prompt format and data")
+        check_urls(self.base_url, "--base-url")
+        if self.token_file and not self.base_url:
+            raise InputError("--token-file goes with --base-url")
         if self.prompt and self.prompt not in benchmarks.PROMPTS:
             raise InputError(f"--prompt {self.prompt} is unknown; use {', '.join(benchmarks.PROMPTS)}")
         for name in self.tasks:

@@ -12,6 +12,8 @@ from eval.eval_config import EvalConfig
 from eval.eval_spec import EvalSpec, make_specs
 from eval.generation import machine
 from eval.generation.engines import LazyEngine
+from eval.generation.server_engine import ServerEngine
+from eval.generation.server_folder import read_token
 from eval.generation.spool import Spool
 from eval.generation.tokens import decode
 from eval.model_folder import load_tokenizer
@@ -39,6 +41,8 @@ def evaluate(config: EvalConfig, engine: LazyEngine | None = None) -> dict[str, 
     machine.prepare()
     tokenizer = load_tokenizer(config.model, "--model")
     specs = make_specs(config, tokenizer)
+    if config.base_url:
+        engine = ServerEngine(config.base_url, read_token(Path(config.token_file)) if config.token_file else None)
     engine = engine or LazyEngine()
     pending = [(spec, Spool(spec.out, spec.settings)) for spec in specs if not _is_finished(spec)]
     max_length = max((spec.max_length for spec, _ in pending), default=0)

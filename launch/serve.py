@@ -43,28 +43,38 @@ def serve(options: argparse.Namespace, fields: list[str]) -> None:
     machine.prepare()
     from recipes import grpo
     from recipes.training import config
+    from recipes.training.preflight import checks
     from recipes.training.preflight.environment import Environment
     from recipes.training.preflight.findings import raise_if_errors
     from recipes.training.preflight.inspection import Inputs, inspect_server
 
     recipe, args, model_args = config.parse("grpo", grpo.CONFIG_CLASSES, ["--config", options.config, *fields])
+    mode, args.vllm_mode = [] if args.vllm_mode == "server" else ["--vllm_mode", "server"], "server"
     inputs, gpus = Inputs(Environment.here()), count_gpus()
     raise_if_errors(list(inspect_server(inputs, recipe, args, model_args)))
     check_heads(inputs.config.num_attention_heads, gpus, "the number of visible GPUs")
-    weight_push = getattr(recipe, "weight_push", None) or ("nccl" if gpus else "files")
+    weight_push = checks.choose_push(recipe.weight_push, gpus > 0)
     dtype = server_dtype(inputs.config, args, model_args)
     model, words = model_args.model_name_or_path, vllm_options(inputs, args, dtype, weight_push, gpus, options.nnodes)
     words += where_options(options)
     server_folder.create_token(args.output_dir)
 
-    url = f"http://{options.host}:{options.port}"
-    run = ["recipes/grpo.py", "--config", options.config, *fields, "--vllm_mode", "server", "--vllm_server_base_url", url]
+    url = server_url(options.host, options.port)
+    run = ["recipes/grpo.py", "--config", options.config, *fields, *mode, "--vllm_server_base_url", url]
     print(f"serving {model} at {url}: {dtype}, up to {inputs.length} tokens")
     print(f"requests need the token in {server_folder.folder(args.output_dir)}, which the run reads")
     print(f"start the run with: accelerate launch {shlex.join(run)}", flush=True)
     os.environ |= {guard.RUN: args.output_dir, "VLLM_SERVER_DEV_MODE": "1"}
+    # what vLLM's other processes warn of when they start and end
+    os.environ.setdefault("PYTHONWARNINGS", "ignore::FutureWarning,ignore::UserWarning:multiprocessing.resource_tracker")
     os.environ.pop("VLLM_API_KEY", None)  # vLLM would expect it in place of the token
     run_vllm(["serve", model, *words])
+
+
+def server_url(host: str, port: int) -> str:
+    """Where a run reaches a server that listens on `host`."""
+    host = socket.gethostname() if host in ("0.0.0.0", "::") else host
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def count_gpus() -> int:

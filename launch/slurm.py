@@ -212,20 +212,19 @@ def recipe_job(script: str, arguments: list[str], resources: Resources, accelera
     if not isinstance(out, str):
         raise InputError(f"output_dir is {out!r}; it must be the path of a folder")
     check_printable("output_dir", out)
-    server = []
+    server, weight_push = [], fields.get("weight_push") or ("nccl" if resources.gpus_per_node else "files")
     if resources.vllm_nodes:
         if recipe != "grpo":
             raise InputError(f"--vllm-nodes: {script} has no vLLM server mode; omit the option")
         arguments = [*arguments, "--vllm_mode", "server"]
-        fields["weight_push"] = fields.get("weight_push") or ("nccl" if resources.gpus_per_node else "files")
-        server = server_command(fields, arguments, resources)
+        server = server_command(fields, arguments, resources, weight_push)
     processes = max(1, resources.gpus_per_node) * resources.nodes
     launcher = ["-m", "accelerate.commands.launch", "--config_file", package_file(f"launch/accelerate/{accelerate}.yaml")]
     launcher += ["--num_machines", str(resources.nodes), "--num_processes", str(processes)]
     name = re.sub(r"[^\w.+-]", "-", "-".join([recipe, *Path(out).absolute().parent.parts[-1:]]))
     logs, done = Path(out).parent / "slurm", Path(out) / "model.safetensors"
     command = [package_file(script), *arguments]
-    return SlurmJob(resources, name, made_by, logs, command, launcher, done, server, fields.get("weight_push") != "nccl")
+    return SlurmJob(resources, name, made_by, logs, command, launcher, done, server, weight_push == "files")
 
 
 def package_file(path: str) -> str:
@@ -250,13 +249,13 @@ def config_fields(recipe: str, arguments: list[str]) -> dict[str, Any]:
         os.environ.update(environment)
 
 
-def server_command(fields: dict, arguments: list[str], resources: Resources) -> list[str]:
-    """The arguments of `python` that start a vLLM server for the run.
+def server_command(fields: dict, arguments: list[str], resources: Resources, weight_push: str) -> list[str]:
+    """The arguments of `python` that start a vLLM server for the run; `fields` are those of `arguments`.
 
     Raises:
         InputError: for fields with which it could not start.
     """
-    if fields["weight_push"] == "nccl" and not resources.gpus_per_node:
+    if weight_push == "nccl" and not resources.gpus_per_node:
         raise InputError("--vllm-nodes: weight_push is nccl, which needs GPUs; use files")
     if fields.get("model_name_or_path") is None:
         raise InputError("--vllm-nodes: the server needs model_name_or_path; set it in the config")

