@@ -64,6 +64,10 @@ class GRPORecipe:
         default=None,
         metadata={"help": "how weights reach servers: nccl, or files in /dev/shm or next to the run; default: nccl with GPUs"},
     )
+    async_steps: int = field(
+        default=0,
+        metadata={"help": "1: servers generate the completions of the next step while this one trains; 0: they take turns"},
+    )
     sync_timeout: int = field(default=600, metadata={"help": "abort when a weight push to vLLM takes more seconds than this"})
     verbose: bool = field(default=False, metadata={"help": "also show the libraries' warnings; only on the command line"})
 
@@ -88,7 +92,7 @@ def inspect(inputs: Inputs, recipe: GRPORecipe, args: CotmixGRPOConfig, model_ar
         yield Finding("algorithm", error.problem, error.fix)
     yield from inspection.inspect(inputs, "grpo", recipe, args, model_args)
     yield from inspection.inspect_rollouts(inputs, recipe.rewards, args.reward_weights, args, args, model_args)
-    yield from checks.check_servers(args, recipe.weight_push, inputs.environment)
+    yield from checks.check_servers(args, recipe.weight_push, recipe.async_steps, inputs.environment)
     yield from checks.check_groups(recipe.rewards, args, inputs.environment.processes)
     if model_args.use_peft and model_args.lora_dropout:
         problem = (
@@ -158,15 +162,17 @@ def main(recipe: GRPORecipe, args: CotmixGRPOConfig, model_args: trl.ModelConfig
     trl_patches.prepare_engine(args.seed, dtype)
     trl_patches.limit_sync(recipe.sync_timeout)
     columns = ("prompt", "answer", "problem_id", "source")
+    gap = [] if recipe.async_steps else [LogpGapLimit(recipe.max_logp_difference)]  # with older weights, it includes a step
     trainer = CotmixGRPOTrainer(
         algorithm=algorithms.choose(recipe.algorithm, recipe.baseline, args, recipe.given),
+        async_steps=recipe.async_steps,
         model=model,
         args=args,
         reward_funcs=make_reward_functions(recipe.rewards, end_ids(tokenizer), args.max_completion_length),
         train_dataset=Dataset.from_list([{k: r[k] for k in columns} | {"meta": dump_meta(r)} for r in rows]),
         processing_class=tokenizer,
         peft_config=trl.get_peft_config(model_args),
-        callbacks=[JsonlLog(args.output_dir), LogpGapLimit(recipe.max_logp_difference)],
+        callbacks=[JsonlLog(args.output_dir), *gap],
     )
     if is_served:
         trainer.vllm_generation.step = lambda: trainer.state.global_step

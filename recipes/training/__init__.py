@@ -11,6 +11,7 @@ trainers/      subclasses of TRL's trainers
     correction.py  importance-sampling correction of the vLLM-trainer log-prob mismatch
     sft.py         CotmixSFTTrainer
     finite.py      stops on gradients that are NaN or infinite
+    ahead.py       asynchronous rollouts: the next completions while a step trains
     reward_failures.py  stops when a user-defined reward function fails, after a checkpoint
     batching.py    micro-batches of similar length
 star_rollouts.py  the rollouts of a STaR round, and which are trained on

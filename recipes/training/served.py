@@ -9,8 +9,12 @@ import functools
 import hashlib
 import secrets
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from concurrent import futures
+from concurrent.futures import Future
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +86,21 @@ def in_main(is_main: bool, work: Callable[[], Any]) -> Any:
     return result
 
 
+@dataclass(frozen=True)
+class Ahead:
+    """Completions that are generated in the background.
+
+    Attributes:
+        prompts: of this process.
+        weights_step: the step of their weights.
+        samples: of all processes, by number; only in the main process.
+    """
+
+    prompts: list[list[int]]
+    weights_step: int
+    samples: Future
+
+
 class ServedGeneration(VLLMGeneration):
     """TRL's VLLMGeneration through `Servers`, with weights from files.
 
@@ -94,6 +113,9 @@ class ServedGeneration(VLLMGeneration):
         self.servers, self.folder, self.dtype, self.seed = servers, folder, dtype, seed
         self.step: Callable[[], int] = lambda: 0
         self.weights_step, self._calls = -1, 0  # calls of `generate` since the weights were pushed
+        self.completions_step = -1  # the step of the weights that the last completions came from
+        self._planned: list[list[int]] | None = None  # prompts after those of the next call of `generate`
+        self._ahead: Ahead | None = None
         super().__init__(*args, **kwargs)
 
     def _init_vllm(self) -> None:
@@ -110,6 +132,7 @@ class ServedGeneration(VLLMGeneration):
 
     def sync_weights(self) -> None:
         """Writes the current weights, merged and whole, and makes the servers load them; called in every process."""
+        self._wait()
         step = self.step()
         name = f"step-{step:06d}-{secrets.token_hex(4)}"
         is_main = self.accelerator.is_main_process
@@ -128,15 +151,64 @@ class ServedGeneration(VLLMGeneration):
         in_main(is_main, push)
         self.weights_step, self._calls = step, 0
 
+    def plan(self, prompts: list[list[int]]) -> None:
+        """Announces what the call of `generate` after the next one will ask for; none if it is the last.
+
+        As soon as the next call has its completions, those of `prompts` are generated in the background, with the weights that
+        the servers have then. Called in every process.
+        """
+        self._planned = prompts
+
     def generate(self, prompts: list[list[int]], images: None, num_generations: int, profiler=None) -> tuple:
         """As in TRL; a prompt's repeats are `num_generations` entries of `prompts`, over all processes."""
+        planned, self._planned = self._planned, None
+        with profiler or nullcontext():
+            if planned is not None and self._ahead:
+                samples = self._take(prompts)
+            else:
+                numbers, settings, purpose = self._describe(prompts)
+                samples = self.complete(prompts, numbers, settings, purpose)
+                self.completions_step = self.weights_step
+        if planned:
+            self._ahead = Ahead(planned, self.weights_step, self._background(self._work(planned, *self._describe(planned))))
+        return prompts, [sample.ids for sample in samples], [[[logp] for logp in sample.logps] for sample in samples], None
+
+    def _describe(self, prompts: list[list[int]]) -> tuple[range, dict, int]:
+        """Numbers, settings and purpose (see `complete`) of the next rollouts."""
         settings = {name: getattr(self, name) for name in NEUTRAL} | {"temperature": self.temperature, "logprobs": 0}
         settings["min_p"] = settings["min_p"] or 0.0
         first = self.accelerator.process_index * len(prompts)
-        with profiler or nullcontext():
-            samples = self.complete(prompts, range(first, first + len(prompts)), settings, ROLLOUTS + self._calls)
         self._calls += 1
-        return prompts, [sample.ids for sample in samples], [[[logp] for logp in sample.logps] for sample in samples], None
+        return range(first, first + len(prompts)), settings, ROLLOUTS + self._calls - 1
+
+    def _background(self, work: Callable[[], Any]) -> Future:
+        """Runs `work` in a thread of the main process, which does not keep the process alive."""
+        future: Future = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(work())
+            except BaseException as error:
+                future.set_exception(error)
+
+        if self.accelerator.is_main_process:
+            threading.Thread(target=run, daemon=True).start()
+        return future
+
+    def _wait(self) -> None:
+        """Waits until nothing is generated in the background: the servers have one set of weights, and one user at a time."""
+        if self._ahead and self.accelerator.is_main_process:
+            futures.wait([self._ahead.samples])
+
+    def _take(self, prompts: list[list[int]]) -> list[Sample]:
+        """The completions that were generated ahead."""
+        ahead, self._ahead = self._ahead, None
+        if ahead.prompts != prompts:
+            raise RuntimeError("the prompts are not those that were generated ahead")
+        samples = in_main(self.accelerator.is_main_process, ahead.samples.result)
+        self.completions_step = ahead.weights_step
+        first = self.accelerator.process_index * len(prompts)
+        return [samples[number] for number in range(first, first + len(prompts))]
 
     def complete(self, prompts: Sequence[list[int]], numbers: Sequence[int], settings: dict, purpose: int) -> list[Sample]:
         """One completion of each prompt of this process; called in every process.
@@ -147,10 +219,16 @@ class ServedGeneration(VLLMGeneration):
             settings: vLLM's sampling parameters; length and end tokens are those of the run.
             purpose: HELD_OUT, or ROLLOUTS plus the number of calls before.
         """
+        work = self._work(prompts, numbers, settings, purpose)
+        self._wait()
+        samples = in_main(self.accelerator.is_main_process, work)
+        return [samples[number] for number in numbers]
+
+    def _work(self, prompts: Sequence[list[int]], numbers: Sequence[int], settings: dict, purpose: int) -> Callable[[], Any]:
+        """What the main process has to do for `complete`, called in every process; returns the samples of all by number."""
         settings = settings | {"max_tokens": self.max_completion_length, **self.generation_kwargs}
-        everyones = gather_object(list(zip(numbers, prompts, strict=True)))
+        everyones = dict(gather_object(list(zip(numbers, prompts, strict=True))))
         # hashed because torch's generator on CPU uses the lower 32 bits alone
         digest = hashlib.sha256(f"{self.seed}/{self.weights_step}/{purpose}".encode()).digest()
         seed = int.from_bytes(digest[:6])
-        samples = in_main(self.accelerator.is_main_process, lambda: complete_all(self.servers, dict(everyones), settings, seed))
-        return [samples[number] for number in numbers]
+        return lambda: complete_all(self.servers, everyones, settings, seed)

@@ -1,6 +1,7 @@
 """Runs that take their rollouts from a real vLLM server, with weights from files; the server is killed on the way."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ from data_mix.errors import InputError
 from data_mix.mixture_folder import read_rows
 from eval.generation import server_folder
 from eval.scoring.eval_folder import read_completions
+from recipes.training.checkpoints.atomic import find_complete, last_complete
 from tests.conftest import ROOT, read_log
 
 STEPS = 4
@@ -142,3 +144,42 @@ def test_two_processes_and_a_killed_server_change_no_rollout(command, where, ser
     assert run.wait() == 0, (tmp_path / "log").read_text()
     assert "does not answer" in (tmp_path / "log").read_text()
     assert rollouts(out) == rollouts(whole)
+
+
+RECORD = """
+import json
+
+def record(problem_id, trainer_state, **kwargs):
+    with open({path!r}, "a") as file:
+        file.write(json.dumps([trainer_state.global_step, sorted(problem_id)]) + "\\n")
+    return [None] * len(problem_id)
+"""
+
+
+def test_asynchronous_rollouts_use_each_problem_once_and_are_one_step_old(command, where, server, tmp_path):
+    out, log = tmp_path.joinpath(where[-1]), tmp_path / "problems.jsonl"
+    for earlier in (out, out.with_name("whole")):
+        shutil.rmtree(earlier, ignore_errors=True)
+    (tmp_path / "mine.py").write_text(RECORD.format(path=str(log)))
+    words = [*arguments(where, server, 32), "--rewards", "answer", f"{tmp_path}/mine.py:record"]
+    command(*words)
+    in_turn = [json.loads(line) for line in log.read_text().splitlines()]
+    shutil.rmtree(out)
+    log.unlink()
+
+    words += ["--async_steps", "1", "--save_strategy", "steps", "--save_steps", "1"]
+    with open(tmp_path / "log", "w") as said:
+        run = subprocess.Popen([sys.executable, *words], cwd=ROOT, stdout=said, stderr=said)
+    while not find_complete(str(out)):
+        assert run.poll() is None, (tmp_path / "log").read_text()
+        time.sleep(0.05)
+    run.kill()
+    run.wait()
+    resumed, _ = last_complete(str(out))
+    command(*words)
+    steps = [entry for entry in read_log(out) if "reward" in entry]
+    assert [entry["step"] for entry in steps] == [1, 2, 3, 4]
+    first = [0, resumed]  # after which nothing has been generated ahead
+    assert [entry["weights_age"] for entry in steps] == [0 if entry["step"] - 1 in first else 1 for entry in steps]
+    # the steps that were killed are done again, with the same problems
+    assert dict(in_turn) == dict(json.loads(line) for line in log.read_text().splitlines())

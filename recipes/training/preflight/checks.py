@@ -257,8 +257,16 @@ def choose_push(weight_push: str | None, gpu: bool) -> str:
     return weight_push or ("nccl" if gpu else "files")
 
 
-def check_servers(args, weight_push: str | None, environment: Environment) -> Iterator[Finding]:
-    """URLs that are none, and ways to push weights that cannot work."""
+def check_servers(args, weight_push: str | None, async_steps: int, environment: Environment) -> Iterator[Finding]:
+    """URLs that are none, ways to push weights that cannot work, and asynchronous rollouts that are not corrected."""
+    if async_steps not in (0, 1):
+        yield Finding("async_steps", f"async_steps is {async_steps}", "set it to 0 or 1")
+    elif async_steps and (args.vllm_mode != "server" or choose_push(weight_push, environment.gpu) != "files"):
+        problem = "async_steps is 1, but rollouts come from the training process or its weights go through nccl"
+        yield Finding("async_steps", problem, "add vllm_mode: server and weight_push: files")
+    elif async_steps and not args.vllm_importance_sampling_correction:
+        problem = "async_steps is 1, but vllm_importance_sampling_correction is false: completions are one step old"
+        yield Finding("async_steps", problem, "set it to true")
     if args.vllm_mode == "colocate":
         if weight_push:
             yield Finding("weight_push", f"weight_push is {weight_push}, but there is no server", "add vllm_mode: server")

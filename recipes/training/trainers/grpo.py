@@ -31,6 +31,7 @@ from transformers import TrainerState
 
 from recipes.training.checkpoints.card import OwnCard
 from recipes.training.patches.trl import add_metrics
+from recipes.training.trainers.ahead import GeneratesAhead
 from recipes.training.trainers.algorithms import Algorithm
 from recipes.training.trainers.batching import rebatch_by_length
 from recipes.training.trainers.correction import clipped_ratio, clipped_shares, clipped_tokens, summarize
@@ -68,7 +69,7 @@ def _add_position_ids(model, args, kwargs: dict) -> tuple:
     return args, kwargs
 
 
-class CotmixGRPOTrainer(OwnCard, StopOnNonFinite, StopOnFailedReward, trl.GRPOTrainer):
+class CotmixGRPOTrainer(OwnCard, StopOnNonFinite, StopOnFailedReward, GeneratesAhead, trl.GRPOTrainer):
     """GRPOTrainer for any `Algorithm`; see the module docstring for what is overridden."""
 
     def __init__(self, *args, algorithm: Algorithm, **kwargs) -> None:
@@ -161,7 +162,7 @@ class CotmixGRPOTrainer(OwnCard, StopOnNonFinite, StopOnFailedReward, trl.GRPOTr
         if self.algorithm.resamples and self.model.training:
             self._resample_zero_variance_groups(prompts, generated)
         self._generate_time += time.perf_counter() - began
-        self._weights_step = self._last_loaded_step
+        self._weights_step = getattr(self.vllm_generation, "completions_step", self._last_loaded_step)
         return generated
 
     def _resample_zero_variance_groups(self, prompts: list, generated: tuple) -> None:
