@@ -34,9 +34,9 @@ from recipes.training.patches.trl import add_metrics
 from recipes.training.trainers.algorithms import Algorithm
 from recipes.training.trainers.batching import rebatch_by_length
 from recipes.training.trainers.correction import clipped_ratio, clipped_shares, clipped_tokens, summarize
-from recipes.training.trainers.filters import Filters, filtered_logps
 from recipes.training.trainers.finite import StopOnNonFinite
 from recipes.training.trainers.reward_failures import StopOnFailedReward
+from recipes.training.trainers.scoring import ScoresCompletions
 
 COLUMNS = {
     "prompt_mask": ("prompt_ids",),
@@ -68,13 +68,12 @@ def _add_position_ids(model, args, kwargs: dict) -> tuple:
     return args, kwargs
 
 
-class CotmixGRPOTrainer(OwnCard, StopOnNonFinite, StopOnFailedReward, trl.GRPOTrainer):
+class CotmixGRPOTrainer(OwnCard, StopOnNonFinite, StopOnFailedReward, ScoresCompletions, trl.GRPOTrainer):
     """GRPOTrainer for any `Algorithm`; see the module docstring for what is overridden."""
 
     def __init__(self, *args, algorithm: Algorithm, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.algorithm = algorithm
-        self.filters = Filters(self.top_k, self.top_p, self.min_p)
         for model in (self.model, self.ref_model):
             if model is not None and not hasattr(model.config, "rope_parameters"):
                 self.accelerator.unwrap_model(model).register_forward_pre_hook(_add_position_ids, with_kwargs=True)
@@ -209,25 +208,12 @@ class CotmixGRPOTrainer(OwnCard, StopOnNonFinite, StopOnFailedReward, trl.GRPOTr
         self._uncorrected = inputs if self.use_vllm and "importance_sampling_ratio" not in inputs else None
         return super()._compute_loss(model, inputs)
 
-    def _get_per_token_logps_and_entropies(self, model, input_ids, attention_mask, logits_to_keep, **kwargs) -> tuple:
-        score = self._score_filtered if self.filters else super()._get_per_token_logps_and_entropies
-        scored = score(model, input_ids, attention_mask, logits_to_keep, **kwargs)
+    def _get_per_token_logps_and_entropies(self, *args, **kwargs) -> tuple:
+        scored = super()._get_per_token_logps_and_entropies(*args, **kwargs)
         if self._uncorrected is not None:
             self._correct(self._uncorrected, scored[0].detach())
             self._uncorrected = None
         return scored
-
-    def _score_filtered(self, model, input_ids, attention_mask, logits_to_keep, batch_size=None, **_) -> tuple:
-        """As TRL's method, under the filters: they need all logits of a token, which TRL's fused LM head never holds."""
-        logps, entropies = [], []
-        for ids, mask in zip(*(t.split(batch_size or len(t)) for t in (input_ids, attention_mask)), strict=True):
-            with self.accelerator.autocast():
-                logits = model(input_ids=ids, attention_mask=mask, logits_to_keep=logits_to_keep + 1).logits[:, :-1]
-            tokens = ids[:, -logits_to_keep:]
-            scored = filtered_logps((logits / self.temperature).flatten(0, 1), tokens.flatten(), self.filters)
-            for values, rows in zip((logps, entropies), scored, strict=True):
-                values.append(rows.view(tokens.shape))
-        return torch.cat(logps), torch.cat(entropies), None
 
     def _correct(self, inputs: dict, logps: torch.Tensor) -> None:
         """Adds the importance-sampling ratio to a micro-batch; after the last one of a generation, logs TRL's metrics of it.
