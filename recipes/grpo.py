@@ -60,6 +60,10 @@ class GRPORecipe:
     max_logp_difference: float = field(
         default=0.1, metadata={"help": "abort when the sampler-trainer log-prob gap, mean |difference|, is above this"}
     )
+    shared_prompts: bool = field(
+        default=True,
+        metadata={"help": "run a prompt through the trainer's model once for several completions where it is faster"},
+    )
     sync_timeout: int = field(default=600, metadata={"help": "abort when a weight push to vLLM takes more seconds than this"})
     verbose: bool = field(default=False, metadata={"help": "also show the libraries' warnings; on the command line only"})
 
@@ -150,6 +154,7 @@ def main(recipe: GRPORecipe, args: CotmixGRPOConfig, model_args: trl.ModelConfig
     columns = ("prompt", "answer", "problem_id", "source")
     trainer = CotmixGRPOTrainer(
         algorithm=algorithms.choose(recipe.algorithm, recipe.baseline, args, recipe.given),
+        share_prompts=recipe.shared_prompts,
         model=model,
         args=args,
         reward_funcs=make_reward_functions(recipe.rewards, end_ids(tokenizer), args.max_completion_length),

@@ -2,7 +2,8 @@
 
 To correct the vLLM-trainer log-prob mismatch, TRL runs each completion through the model once more before training. When an
 optimizer step trains on everything that was generated for it, the training pass has the same weights. Then the correction
-(correction.py) is computed there, and rows are regrouped into micro-batches of similar length (batching.py).
+(correction.py) is computed there, and rows are regrouped into micro-batches of the same prompts or of similar length, whichever
+is cheaper (batching.py). A prompt goes through the model once for several completions (scoring.py, shared_prompts.py).
 
 Private methods of TRL 1.16.0 that are overridden, and when to remove each override:
 
@@ -13,9 +14,9 @@ Private methods of TRL 1.16.0 that are overridden, and when to remove each overr
                                         with: the baselines; when TRL saves a checkpoint then.
     _generate                           Dynamic sampling. Remove when: GRPOConfig offers it.
     _compute_loss                       } The correction from the training pass. Remove when: TRL skips its extra forward
-    _get_per_token_logps_and_entropies  } pass for on-policy steps. Also log-probs under top-k, top-p and min-p (filters.py).
-                                        Remove when: TRL applies them to the trainer's log-probs.
-    _prepare_inputs                     Micro-batches of similar length. Remove when: TRL trims padding per micro-batch.
+    _get_per_token_logps_and_entropies  } pass for on-policy steps. Also, in scoring.py, shared prompts and log-probs under
+                                        top-k, top-p and min-p. Remove when: TRL offers both.
+    _prepare_inputs                     Micro-batches of the same prompts or similar length. Remove when: TRL makes such.
 
 They use TRL's private `_buffered_inputs` and `_step` (micro-batches), `_logs` (advantages in the completions table), and
 `_log_metric` and `_log_completion_extra` (rewards during dynamic sampling are not logged).
@@ -250,5 +251,7 @@ class CotmixGRPOTrainer(OwnCard, StopOnNonFinite, StopOnFailedReward, ScoresComp
         inputs = super()._prepare_inputs(generation_batch)
         if self._buffered_inputs is before or not self._is_on_policy or self._has_entropy_terms:
             return inputs
-        self._buffered_inputs = rebatch_by_length(self._buffered_inputs, COLUMNS)
+        by_length = rebatch_by_length(self._buffered_inputs, COLUMNS)
+        by_prompt = rebatch_by_length(self._buffered_inputs, COLUMNS, groups="prompt_ids")
+        self._buffered_inputs = min(by_length, by_prompt, key=lambda batches: sum(map(self.cost, batches)))
         return self._buffered_inputs[self._step % self.args.steps_per_generation]

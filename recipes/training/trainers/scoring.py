@@ -31,6 +31,18 @@ class ScoresCompletions:
                 tqdm.write(f"prompts are not shared between completions: {reason}")
         return super().training_step(model, inputs, num_items_in_batch)
 
+    def cost(self, batch: dict) -> int:
+        """What a forward pass over a micro-batch costs, up to a factor."""
+        ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1)
+        mask = torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1)
+        plan = self._plan(ids, mask, batch["completion_ids"].shape[1])
+        return plan.cost(self._hidden_size) if plan else shared_prompts.cost(*ids.shape, self._hidden_size)
+
+    def _plan(self, input_ids, attention_mask, logits_to_keep: int) -> shared_prompts.Plan | None:
+        if not self.shares_prompts:
+            return None
+        return shared_prompts.plan(input_ids, attention_mask, logits_to_keep, self._hidden_size)
+
     def _get_per_token_logps_and_entropies(
         self, model, input_ids, attention_mask, logits_to_keep, batch_size=None, compute_entropy=False, **more
     ) -> tuple:
@@ -41,7 +53,7 @@ class ScoresCompletions:
             )
         scored = []
         for ids, mask in zip(*(t.split(batch_size or len(t)) for t in (input_ids, attention_mask)), strict=True):
-            plan = shared_prompts.plan(ids, mask, logits_to_keep, self._hidden_size) if self.shares_prompts else None
+            plan = self._plan(ids, mask, logits_to_keep)
             if plan is None:
                 scored.append(self._score_rows(model, ids, mask, logits_to_keep, compute_entropy))
             else:

@@ -141,11 +141,6 @@ def plan(input_ids: torch.Tensor, attention_mask: torch.Tensor, completion_colum
         completion_columns: columns of the completions.
         hidden: the model's hidden size.
     """
-    best = _cheapest(input_ids, attention_mask, completion_columns, hidden)
-    return best if best and best.cost(hidden) < SAVING * cost(*input_ids.shape, hidden) else None
-
-
-def _cheapest(input_ids, attention_mask, completion_columns: int, hidden: int) -> Plan | None:
     before = input_ids.shape[1] - completion_columns - 1
     lengths = attention_mask[:, before + 1 :].sum(dim=1).tolist()
     if not any(lengths):
@@ -157,7 +152,9 @@ def _cheapest(input_ids, attention_mask, completion_columns: int, hidden: int) -
     widths = [max(lengths)]
     while widths[-1] < max(totals.values()):
         widths.append(2 * widths[-1])
-    return min((Plan.of_width(lengths, prompts, before, width) for width in widths), key=lambda plan: plan.cost(hidden))
+    plans = [Plan.of_width(lengths, prompts, before, width) for width in widths]
+    best = min(plans, key=lambda plan: plan.cost(hidden))
+    return best if best.cost(hidden) < SAVING * cost(*input_ids.shape, hidden) else None
 
 
 def same_prompts(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
