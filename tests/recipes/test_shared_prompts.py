@@ -86,6 +86,16 @@ def test_log_probs_entropies_and_gradient_equal_those_of_an_ordinary_pass(model_
         assert_same(model, ids, mask, 7, plan)
 
 
+@pytest.mark.slow
+@torch.no_grad()
+def test_flex_attention_gives_the_same_log_probs():
+    """It is compiled, and has no backward pass on CPU."""
+    ids, mask = micro_batch(GROUPS, 7)
+    plan = shared_prompts.plan(ids, mask, 7, 32)
+    wanted, found = (packed(make_model("llama", attention), ids, mask, 7, plan) for attention in ("sdpa", "flex_attention"))
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+
+
 def test_lora_and_gradient_checkpointing_get_the_same_gradient():
     from peft import LoraConfig, get_peft_model
 
