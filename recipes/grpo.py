@@ -68,6 +68,10 @@ class GRPORecipe:
         default=0,
         metadata={"help": "1: servers generate the completions of the next step while this one trains; 0: they take turns"},
     )
+    shared_prompts: bool = field(
+        default=True,
+        metadata={"help": "run a prompt through the trainer's model once for several completions where it is faster"},
+    )
     sync_timeout: int = field(default=600, metadata={"help": "abort when a weight push to vLLM takes more seconds than this"})
     verbose: bool = field(default=False, metadata={"help": "also show the libraries' warnings; only on the command line"})
 
@@ -166,6 +170,7 @@ def main(recipe: GRPORecipe, args: CotmixGRPOConfig, model_args: trl.ModelConfig
     trainer = CotmixGRPOTrainer(
         algorithm=algorithms.choose(recipe.algorithm, recipe.baseline, args, recipe.given),
         async_steps=recipe.async_steps,
+        share_prompts=recipe.shared_prompts,
         model=model,
         args=args,
         reward_funcs=make_reward_functions(recipe.rewards, end_ids(tokenizer), args.max_completion_length),

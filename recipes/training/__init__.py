@@ -6,6 +6,8 @@ preflight/     checks before a model is loaded: config, runtime environment, mem
 models.py      builds or loads models and tokenizers
 trainers/      subclasses of TRL's trainers
     grpo.py        CotmixGRPOTrainer: baselines, dynamic sampling, fewer forward passes; lists the TRL methods it overrides
+    scoring.py     log-probs of completions, for grpo.py
+    shared_prompts.py  packs completions that share a prompt
     algorithms.py  GRPO, Dr. GRPO, DAPO, REINFORCE and RLOO as TRL settings
     filters.py     log-probs under top-k, top-p and min-p
     correction.py  importance-sampling correction of the vLLM-trainer log-prob mismatch

@@ -21,6 +21,7 @@ BENCHES = {
     "ntp": ["ntp.py"],
     "sft": ["sft.py", "--data", "DATA"],
     "grpo": ["grpo.py", "smollm2", "--trl", "--steps", "3", "--repeats", "2"],
+    "grpo-shared": ["grpo.py", "shared", "--steps", "3", "--repeats", "2"],
     "grpo-parity": ["grpo.py", "parity"],
     "ablate": ["ablate.py"],
     "memory": ["memory.py", "--data", "DATA"],

@@ -7,9 +7,15 @@ one plain PyTorch forward and backward pass over them in micro-batches, and a st
 prompts, batch size, completions per prompt, lengths and dtype, and its own reward; otherwise its defaults, i.e. it generates
 with transformers. The learning rate is close to zero, so every step samples from the same model. Reports the median seconds
 per step, without the first step.
+
+    python tests/bench/grpo.py shared
+
+The recipe with shared prompts against `--shared_prompts false`: with the prompts as they are (about 80 tokens), and with five
+solved problems before each (about 600 tokens).
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import re
@@ -18,7 +24,6 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from dataclasses import dataclass
 from pathlib import Path
 
 from measure import ROOT, publish, read_log, run, words
@@ -32,7 +37,7 @@ STUDY = ROOT / "recipes" / "gsm_symbolic" / "smollm2-135m-cpu"
 HEADLINE = ROOT / "recipes" / "parity" / "headline"
 
 
-@dataclass
+@dataclasses.dataclass
 class Workload:
     """A model, its prompts, and the size of a step."""
 
@@ -60,11 +65,11 @@ class Workload:
         )
 
 
-def ours(load: Workload, steps: int, out: Path) -> tuple[float, float]:
+def ours(load: Workload, steps: int, out: Path, *more: str) -> tuple[float, float]:
     """Median seconds per step of the recipe, between two entries of its log, and its peak memory in GiB."""
     where = words(config=load.config, mixture=load.mixture, model_name_or_path=load.model, output_dir=out, max_steps=steps)
     quiet = words(heldout_problems=1, heldout_every=0)
-    _, peak = run([sys.executable, "recipes/grpo.py", *where, *load.size, *quiet])
+    _, peak = run([sys.executable, "recipes/grpo.py", *where, *load.size, *quiet, *more])
     ends = [entry["seconds"] for entry in read_log(out) if "loss" in entry]
     return statistics.median(after - before for before, after in zip(ends, ends[1:], strict=False)), peak
 
@@ -161,9 +166,29 @@ def compare(name: str, load: Workload, prompts: list, steps: int, repeats: int, 
         publish(f"GRPO, {name}, memory", peaks["ours"], peaks[TRL], "GiB")
 
 
+def compare_shared(name: str, load: Workload, steps: int, repeats: int) -> None:
+    """Runs and prints the comparison of the recipe with and without shared prompts."""
+    found: dict[str, list[tuple[float, float]]] = {"true": [], "false": []}
+    with tempfile.TemporaryDirectory() as folder:
+        for repeat in range(repeats):
+            for shared, kept in found.items():
+                more = words(shared_prompts=shared, vllm_max_model_length=1024)
+                kept.append(ours(load, steps, Path(folder) / f"{shared}-{repeat}", *more))
+                print(f"{name}, shared_prompts {shared}: {kept[-1][0]:.2f} s per step", flush=True)
+    (seconds, peaks), (seconds_without, peaks_without) = (zip(*kept, strict=True) for kept in found.values())
+    publish(f"GRPO step, {name}, shared prompts", seconds, seconds_without, "s a step")
+    publish(f"GRPO, {name}, shared prompts, memory", peaks, peaks_without, "GiB")
+
+
+def few_shot(rows: list[dict], examples: int = 5) -> str:
+    """A prompt template with problems that are solved in long form."""
+    solved = [(row["prompt"][0]["content"], row["completion"][0]["content"]) for row in rows if row["form"] == "long"]
+    return "\n\n".join(f"{problem}\n{solution}" for problem, solution in solved[:examples]) + "\n\n{prompt}"
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("workload", choices=["smollm2", "parity"])
+    parser.add_argument("workload", choices=["smollm2", "parity", "shared"])
     parser.add_argument("--model", default="models/smollm2-135m", help="checkpoint of SmolLM2-135M")
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=3)
@@ -174,17 +199,27 @@ if __name__ == "__main__":
 
     with tempfile.TemporaryDirectory() as folder:
         mixture = Path(folder) / "mixture"
-        if args.workload == "smollm2":
-            source = ROOT / "recipes" / "gsm_symbolic" / "mixture.yaml"
-            load = Workload(STUDY / "grpo.yaml", args.model, mixture, rows=16, batches=6, limit=96, autocast=True)
-        else:
+        if args.workload == "parity":
             source = HEADLINE / "mixture.yaml"
             load = Workload(HEADLINE / "grpo.yaml", f"{folder}/sft", mixture, rows=128, batches=4, limit=60, autocast=False)
+        else:
+            source = ROOT / "recipes" / "gsm_symbolic" / "mixture.yaml"
+            load = Workload(STUDY / "grpo.yaml", args.model, mixture, rows=16, batches=6, limit=96, autocast=True)
         build(load_config(str(source), ["n_train=2560", "n_test=8"]), str(mixture))
         if args.workload == "parity":
             size = words(max_steps=60, heldout_problems=1, heldout_every=0, report_to="none")
             where = words(config=HEADLINE / "sft.yaml", mixture=mixture, output_dir=load.model)
             run([sys.executable, "recipes/sft.py", *where, *size])
-        prompts = [row["prompt"] for row in read_rows(str(mixture), "train")]
-        name = "SmolLM2-135M, 96 completions" if args.workload == "smollm2" else "parity 50, 512 completions"
-        compare(name, load, prompts, args.steps, args.repeats, args.trl)
+        rows = read_rows(str(mixture), "train")
+        if args.workload == "shared":
+            longer = Path(folder) / "few-shot"
+            build(
+                load_config(str(source), ["n_train=2560", "n_test=8", f"prompt_template={json.dumps(few_shot(rows))}"]),
+                str(longer),
+            )
+            compare_shared("SmolLM2-135M, prompts of 80 tokens", load, args.steps, args.repeats)
+            few = dataclasses.replace(load, mixture=longer)
+            compare_shared("SmolLM2-135M, prompts of 600 tokens", few, args.steps, args.repeats)
+        else:
+            name = "SmolLM2-135M, 96 completions" if args.workload == "smollm2" else "parity 50, 512 completions"
+            compare(name, load, [row["prompt"] for row in rows], args.steps, args.repeats, args.trl)

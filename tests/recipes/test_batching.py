@@ -1,5 +1,7 @@
 """Rebatching the rows of a step by length changes the micro-batches and nothing else."""
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given
@@ -57,6 +59,20 @@ def test_left_padded_prompts_and_right_padded_completions_are_trimmed():
     assert found["completion_ids"].tolist() == [[8, 0], [9, 9]]
     assert found["advantages"].tolist() == [1.0, 2.0] and found["num_items_in_batch"] == 3
     assert found["ref_per_token_logps"] is None
+
+
+@given(sizes, st.integers(1, 4))
+def test_groups_stay_together(lengths, groups):
+    batches = [collated(one, 1 + 100 * i) for i, one in enumerate(lengths)]
+    for batch in batches:
+        batch["prompt"] = batch["ends"].unsqueeze(1) % groups
+    found = rebatch_by_length(batches, {"attention_mask": ("input_ids", "labels")}, groups="prompt")
+    assert rows_of(found) == rows_of(batches)
+    order = torch.cat([batch["prompt"].flatten() for batch in found]).tolist()
+    assert len([group for group, _ in itertools.groupby(order)]) == len(set(order))
+    rows = torch.cat([batch["attention_mask"].sum(dim=1) for batch in found]).tolist()
+    longest = [max(n for n, group in zip(rows, order, strict=True) if group == one) for one in dict.fromkeys(order)]
+    assert longest == sorted(longest, reverse=True)
 
 
 def test_sft_losses_do_not_depend_on_the_micro_batch_size(command, parity_run, tmp_path):

@@ -12,18 +12,24 @@ Batch = dict[str, torch.Tensor | None]
 FILL = {"labels": -100}  # fill values of padding; 0 for the other tensors, whose padding is never read
 
 
-def rebatch_by_length(batches: list[Batch], masks: dict[str, tuple[str, ...]]) -> list[Batch]:
+def rebatch_by_length(batches: list[Batch], masks: dict[str, tuple[str, ...]], groups: str | None = None) -> list[Batch]:
     """The same rows in micro-batches of the same number and sizes, sorted by decreasing length.
 
     Args:
         batches: tensors of shape (rows, columns) or (rows,), or scalars and None for a value of the step.
         masks: name of each mask, (rows, columns), 1 for tokens and 0 for padding → the other tensors with its columns.
+        groups: name of a tensor; rows that are equal in it stay together, and groups are sorted by their longest row.
     """
     sizes = [len(next(iter(batch.values()))) for batch in batches]
     step = {name: _concatenate([batch[name] for batch in batches], FILL.get(name, 0)) for name in batches[0]}
     lengths = sum(step[mask].sum(dim=1) for mask in masks)
-    order = lengths.argsort(descending=True, stable=True).split(sizes)
-    return [_trim({name: _select(value, rows) for name, value in step.items()}, masks) for rows in order]
+    order = lengths.argsort(descending=True, stable=True)
+    if groups:
+        group = step[groups].unique(dim=0, return_inverse=True)[1]
+        longest = torch.zeros_like(lengths).scatter_reduce(0, group, lengths, "amax")
+        for key in (group, -longest[group]):
+            order = order[key[order].argsort(stable=True)]
+    return [_trim({name: _select(value, rows) for name, value in step.items()}, masks) for rows in order.split(sizes)]
 
 
 def _concatenate(tensors: list[torch.Tensor | None], fill: int) -> torch.Tensor | None:

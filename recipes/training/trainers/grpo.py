@@ -2,7 +2,8 @@
 
 To correct the vLLM-trainer log-prob mismatch, TRL runs each completion through the model once more before training. When an
 optimizer step trains on everything that was generated for it, the training pass has the same weights. Then the correction
-(correction.py) is computed there, and rows are regrouped into micro-batches of similar length (batching.py).
+(correction.py) is computed there, and rows are regrouped into micro-batches of the same prompts or of similar length, whichever
+is cheaper (batching.py). A prompt goes through the model once for several completions (scoring.py, shared_prompts.py).
 
 Private methods of TRL 1.16.0 that are overridden, and when to remove each override:
 
@@ -13,9 +14,9 @@ Private methods of TRL 1.16.0 that are overridden, and when to remove each overr
                                         with: the baselines; when TRL saves a checkpoint then.
     _generate                           Dynamic sampling. Remove when: GRPOConfig offers it.
     _compute_loss                       } The correction from the training pass. Remove when: TRL skips its extra forward
-    _get_per_token_logps_and_entropies  } pass for on-policy steps. Also log-probs under top-k, top-p and min-p (filters.py).
-                                        Remove when: TRL applies them to the trainer's log-probs.
-    _prepare_inputs                     Micro-batches of similar length. Remove when: TRL trims padding per micro-batch.
+    _get_per_token_logps_and_entropies  } pass for on-policy steps. Also, in scoring.py, shared prompts and log-probs under
+                                        top-k, top-p and min-p. Remove when: TRL offers both.
+    _prepare_inputs                     Micro-batches of the same prompts or similar length. Remove when: TRL makes such.
 
 They use TRL's private `_buffered_inputs` and `_step` (micro-batches), `_logs` (advantages in the completions table), and
 `_log_metric` and `_log_completion_extra` (rewards during dynamic sampling are not logged).
@@ -35,9 +36,9 @@ from recipes.training.trainers.ahead import GeneratesAhead
 from recipes.training.trainers.algorithms import Algorithm
 from recipes.training.trainers.batching import rebatch_by_length
 from recipes.training.trainers.correction import clipped_ratio, clipped_shares, clipped_tokens, summarize
-from recipes.training.trainers.filters import Filters, filtered_logps
 from recipes.training.trainers.finite import StopOnNonFinite
 from recipes.training.trainers.reward_failures import StopOnFailedReward
+from recipes.training.trainers.scoring import ScoresCompletions
 
 COLUMNS = {
     "prompt_mask": ("prompt_ids",),
@@ -69,13 +70,12 @@ def _add_position_ids(model, args, kwargs: dict) -> tuple:
     return args, kwargs
 
 
-class CotmixGRPOTrainer(OwnCard, StopOnNonFinite, StopOnFailedReward, GeneratesAhead, trl.GRPOTrainer):
+class CotmixGRPOTrainer(OwnCard, StopOnNonFinite, StopOnFailedReward, GeneratesAhead, ScoresCompletions, trl.GRPOTrainer):
     """GRPOTrainer for any `Algorithm`; see the module docstring for what is overridden."""
 
     def __init__(self, *args, algorithm: Algorithm, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.algorithm = algorithm
-        self.filters = Filters(self.top_k, self.top_p, self.min_p)
         for model in (self.model, self.ref_model):
             if model is not None and not hasattr(model.config, "rope_parameters"):
                 self.accelerator.unwrap_model(model).register_forward_pre_hook(_add_position_ids, with_kwargs=True)
@@ -213,25 +213,12 @@ class CotmixGRPOTrainer(OwnCard, StopOnNonFinite, StopOnFailedReward, GeneratesA
         self._uncorrected = inputs if self.use_vllm and "importance_sampling_ratio" not in inputs else None
         return super()._compute_loss(model, inputs)
 
-    def _get_per_token_logps_and_entropies(self, model, input_ids, attention_mask, logits_to_keep, **kwargs) -> tuple:
-        score = self._score_filtered if self.filters else super()._get_per_token_logps_and_entropies
-        scored = score(model, input_ids, attention_mask, logits_to_keep, **kwargs)
+    def _get_per_token_logps_and_entropies(self, *args, **kwargs) -> tuple:
+        scored = super()._get_per_token_logps_and_entropies(*args, **kwargs)
         if self._uncorrected is not None:
             self._correct(self._uncorrected, scored[0].detach())
             self._uncorrected = None
         return scored
-
-    def _score_filtered(self, model, input_ids, attention_mask, logits_to_keep, batch_size=None, **_) -> tuple:
-        """As TRL's method, under the filters: they need all logits of a token, which TRL's fused LM head never holds."""
-        logps, entropies = [], []
-        for ids, mask in zip(*(t.split(batch_size or len(t)) for t in (input_ids, attention_mask)), strict=True):
-            with self.accelerator.autocast():
-                logits = model(input_ids=ids, attention_mask=mask, logits_to_keep=logits_to_keep + 1).logits[:, :-1]
-            tokens = ids[:, -logits_to_keep:]
-            scored = filtered_logps((logits / self.temperature).flatten(0, 1), tokens.flatten(), self.filters)
-            for values, rows in zip((logps, entropies), scored, strict=True):
-                values.append(rows.view(tokens.shape))
-        return torch.cat(logps), torch.cat(entropies), None
 
     def _correct(self, inputs: dict, logps: torch.Tensor) -> None:
         """Adds the importance-sampling ratio to a micro-batch; after the last one of a generation, logs TRL's metrics of it.
@@ -268,5 +255,7 @@ class CotmixGRPOTrainer(OwnCard, StopOnNonFinite, StopOnFailedReward, GeneratesA
         inputs = super()._prepare_inputs(generation_batch)
         if self._buffered_inputs is before or not self._is_on_policy or self._has_entropy_terms:
             return inputs
-        self._buffered_inputs = rebatch_by_length(self._buffered_inputs, COLUMNS)
+        by_length = rebatch_by_length(self._buffered_inputs, COLUMNS)
+        by_prompt = rebatch_by_length(self._buffered_inputs, COLUMNS, groups="prompt_ids")
+        self._buffered_inputs = min(by_length, by_prompt, key=lambda batches: sum(map(self.cost, batches)))
         return self._buffered_inputs[self._step % self.args.steps_per_generation]
