@@ -58,8 +58,9 @@ lint: install
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 
+# Two workers, each with half of the cores; `worksteal` gives each a run of neighbouring tests, which share fixtures.
 test: lint
-	.venv/bin/pytest -m "not slow"
+	.venv/bin/pytest -m "not slow" --numprocesses 2 --dist worksteal
 
 bench: install models/smollm2-135m/config.json
 	$(PY) -m tests.bench $(if $(DATA),--data $(DATA))

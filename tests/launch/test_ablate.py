@@ -136,6 +136,7 @@ def processes_of(folder) -> list[str]:
     return subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, text=True, check=False).stdout.split()
 
 
+@pytest.mark.slow
 def test_a_grid_survives_a_kill_and_a_failing_cell_and_is_reproducible(command, tmp_path):
     grid = {"seed": [0], "mixture.n_train": [200, 5000, 400]}  # there are 4,096 problems
     file, out = write(tmp_path, grid=grid, eval={"greedy": {"problems": 8}}), tmp_path / "out"

@@ -31,6 +31,7 @@ def weights(folder):
     return (folder / "model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_sft_killed_at_twenty_random_moments_resumes_to_the_same_result(command, parity_run, tmp_path):
     run = ["recipes/sft.py", "--mixture", parity_run / "mixture", *SFT, *SAVES]
     said = command("-m", "tests.killed", "model.safetensors", "--output_dir", tmp_path, *run, OMP_NUM_THREADS="1").stdout
