@@ -61,7 +61,8 @@ def command(forked):
     ) -> subprocess.CompletedProcess[str]:
         words, env = [*map(str, args)], {"HF_HUB_OFFLINE": "1", **env}
         if not fresh and imports_torch(words):
-            done = forked.run(words, cwd, env)
+            program = forked.start(words, cwd, env)
+            done = subprocess.CompletedProcess(words, program.wait(), *program.communicate())
         else:
             line = [sys.executable, *words]
             done = subprocess.run(line, cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True, check=False)
@@ -76,6 +77,12 @@ def imports_torch(words: list[str]) -> bool:
     if words[0] == "-m":
         return words[1:3] == ["eval", "run"] or words[1] == "tests.killed"
     return re.search(r"recipes/(sft|grpo|star)\.py", " ".join(words[:2])) is not None
+
+
+@pytest.fixture(scope="session")
+def start(forked):
+    """Starts `python ARGS` in the repository root, forked as in `command`; returns the running program."""
+    return lambda *args: forked.start([*map(str, args)], ROOT, {"HF_HUB_OFFLINE": "1"})
 
 
 @pytest.fixture(scope="session")

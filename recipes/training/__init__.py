@@ -13,6 +13,7 @@ trainers/      subclasses of TRL's trainers
     finite.py      stops on gradients that are NaN or infinite
     reward_failures.py  stops when a user-defined reward function fails, after a checkpoint
     batching.py    micro-batches of similar length
+    memory.py      returns freed memory to the system when the process has grown (CPU)
 star_rollouts.py  the rollouts of a STaR round, and which are trained on
 rollouts.py    completions from the current weights, through vLLM or transformers
 tracking/      log.jsonl, the console, held-out evaluation during training
