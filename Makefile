@@ -1,6 +1,6 @@
 # make install         create .venv from the locked CPU stack
 # make demo            run the full pipeline on parity, d = 16, into runs/demo (a few minutes on two cores)
-# make headline SEED=0 the same with d = 50, for a seed from 0 to 2, into runs/headline/cells/seed=0 (three minutes)
+# make headline SEED=0 the same with d = 50, for a seed from 0 to 2, into runs/headline/cells/seed=0
 # make test            ruff and all tests except the slow ones
 # make test-slow       the slow tests: several processes, and a real Slurm with two nodes
 # make test-deps       install slurm-wlm, munge and chromium for the Slurm and browser tests (apt-get, as root).
