@@ -4,11 +4,11 @@ from transformers import TrainerCallback
 
 from eval.generation import machine
 
-GROWTH = 1.25
+GROWTH = 1.15
 
 
 class ReleaseFreedMemory(TrainerCallback):
-    """Returns freed memory to the system before a step, whenever the process has grown by a quarter since the last time.
+    """Returns freed memory to the system before a step, whenever the process has grown by 15% since the last time.
 
     Batches of different widths leave gaps that later blocks do not fit. SFT of SmolLM2-135M, 8 rows a batch, grew to 9 GiB, of
     which a step used 5. Page-faulting the memory in again costs too much to return it after every step.
