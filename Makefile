@@ -1,6 +1,6 @@
 # make install         create .venv from the locked CPU stack
 # make demo            run the full pipeline on parity, d = 16, into runs/demo (a few minutes on two cores)
-# make headline SEED=0 the same with d = 50, into runs/headline-0
+# make headline SEED=0 the same with d = 50, for a seed from 0 to 2, into runs/headline/cells/seed=0
 # make test            ruff and all tests except the slow ones
 # make test-slow       the slow tests: several processes, and a real Slurm with two nodes
 # make test-deps       install slurm-wlm, munge and chromium for the Slurm and browser tests (apt-get, as root).
@@ -29,9 +29,10 @@ demo: install
 	@$(MAKE) --no-print-directory $(RUN)/report.html
 	@$(PY) -m eval report $(RUN)
 
+# A cell of an ablation: its stages are forked from one process, which imports torch, TRL and vLLM once.
 headline: install
-	@$(MAKE) --no-print-directory RUN=runs/headline-$(SEED) STUDY=recipes/parity/headline runs/headline-$(SEED)/report.html
-	@$(PY) -m eval report runs/headline-$(SEED)
+	@$(PY) -m launch ablate recipes/parity/headline/seeds.yaml --cell $(SEED)
+	@$(PY) -m eval report runs/headline/cells/seed=$(SEED)
 
 # One process needs no `accelerate launch`. Finished stages are skipped; an interrupted one lacks its last file and starts over.
 $(RUN)/mixture/manifest.json:
@@ -58,8 +59,9 @@ lint: install
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 
+# Two workers, each with half of the cores; `worksteal` gives each a run of neighbouring tests, which share fixtures.
 test: lint
-	.venv/bin/pytest -m "not slow"
+	.venv/bin/pytest -m "not slow" --numprocesses 2 --dist worksteal
 
 bench: install models/smollm2-135m/config.json
 	$(PY) -m tests.bench $(if $(DATA),--data $(DATA))

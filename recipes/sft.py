@@ -91,6 +91,7 @@ def main(recipe: SFTRecipe, args: CotmixSFTConfig, model_args: trl.ModelConfig) 
     from datasets import Dataset
     from transformers import set_seed
 
+    from recipes.training.trainers.memory import ReleaseFreedMemory
     from recipes.training.trainers.sft import CotmixSFTTrainer
 
     tokenizer = inputs.tokenizer
@@ -105,7 +106,7 @@ def main(recipe: SFTRecipe, args: CotmixSFTConfig, model_args: trl.ModelConfig) 
         train_dataset=Dataset.from_list([{"prompt": r["prompt"], "completion": r["completion"]} for r in inputs.rows]),
         processing_class=tokenizer,
         peft_config=trl.get_peft_config(model_args),
-        callbacks=[JsonlLog(args.output_dir)],
+        callbacks=[JsonlLog(args.output_dir), ReleaseFreedMemory()],
     )
     generate = ModelGenerator(trainer, tokenizer, recipe.heldout_max_tokens)
     where = f"--mixture {recipe.mixture} --model_name_or_path {args.output_dir}"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,13 @@ import pytest
 from data_mix.mixture_config import parse_config
 from data_mix.mixture_folder import build
 from eval.generation import machine
+from tests.forked import ForkServer
 
 # Before anything imports torch; the commands that the tests start inherit it.
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):  # "gw0", "gw1", ...: each has its share of the cores
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, cores[int(worker[2:]) :: int(os.environ["PYTEST_XDIST_WORKER_COUNT"])] or cores)
+os.environ.setdefault("TORCH_COMPILE_DISABLE", "1")  # vLLM compiles a function of its sampler: 2 s per process
 machine.prepare()
 
 ROOT = Path(__file__).parents[1]
@@ -36,17 +42,47 @@ def data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def command():
-    """Runs `python ARGS` as a user would, by default in the repository root; returns the finished process with its output."""
+def forked(tmp_path_factory):
+    """Where recipes and evals are forked from a process that has imported the libraries; see tests/forked.py."""
+    server = ForkServer(tmp_path_factory.mktemp("forked"))
+    yield server
+    server.close()
 
-    def run(*args: object, check: bool = True, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess:
-        line = [sys.executable, *map(str, args)]
-        environment = {**os.environ, "HF_HUB_OFFLINE": "1", **env}
-        done = subprocess.run(line, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
-        assert not check or done.returncode == 0, f"{' '.join(line)}\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}"
+
+@pytest.fixture(scope="session")
+def command(forked):
+    """Runs `python ARGS` as a user would, by default in the repository root; returns the finished process with its output.
+
+    Programs that import torch are forked (see tests/forked.py), unless `fresh`; their imports would take most of the time.
+    """
+
+    def run(
+        *args: object, check: bool = True, cwd: Path = ROOT, fresh: bool = False, **env: str
+    ) -> subprocess.CompletedProcess[str]:
+        words, env = [*map(str, args)], {"HF_HUB_OFFLINE": "1", **env}
+        if not fresh and imports_torch(words):
+            program = forked.start(words, cwd, env)
+            done = subprocess.CompletedProcess(words, program.wait(), *program.communicate())
+        else:
+            line = [sys.executable, *words]
+            done = subprocess.run(line, cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True, check=False)
+        assert not check or done.returncode == 0, f"{' '.join(words)}\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}"
         return done
 
     return run
+
+
+def imports_torch(words: list[str]) -> bool:
+    """Whether the program `python WORDS` is a recipe, also one that a test has patched (`-c`), or an evaluation."""
+    if words[0] == "-m":
+        return words[1:3] == ["eval", "run"] or words[1] == "tests.killed"
+    return re.search(r"recipes/(sft|grpo|star)\.py", " ".join(words[:2])) is not None
+
+
+@pytest.fixture(scope="session")
+def start(forked):
+    """Starts `python ARGS` in the repository root, forked as in `command`; returns the running program."""
+    return lambda *args: forked.start([*map(str, args)], ROOT, {"HF_HUB_OFFLINE": "1"})
 
 
 @pytest.fixture(scope="session")

@@ -40,6 +40,7 @@ def test_the_wheel_has_every_file_that_the_code_reads(installed):
     assert next(installed.glob("cotmix-*.dist-info/licenses/LICENSE")).read_text() == (ROOT / "LICENSE").read_text()
 
 
+@pytest.mark.slow
 def test_the_first_steps_of_the_demo_run_from_an_empty_folder(installed, tmp_path):
     def python(*args: object) -> str:
         line = [sys.executable, *map(str, args)]

@@ -47,11 +47,21 @@ def keep_freed_memory() -> None:
     """Makes glibc's malloc keep freed memory for later allocations.
 
     By default it returns each large block to the system and page-faults it in again, which takes four fifths of the time of
-    a softmax over SmolLM2's vocabulary. -4 and -1 are M_MMAP_MAX and M_TRIM_THRESHOLD in malloc.h.
+    a softmax over SmolLM2's vocabulary. -4 and -1 are M_MMAP_MAX and M_TRIM_THRESHOLD in malloc.h; a threshold of -1 is none.
     """
     libc = ctypes.CDLL(None)
     libc.mallopt(-4, 0)
-    libc.mallopt(-1, 2**31 - 1)
+    libc.mallopt(-1, -1)
+
+
+def resident_bytes() -> int:
+    """The memory of this process that is in RAM."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def release_freed_memory() -> None:
+    """Makes glibc's malloc return all freed memory to the system, also that between blocks in use."""
+    ctypes.CDLL(None).malloc_trim(0)
 
 
 def cache_bytes(config, dtype: str, max_length: int, sequences: int) -> int | None:

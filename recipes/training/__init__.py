@@ -16,6 +16,7 @@ trainers/      subclasses of TRL's trainers
     ahead.py       asynchronous rollouts: the next completions while a step trains
     reward_failures.py  stops when a user-defined reward function fails, after a checkpoint
     batching.py    micro-batches of similar length
+    memory.py      returns freed memory to the system when the process has grown (CPU)
 star_rollouts.py  the rollouts of a STaR round, and which are trained on
 rollouts.py    completions from the current weights, through vLLM or transformers
 served.py      rollouts from vLLM servers that load the weights from files

@@ -15,6 +15,7 @@ def arguments(parity_run):
     return ["-m", "eval", "run", *where, "--samples", 48, "--temperature", 1.0]
 
 
+@pytest.mark.slow
 def test_killed_at_twenty_random_moments(command, arguments, tmp_path):
     said = command("-m", "tests.killed", "metrics.json", "--out", tmp_path, *arguments, OMP_NUM_THREADS="1").stdout
     assert said.endswith("\n20\n")

@@ -136,6 +136,7 @@ def processes_of(folder) -> list[str]:
     return subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, text=True, check=False).stdout.split()
 
 
+@pytest.mark.slow
 def test_a_grid_survives_a_kill_and_a_failing_cell_and_is_reproducible(command, tmp_path):
     grid = {"seed": [0], "mixture.n_train": [200, 5000, 400]}  # there are 4,096 problems
     file, out = write(tmp_path, grid=grid, eval={"greedy": {"problems": 8}}), tmp_path / "out"
@@ -219,6 +220,7 @@ def test_a_run_resumes_despite_a_corrupt_record(command, tmp_path, broken):
     assert log.read_text() == "step\nstep\n" and "--max_steps" in json.loads(record.read_text())
 
 
+@pytest.mark.slow
 def test_moving_the_checkout_or_spelling_its_path_differently_is_the_same_command(tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     for package in ("data_mix", "eval", "launch"):
@@ -295,6 +297,7 @@ def test_two_concurrent_cells_share_stages(tmp_path):
     assert (tmp_path / "out" / "report.html").is_file()
 
 
+@pytest.mark.slow
 def test_on_sigterm_the_recipe_of_a_cell_saves_a_checkpoint(tmp_path):
     stages = {**{n: STAGES[n] for n in ("mixture", "sft")}}
     stages["sft"] = {**stages["sft"], "max_steps": 3000, "save_strategy": "steps", "save_steps": 1000}

@@ -81,7 +81,7 @@ def test_wrong_input_is_one_line_and_exit_code_2(tmp_path, monkeypatch, capfd, r
 
 
 def test_without_its_checkpoint_grpo_names_the_command_that_trains_one(command, tmp_path):
-    done = command("recipes/grpo.py", "--model_name_or_path", tmp_path / "no", check=False)
+    done = command("recipes/grpo.py", "--model_name_or_path", tmp_path / "no", check=False, fresh=True)
     assert done.returncode == 2 and done.stdout == ""
     assert "Traceback" not in done.stderr and "`accelerate launch recipes/sft.py" in done.stderr
 

@@ -43,7 +43,7 @@ def test_the_end_shows_held_out_results_before_and_after(tmp_path, capsys):
 def test_output_of_a_batch_job_is_a_summary_and_a_line_per_entry(command, parity_run, tmp_path):
     where = ["--mixture", parity_run / "mixture", "--output_dir", tmp_path / "sft", "--report_to", "none"]
     size = ["--max_steps", 3, "--logging_steps", 1, "--per_device_train_batch_size", 16, "--heldout_problems", 0]
-    done = command("recipes/sft.py", *where, *size)
+    done = command("recipes/sft.py", *where, *size, fresh=True)
     lines = done.stdout.splitlines()
     summary = ["mixture", "model", "batch", "training", "processes", "output", "step", "1/3", "2/3", "3/3"]
     assert [line.split()[0] for line in lines] == [*summary, f"{tmp_path / 'sft'}:"]

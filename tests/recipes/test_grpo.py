@@ -29,7 +29,7 @@ def test_weights_reach_vllm_after_every_step(command, parity_run, tmp_path):
     """At a high learning rate, sampler and trainer agree only if the sampler has the new weights."""
     out = tmp_path / "grpo"
     args = [*arguments(parity_run, out), "--max_steps", 5, "--learning_rate", 1e-2]
-    done = command("recipes/grpo.py", *args, VLLM_LOGGING_LEVEL="INFO")
+    done = command("recipes/grpo.py", *args, fresh=True, VLLM_LOGGING_LEVEL="INFO")
     assert (done.stdout + done.stderr).count("Initializing a V1 LLM engine") == 1  # held-out evaluation shares the engine
     steps = [e for e in read_log(out) if "reward" in e]
     assert [e["step"] for e in steps] == [1, 2, 3, 4, 5]

@@ -31,6 +31,7 @@ def weights(folder):
     return (folder / "model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_sft_killed_at_twenty_random_moments_resumes_to_the_same_result(command, parity_run, tmp_path):
     run = ["recipes/sft.py", "--mixture", parity_run / "mixture", *SFT, *SAVES]
     said = command("-m", "tests.killed", "model.safetensors", "--output_dir", tmp_path, *run, OMP_NUM_THREADS="1").stdout
@@ -53,13 +54,13 @@ def wait_for(path, process):
     ("number", "status", "saves"),
     [(signal.SIGKILL, -9, ["--save_steps", 2]), (signal.SIGTERM, 75, ["--save_steps", 1, "--num_iterations", 2])],
 )
-def test_grpo_resumes_with_the_same_rollouts(command, parity_run, tmp_path, number, status, saves):
+def test_grpo_resumes_with_the_same_rollouts(command, start, parity_run, tmp_path, number, status, saves):
     where = ["--mixture", parity_run / "mixture", "--model_name_or_path", parity_run / "sft", "--report_to", "none"]
     size = ["--max_steps", 6, "--per_device_train_batch_size", 64, "--heldout_problems", 8, "--heldout_every", 2]
     run = ["recipes/grpo.py", *where, *size, "--save_strategy", "steps", *saves]
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     command(*run, "--output_dir", whole)
-    process = start([*run, "--output_dir", stopped])
+    process = start(*run, "--output_dir", stopped)
     wait_for(stopped / "checkpoint-2" / "complete", process)
     process.send_signal(number)
     assert process.wait() == status and not (stopped / "model.safetensors").exists()
@@ -144,17 +145,16 @@ def test_checkpoints_with_save_only_model_are_kept_and_not_resumed(command, pari
         assert (tmp_path / "run" / f"checkpoint-{step}" / "model.safetensors").is_file()
 
 
-def test_a_stopped_run_with_save_only_model_says_that_it_cannot_be_resumed(parity_run, tmp_path):
+def test_a_stopped_run_with_save_only_model_says_that_it_cannot_be_resumed(start, parity_run, tmp_path):
     only_model = ["--max_steps", 5000, "--save_strategy", "steps", "--save_steps", 2, "--save_only_model", "true"]
     run = ["recipes/sft.py", "--mixture", parity_run / "mixture", *SFT, *only_model, "--output_dir", tmp_path / "run"]
-    line, env = [sys.executable, *map(str, run)], {**os.environ, "HF_HUB_OFFLINE": "1"}
-    process = subprocess.Popen(line, cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = start(*run)
     wait_for(tmp_path / "run" / "checkpoint-2" / "complete", process)
     process.terminate()
     assert "with save_only_model it cannot be resumed" in process.communicate()[1] and process.returncode == 1
 
 
-def start(line, **env):
+def start_fresh(line, **env):
     return subprocess.Popen(
         [sys.executable, *map(str, line)],
         cwd=ROOT,
@@ -187,10 +187,10 @@ def wait_until_exited(pids):
         time.sleep(0.05)
 
 
-def test_a_recipe_exits_with_its_launcher_and_locks_its_folder_until_then(command, parity_run, tmp_path):
+def test_a_recipe_exits_with_its_launcher_and_locks_its_folder_until_then(command, start, parity_run, tmp_path):
     out, launcher = tmp_path / "run", ["-m", "accelerate.commands.launch", "--num_processes", 1]
     run = endless_sft(parity_run / "mixture", out)
-    process = start([*launcher, *run])
+    process = start_fresh([*launcher, *run])
     wait_for_checkpoint(out, process)
     (recipe,) = children(process)
     log = (out / "log.jsonl").read_text()
@@ -202,20 +202,20 @@ def test_a_recipe_exits_with_its_launcher_and_locks_its_folder_until_then(comman
     wait_until_exited([recipe])
     saved = max(find_complete(str(out)))
     assert not (out / "model.safetensors").exists()
-    again = start(run)
+    again = start(*run)
     wait_for_checkpoint(out, again, after=saved)
     again.terminate()
     assert again.wait() == 75
     assert [entry["step"] for entry in read_log(out) if "loss" in entry] == list(range(1, max(find_complete(str(out))) + 1))
 
 
-def test_a_checkpoint_that_the_trainer_saves_twice_is_complete(tmp_path):
+def test_a_checkpoint_that_the_trainer_saves_twice_is_complete(start, tmp_path):
     """It does when stopped after the last step of an epoch; here each epoch has one step."""
     raw = {"p_cot": 0.5, "n_train": 16, "n_test": 16, "sources": [{"task": "parity", "d": 8}]}
     build(parse_config(raw), str(tmp_path / "mixture"))
     out = tmp_path / "run"
     by_epoch = ["--max_steps", -1, "--num_train_epochs", 100_000, "--save_strategy", "epoch"]
-    process = start([*endless_sft(tmp_path / "mixture", out), *by_epoch])
+    process = start(*endless_sft(tmp_path / "mixture", out), *by_epoch)
     wait_for_checkpoint(out, process)
     process.terminate()
     assert process.wait() == 75
@@ -228,7 +228,7 @@ def test_the_folder_is_locked_until_both_processes_have_exited(command, parity_r
     out = tmp_path / "run"
     launcher = ["-m", "accelerate.commands.launch", "-q", "--config_file", "launch/accelerate/cpu.yaml"]
     run = [*launcher, "--main_process_port", 0, *endless_sft(parity_run / "mixture", out)]
-    process = start(run, OMP_NUM_THREADS="1")
+    process = start_fresh(run, OMP_NUM_THREADS="1")
     wait_for_checkpoint(out, process)
     both = children(process)
     second = command(*run, check=False, OMP_NUM_THREADS="1")
@@ -237,7 +237,7 @@ def test_the_folder_is_locked_until_both_processes_have_exited(command, parity_r
     assert errors and all("is in use by process" in line for line in errors)
     process.kill()
     wait_until_exited(both)
-    again = start(run, OMP_NUM_THREADS="1")
+    again = start_fresh(run, OMP_NUM_THREADS="1")
     wait_for_checkpoint(out, again, after=max(find_complete(str(out))))
     again.terminate()
     again.wait()
@@ -288,7 +288,7 @@ def test_a_finished_run_has_nothing_to_do_and_is_extended_by_more_steps(command,
 def test_ctrl_c_saves_after_the_current_step(command, parity_run, tmp_path):
     run = ["recipes/sft.py", "--mixture", parity_run / "mixture", *SFT, *SAVES]
     command(*run, "--output_dir", tmp_path / "whole")
-    process = start([*run, "--output_dir", tmp_path / "run"])
+    process = start_fresh([*run, "--output_dir", tmp_path / "run"])
     wait_for(tmp_path / "run" / "checkpoint-4" / "complete", process)
     process.send_signal(signal.SIGINT)
     assert process.wait() == 130

@@ -68,6 +68,7 @@ def test_lora_saves_merged_weights_that_differ_from_the_initial_ones(command, ll
     assert moved and all("_proj" in name for name in moved)
 
 
+@pytest.mark.slow
 def test_from_scratch_with_two_processes_under_deepspeed_zero_2(command, tmp_path):
     mixture, out = tmp_path / "mixture", tmp_path / "sft"
     raw = {"p_cot": 0.5, "n_train": 64, "n_test": 16, "sources": [{"task": "parity", "d": 8}]}

@@ -5,6 +5,8 @@ import subprocess
 import sys
 import threading
 
+import pytest
+
 from rewards.scorer import Item, score
 from tests.rewards.cases import DIFFERENT, SAME, pairs
 
@@ -36,6 +38,7 @@ def test_a_thread_gives_the_same_outcomes_as_the_main_thread():
     assert from_thread == [outcomes()]
 
 
+@pytest.mark.slow
 def test_two_ranks_on_a_busy_machine_give_the_same_outcomes(tmp_path, command):
     script = tmp_path / "judge.py"
     script.write_text(JUDGE)
