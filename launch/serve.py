@@ -43,7 +43,7 @@ def serve(options: argparse.Namespace, fields: list[str]) -> None:
     machine.prepare()
     from recipes import grpo
     from recipes.training import config
-    from recipes.training.preflight import checks
+    from recipes.training.preflight import services
     from recipes.training.preflight.environment import Environment
     from recipes.training.preflight.findings import raise_if_errors
     from recipes.training.preflight.inspection import Inputs, inspect_server
@@ -53,7 +53,7 @@ def serve(options: argparse.Namespace, fields: list[str]) -> None:
     inputs, gpus = Inputs(Environment.here()), count_gpus()
     raise_if_errors(list(inspect_server(inputs, recipe, args, model_args)))
     check_heads(inputs.config.num_attention_heads, gpus, "the number of visible GPUs")
-    weight_push = checks.choose_push(recipe.weight_push, gpus > 0)
+    weight_push = services.choose_push(recipe.weight_push, gpus > 0)
     dtype = server_dtype(inputs.config, args, model_args)
     model, words = model_args.model_name_or_path, vllm_options(inputs, args, dtype, weight_push, gpus, options.nnodes)
     words += where_options(options)

@@ -28,7 +28,7 @@ from recipes.training import models
 from recipes.training.arguments import CotmixGRPOConfig
 from recipes.training.errors import TrainingError
 from recipes.training.patches import trl as trl_patches
-from recipes.training.preflight import checks, inspection
+from recipes.training.preflight import checks, inspection, services
 from recipes.training.preflight.findings import Finding
 from recipes.training.preflight.inspection import Inputs
 from recipes.training.rollouts import ServedGenerator, VLLMGenerator
@@ -96,7 +96,8 @@ def inspect(inputs: Inputs, recipe: GRPORecipe, args: CotmixGRPOConfig, model_ar
         yield Finding("algorithm", error.problem, error.fix)
     yield from inspection.inspect(inputs, "grpo", recipe, args, model_args)
     yield from inspection.inspect_rollouts(inputs, recipe.rewards, args.reward_weights, args, args, model_args)
-    yield from checks.check_servers(args, recipe.weight_push, recipe.async_steps, inputs.environment)
+    yield from services.check_servers(args, recipe.weight_push, inputs.environment)
+    yield from services.check_async(args, recipe.weight_push, recipe.async_steps, inputs.environment)
     yield from checks.check_groups(recipe.rewards, args, inputs.environment.processes)
     if model_args.use_peft and model_args.lora_dropout:
         problem = (
@@ -152,7 +153,7 @@ def main(recipe: GRPORecipe, args: CotmixGRPOConfig, model_args: trl.ModelConfig
     path, rows, tokenizer = model_args.model_name_or_path, inputs.rows, inputs.tokenizer
     # vLLM's default is the model's full context: 131,072 tokens for Llama 3
     length, dtype = args.vllm_max_model_length or inputs.length, models.compute_dtype(args, model_args)
-    is_served = args.vllm_mode == "server" and checks.choose_push(recipe.weight_push, machine.has_gpu()) == "files"
+    is_served = args.vllm_mode == "server" and services.choose_push(recipe.weight_push, machine.has_gpu()) == "files"
     if args.vllm_mode == "server":
         served.connect(args, path, dtype or models.weight_dtype(inputs.config, model_args), inputs.length, is_served)
     config.save_config(args.output_dir, recipe, args, model_args)

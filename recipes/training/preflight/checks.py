@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 
 from data_mix.errors import InputError, nearest
 from eval.generation.machine import has_gpu
-from eval.generation.server_engine import check_urls
 from eval.generation.tokens import encode_prompts, end_ids
 from recipes.training.preflight.environment import Environment
 from recipes.training.preflight.findings import Finding
@@ -250,36 +249,6 @@ def check_sampling(sampling, environment: Environment) -> Iterator[Finding]:
     if sampling.max_completion_length is None or sampling.max_completion_length < 1:
         problem = f"max_completion_length is {sampling.max_completion_length}"
         yield Finding("max_completion_length", problem, "it must be at least 1")
-
-
-def choose_push(weight_push: str | None, gpu: bool) -> str:
-    """How weights reach servers, `nccl` or `files`, given the config's `weight_push`."""
-    return weight_push or ("nccl" if gpu else "files")
-
-
-def check_servers(args, weight_push: str | None, async_steps: int, environment: Environment) -> Iterator[Finding]:
-    """URLs that are none, ways to push weights that cannot work, and asynchronous rollouts that are not corrected."""
-    if async_steps not in (0, 1):
-        yield Finding("async_steps", f"async_steps is {async_steps}", "set it to 0 or 1")
-    elif async_steps and (args.vllm_mode != "server" or choose_push(weight_push, environment.gpu) != "files"):
-        problem = "async_steps is 1, but rollouts come from the training process or its weights go through nccl"
-        yield Finding("async_steps", problem, "add vllm_mode: server and weight_push: files")
-    elif async_steps and not args.vllm_importance_sampling_correction:
-        problem = "async_steps is 1, but vllm_importance_sampling_correction is false: completions are one step old"
-        yield Finding("async_steps", problem, "set it to true")
-    if args.vllm_mode == "colocate":
-        if weight_push:
-            yield Finding("weight_push", f"weight_push is {weight_push}, but there is no server", "add vllm_mode: server")
-        return
-    try:
-        check_urls(args.server_urls, "vllm_server_base_url")
-    except InputError as error:
-        yield Finding("vllm_server_base_url", error.problem, error.fix)
-    if weight_push == "nccl" and not environment.gpu:
-        yield Finding("weight_push", "weight_push is nccl, which needs GPUs", "use files")
-    if choose_push(weight_push, environment.gpu) == "nccl" and len(args.server_urls) > 1:
-        problem = f"weight_push is nccl, which reaches one server, but there are {len(args.server_urls)}"
-        yield Finding("weight_push", problem, "use files")
 
 
 def count_too_long(rows: list[dict], tokenizer, limit: int) -> tuple[int, int]:

@@ -199,7 +199,7 @@ def inspect_server(inputs: Inputs, recipe, args, model_args) -> Iterator[Finding
         return
     if args.output_dir is None:
         yield Finding("output_dir", "output_dir is missing", "give the run's: token and weights are next to it")
-    yield from checks.check_servers(args, recipe.weight_push, inputs.environment)
+    yield from services.check_servers(args, recipe.weight_push, inputs.environment)
     yield from _read_model(inputs, "grpo", recipe, args, model_args)
     if inputs.config:
         yield from checks.check_head_size(inputs.config, "model_name_or_path", "error")

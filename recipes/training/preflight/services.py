@@ -1,9 +1,11 @@
-"""Checks of external services: the hub and experiment trackers."""
+"""Checks of external services: the hub, experiment trackers and rollout servers."""
 
 from collections.abc import Iterator
 
-from data_mix.errors import nearest
+from data_mix.errors import InputError, nearest
 from data_mix.files import reason
+from eval.generation.server_engine import check_urls
+from recipes.training.preflight.environment import Environment
 from recipes.training.preflight.findings import Finding
 
 
@@ -41,3 +43,37 @@ def check_trackers(args) -> Iterator[Finding]:
             yield Finding("report_to", problem, f"use {', '.join(INTEGRATION_TO_CALLBACK)} or none")
         elif installed and not installed():
             yield Finding("report_to", f"report_to: {name} is not installed", f"run `pip install {name}`, or leave it out")
+
+
+def choose_push(weight_push: str | None, gpu: bool) -> str:
+    """How weights reach servers, `nccl` or `files`, given the config's `weight_push`."""
+    return weight_push or ("nccl" if gpu else "files")
+
+
+def check_servers(args, weight_push: str | None, environment: Environment) -> Iterator[Finding]:
+    """URLs that are none, and ways to push weights that cannot work."""
+    if args.vllm_mode == "colocate":
+        if weight_push:
+            yield Finding("weight_push", f"weight_push is {weight_push}, but there is no server", "add vllm_mode: server")
+        return
+    try:
+        check_urls(args.server_urls, "vllm_server_base_url")
+    except InputError as error:
+        yield Finding("vllm_server_base_url", error.problem, error.fix)
+    if weight_push == "nccl" and not environment.gpu:
+        yield Finding("weight_push", "weight_push is nccl, which needs GPUs", "use files")
+    if choose_push(weight_push, environment.gpu) == "nccl" and len(args.server_urls) > 1:
+        problem = f"weight_push is nccl, which reaches one server, but there are {len(args.server_urls)}"
+        yield Finding("weight_push", problem, "use files")
+
+
+def check_async(args, weight_push: str | None, async_steps: int, environment: Environment) -> Iterator[Finding]:
+    """Asynchronous rollouts without a server that takes files, or whose age nothing corrects."""
+    if async_steps not in (0, 1):
+        yield Finding("async_steps", f"async_steps is {async_steps}", "set it to 0 or 1")
+    elif async_steps and (args.vllm_mode != "server" or choose_push(weight_push, environment.gpu) != "files"):
+        problem = "async_steps is 1, but rollouts come from the training process or its weights go through nccl"
+        yield Finding("async_steps", problem, "add vllm_mode: server and weight_push: files")
+    elif async_steps and not args.vllm_importance_sampling_correction:
+        problem = "async_steps is 1, but vllm_importance_sampling_correction is false: completions are one step old"
+        yield Finding("async_steps", problem, "set it to true")
