@@ -150,6 +150,11 @@ CASES = {
     "temperature of 0": ("grpo", {"temperature": 0}, "temperature", "the same"),
     "LoRA dropout": ("grpo", {"use_peft": True}, "lora_dropout", "set it to 0"),
     "NCCL on CPU": ("grpo", {"vllm_mode": "server", "weight_push": "nccl"}, "weight_push", "use files"),
+    "asynchronous rollouts of the training process": ("grpo", {"async_steps": 1}, "async_steps", "add vllm_mode: server"),
+    "rollouts that are two steps old": ("grpo", {"async_steps": 2}, "async_steps", "set it to 0 or 1"),
+    "rollouts whose age nothing corrects": (
+        "grpo", {"async_steps": 1, "vllm_mode": "server", "vllm_importance_sampling_correction": False}, "async_steps", "true",
+    ),
     "weights for no server": ("grpo", {"weight_push": "files"}, "weight_push", "add vllm_mode: server"),
     "no URL of a server": (
         "grpo", {"vllm_mode": "server", "vllm_server_base_url": "localhost:8000"}, "vllm_server_base_url", "http://HOST:PORT",
