@@ -15,6 +15,8 @@ trainers/      subclasses of TRL's trainers
     batching.py    micro-batches of similar length
 star_rollouts.py  the rollouts of a STaR round, and which are trained on
 rollouts.py    completions from the current weights, through vLLM or transformers
+served.py      rollouts from vLLM servers that load the weights from files
+weight_files.py  checkpoints of the current weights for these servers
 tracking/      log.jsonl, the console, held-out evaluation during training
 checkpoints/   atomic.py (complete or ignored), shutdown.py (SIGTERM, Ctrl-C), rounds.py (STaR), final.py (the final model),
                card.py (its model card, push to the hub)

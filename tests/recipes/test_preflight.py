@@ -149,7 +149,14 @@ CASES = {
     ),
     "temperature of 0": ("grpo", {"temperature": 0}, "temperature", "the same"),
     "LoRA dropout": ("grpo", {"use_peft": True}, "lora_dropout", "set it to 0"),
-    "vLLM server on CPU": ("grpo", {"vllm_mode": "server"}, "vllm_mode", "use colocate"),
+    "NCCL on CPU": ("grpo", {"vllm_mode": "server", "weight_push": "nccl"}, "weight_push", "use files"),
+    "weights for no server": ("grpo", {"weight_push": "files"}, "weight_push", "add vllm_mode: server"),
+    "no URL of a server": (
+        "grpo", {"vllm_mode": "server", "vllm_server_base_url": "localhost:8000"}, "vllm_server_base_url", "http://HOST:PORT",
+    ),
+    "a server twice": (
+        "grpo", {"vllm_mode": "server", "vllm_server_base_url": ["http://a:1", "http://a:1"]}, "vllm_server_base_url", "once",
+    ),
     "batch size not divisible by num_generations": (
         "grpo", {"per_device_train_batch_size": 12}, "config", "divisible by num_generations",
     ),

@@ -2,16 +2,21 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import httpx
 import pytest
 
+from data_mix.errors import InputError
+from data_mix.mixture_folder import read_rows
 from eval.generation import server_folder
+from eval.scoring.eval_folder import read_completions
 from tests.conftest import ROOT, read_log
 
 STEPS = 4
@@ -69,12 +74,41 @@ def arguments(where, server, batch):
 
 def rollouts(folder):
     """What the completions of each step were worth, held-out ones included."""
-    wanted = ("step", "reward", "reward_std", "length/mean", "p_long", "weights_step", "weights_age")
+    wanted = ("step", "reward", "length/mean", "p_long", "weights_step", "weights_age")
     return [
         {k: v for k, v in entry.items() if k in wanted or k.startswith("heldout/")}
         for entry in read_log(folder)
         if "reward" in entry or "heldout/greedy/accuracy" in entry
     ]
+
+
+def test_eval_takes_completions_from_a_server(command, where, server, tmp_path):
+    """The same completions as transformers', and the samples of one request are those of several."""
+    from eval.generation.engines import Sampling, TransformersEngine, in_order, load_model
+    from eval.generation.server_engine import ServerEngine
+    from eval.generation.tokens import encode_prompts, end_ids
+    from eval.model_folder import load_tokenizer
+
+    model, mixture, token = where[3], where[1], server_folder.folder(where[-1]) / "token"
+    tokenizer = load_tokenizer(model, "--model")
+    prompts = encode_prompts(tokenizer, [row["prompt"] for row in read_rows(mixture, "test")[:16]])
+    engine = ServerEngine([server.url], server_folder.read_token(token)).load(model, tokenizer, 40, seed=3)
+    greedy = Sampling(1, 0.0, 24, frozenset(end_ids(tokenizer)))
+    assert in_order(engine.stream(prompts, greedy)) == in_order(
+        TransformersEngine(load_model(model, "float32"), tokenizer, 0).stream(prompts, greedy)
+    )
+    four, one = replace(greedy, n=4, temperature=1.0), replace(greedy, temperature=1.0)
+    repeated = [ids for ids in prompts for _ in range(4)]
+    assert sum(in_order(engine.stream(prompts, four)), []) == [ids for [ids] in in_order(engine.stream(repeated, one))]
+
+    command(
+        *("-m", "eval", "run", "--model", model, "--mixture", mixture, "--out", tmp_path / "eval"),
+        *("--base-url", server.url, "--token-file", token),
+    )
+    assert len(read_completions(str(tmp_path / "eval"))[0]) == 64
+    other = shutil.copytree(model, tmp_path / "other")
+    with pytest.raises(InputError, match=f"serves {model}, not {other}"):
+        engine.load(str(other), tokenizer, 40, seed=0)
 
 
 def test_two_processes_and_a_killed_server_change_no_rollout(command, where, server, tmp_path):
@@ -89,7 +123,15 @@ def test_two_processes_and_a_killed_server_change_no_rollout(command, where, ser
     assert not server_folder.weights_folder(str(out), ["127.0.0.1"]).exists()
 
     whole = out.rename(out.with_name("whole"))
-    words = ["-m", "accelerate.commands.launch", "--config_file", "launch/accelerate/cpu.yaml", "--main_process_port", "0", *arguments(where, server, 16)]
+    words = [
+        "-m",
+        "accelerate.commands.launch",
+        "--config_file",
+        "launch/accelerate/cpu.yaml",
+        "--main_process_port",
+        "0",
+        *arguments(where, server, 16),
+    ]
     with open(tmp_path / "log", "w") as log:
         run = subprocess.Popen([sys.executable, *words], cwd=ROOT, stdout=log, stderr=log)
     while not (out / "log.jsonl").is_file() or len(rollouts(out)) < 3:
