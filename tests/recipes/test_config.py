@@ -102,3 +102,23 @@ def test_leftovers_of_a_run_that_was_killed_at_its_start_are_accepted(tmp_path):
 def test_recipe_json_has_all_fields_but_tokens(tmp_path):
     config.save_config(str(tmp_path), Toy())
     assert json.loads((tmp_path / "recipe.json").read_text()) == {"steps": 1, "model": None, "rate": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("given", "urls"),
+    [
+        ("http://a:1", ["http://a:1"]),
+        (["http://a:1", "http://b:2"], ["http://a:1", "http://b:2"]),
+        (None, ["http://127.0.0.1:8000"]),
+    ],
+)
+def test_one_or_several_servers(tmp_path, given, urls):
+    """In YAML; on the command line they are words. recipe.json has what was given."""
+    from recipes import grpo
+
+    fields = {"mixture": "m", "output_dir": "o", "vllm_server_base_url": given}
+    read = config.parse("grpo", grpo.CONFIG_CLASSES, ["--config", write(tmp_path, "grpo.yaml", **fields)])
+    assert read[1].server_urls == urls
+    assert json.loads(config.dump(*read))["vllm_server_base_url"] == (given and urls)
+    read = config.parse("grpo", grpo.CONFIG_CLASSES, ["--mixture", "m", "--output_dir", "o", "--vllm_server_base_url", *urls])
+    assert read[1].server_urls == urls
