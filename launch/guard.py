@@ -16,7 +16,6 @@ from starlette.responses import JSONResponse
 
 from eval.generation import server_folder
 
-RUN = "COTMIX_SERVER_RUN"  # environment variable with the run's output folder
 BODY_LIMIT = 64 * 1024  # bytes of a call by name
 
 
@@ -24,8 +23,8 @@ class Guard:
     """Answers 401 without the token, 403 for a call that is not allowed, 413 for one that is too long."""
 
     def __init__(self, app: Any) -> None:
-        """`app` is the ASGI application behind the guard; the environment variable RUN names the run."""
-        run = os.environ[RUN]
+        """`app` is the ASGI application behind the guard; the environment variable server_folder.RUN names the run."""
+        run = os.environ[server_folder.RUN]
         self.app = app
         self.token = server_folder.read_token(server_folder.folder(run) / "token").encode()
         self.folders = server_folder.weights_folders(run)

@@ -8,6 +8,7 @@ token (guard.py). A Slurm job with `--vllm-nodes` runs this command as well.
 
 import argparse
 import atexit
+import multiprocessing
 import os
 import shlex
 import signal
@@ -18,7 +19,6 @@ from typing import Any
 from data_mix.errors import InputError
 from data_mix.files import reason
 from eval.generation import engines, machine, server_folder
-from launch import guard
 from launch.ablation import to_arguments
 from launch.patches import vllm as vllm_patches
 
@@ -64,7 +64,7 @@ def serve(options: argparse.Namespace, fields: list[str]) -> None:
     print(f"serving {model} at {url}: {dtype}, up to {inputs.length} tokens")
     print(f"requests need the token in {server_folder.folder(args.output_dir)}, which the run reads")
     print(f"start the run with: accelerate launch {shlex.join(run)}", flush=True)
-    os.environ |= {guard.RUN: args.output_dir, "VLLM_SERVER_DEV_MODE": "1"}
+    os.environ |= {server_folder.RUN: args.output_dir, "VLLM_SERVER_DEV_MODE": "1"}
     # what vLLM's other processes warn of when they start and end
     os.environ.setdefault("PYTHONWARNINGS", "ignore::FutureWarning,ignore::UserWarning:multiprocessing.resource_tracker")
     os.environ.pop("VLLM_API_KEY", None)  # vLLM would expect it in place of the token
@@ -117,6 +117,7 @@ def vllm_options(inputs, args, dtype: str, weight_push: str, gpus: int, nodes: i
         "logprobs-mode": "processed_logprobs",
         "max-logprobs": -1,
         "seed": args.seed,
+        "use-tqdm-on-load": False,  # weights are loaded again in every step
         "middleware": "launch.guard.Guard",
         "worker-extension-cls": "launch.worker.WorkerExtension",
     }
@@ -166,9 +167,11 @@ def check_address(host: str, port: int) -> None:
 def run_vllm(words: list[str]) -> None:
     """Runs `vllm WORDS` in this process, which Ctrl-C and SIGTERM end."""
     vllm_patches.find_version()
+    vllm_patches.keep_sigterm_handler()
     from vllm.entrypoints.cli.main import main
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until vLLM has its own handlers
+    for number in (signal.SIGINT, signal.SIGTERM):  # vLLM replaces both once it serves
+        signal.signal(number, stop_at_once)
     sys.argv = ["vllm", *words]
     try:
         main()
@@ -176,3 +179,10 @@ def run_vllm(words: list[str]) -> None:
         atexit._run_exitfuncs()
     sys.stdout.flush()
     os._exit(0)  # finalizing the interpreter prints pages about objects that libraries have leaked
+
+
+def stop_at_once(number: int, frame: object) -> None:
+    """Signal handler that ends this process and those that it has started."""
+    for child in multiprocessing.active_children():
+        child.kill()
+    os._exit(128 + number)

@@ -17,6 +17,7 @@ from data_mix.errors import InputError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MEMORY = Path("/dev/shm")
+RUN = "COTMIX_SERVER_RUN"  # environment variable that tells a server the output folder of its run
 
 
 def folder(output_dir: str) -> Path:

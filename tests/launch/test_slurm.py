@@ -116,7 +116,7 @@ def serve(slurm, out, arguments) -> str:
 
 
 def test_rollouts_from_a_server_that_is_killed_and_through_the_time_limit(slurm, parity_run, tmp_path):
-    out, steps = tmp_path / "server" / "grpo", 300
+    out, steps = tmp_path / "server" / "grpo", 600
     job = serve(slurm, out, [*grpo(parity_run), "--max_steps", steps])
 
     def wait(happened):
