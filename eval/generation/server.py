@@ -62,6 +62,7 @@ class Server:
         self.url = url
         self.model: str | None = None  # its name there
         self.lost_at: float | None = None  # since when it has not answered what it was asked
+        self.is_reported = False  # as lost, until it answers again
         self.client: httpx.AsyncClient | None = None
 
     async def call(self, method: str, path: str, body: Any = None, timeout: float | None = PATIENCE) -> Any:
@@ -142,7 +143,7 @@ class _Work:
             except BaseException:
                 self.todo.appendleft(number)
                 raise
-            server.lost_at = None
+            server.lost_at, server.is_reported = None, False
             self.unanswered.discard(number)
             self.answers.put_nowait((number, samples))
 
@@ -195,7 +196,7 @@ class Servers:
             except LostError as lost:
                 self._lose(server, lost)
                 return False
-            server.lost_at = None
+            server.lost_at, server.is_reported = None, False
             return True
 
         async def push_all() -> None:
@@ -263,6 +264,8 @@ class Servers:
         now = time.monotonic()
         if server.lost_at is None:
             server.lost_at = now
+        if not server.is_reported:
+            server.is_reported = True
             print(f"warning: {server.url} does not answer ({reason}); waiting for it", file=sys.stderr)
         if all(one.lost_at is not None and now - one.lost_at > self.timeout for one in among or self.servers):
             raise ServerError(f"{server.url} has not answered for {self.timeout:g} s ({reason})")
