@@ -10,8 +10,8 @@ GROWTH = 1.15
 class ReleaseFreedMemory(TrainerCallback):
     """Returns freed memory to the system before a step, whenever the process has grown by 15% since the last time.
 
-    Batches of different widths leave gaps that later blocks do not fit: without this, SFT of SmolLM2-135M, 8 rows a batch, grew to
-    9 GiB within 64 steps. Page-faulting the memory in again costs too much to return it after every step.
+    Batches of different widths leave gaps that later blocks do not fit. Without this, SFT of SmolLM2-135M, 8 rows a batch, grew
+    to 9 GiB in 64 steps. Page-faulting the memory in again costs too much to return it after every step.
     """
 
     def __init__(self) -> None:
