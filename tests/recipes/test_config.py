@@ -101,7 +101,7 @@ def test_leftovers_of_a_run_that_was_killed_at_its_start_are_accepted(tmp_path):
 
 def test_recipe_json_has_all_fields_but_tokens(tmp_path):
     config.save_config(str(tmp_path), Toy())
-    assert json.loads((tmp_path / "recipe.json").read_text()) == {"steps": 1, "model": None, "rate": 0.1}
+    assert json.loads((tmp_path / "recipe.json").read_text()) == {"steps": 1, "model": None, "rate": 0.1, "verbose": False}
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def test_output_of_a_batch_job_is_a_summary_and_a_line_per_entry(command, parity
     size = ["--max_steps", 3, "--logging_steps", 1, "--per_device_train_batch_size", 16, "--heldout_problems", 0]
     done = command("recipes/sft.py", *where, *size, fresh=True)
     lines = done.stdout.splitlines()
-    summary = ["mixture", "model", "batch", "training", "processes", "output", "step", "1/3", "2/3", "3/3"]
+    summary = ["mixture", "model", "batch", "training", "processes", "output", "follow", "step", "1/3", "2/3", "3/3"]
     assert [line.split()[0] for line in lines] == [*summary, f"{tmp_path / 'sft'}:"]
     assert "\r" not in done.stdout + done.stderr and "Warning" not in done.stderr
     assert not any("heldout/greedy/accuracy" in entry for entry in read_log(tmp_path / "sft"))

@@ -26,11 +26,14 @@ class GeneratesAhead:
 
     def _generate_and_score_completions(self, inputs: list[dict]) -> dict:
         """As in TRL; asks for the next completions as soon as those of `inputs` are there."""
-        if self.async_steps and self.model.training:
-            rows = self._next_rows(inputs)
-            prompts = [row["prompt"] for row in rows]
-            self.vllm_generation.plan(encode_prompts(self.processing_class, prompts) if rows else [])
-        return super()._generate_and_score_completions(inputs)
+        if not (self.async_steps and self.model.training):
+            return super()._generate_and_score_completions(inputs)
+        rows = self._next_rows(inputs)
+        prompts = [row["prompt"] for row in rows]
+        self.vllm_generation.plan(encode_prompts(self.processing_class, prompts) if rows else [])
+        batch = super()._generate_and_score_completions(inputs)
+        self._weights_step = self.vllm_generation.completions_step
+        return batch
 
     def _next_rows(self, current: list[dict]) -> list[dict]:
         """The rows of this process for the generation after that of `current`; none after the last one."""

@@ -162,7 +162,7 @@ class CotmixGRPOTrainer(OwnCard, StopOnNonFinite, StopOnFailedReward, GeneratesA
         if self.algorithm.resamples and self.model.training:
             self._resample_zero_variance_groups(prompts, generated)
         self._generate_time += time.perf_counter() - began
-        self._weights_step = getattr(self.vllm_generation, "completions_step", self._last_loaded_step)
+        self._weights_step = self._last_loaded_step
         return generated
 
     def _resample_zero_variance_groups(self, prompts: list, generated: tuple) -> None:
