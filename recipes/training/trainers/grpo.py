@@ -9,7 +9,8 @@ Private methods of TRL 1.16.0 that are overridden, and when to remove each overr
 
     _get_train_sampler                  A resumed run continues the shuffled order. Remove when: the order depends on the epoch
                                         alone, not on the state of one generator.
-    _generate_and_score_completions     Baselines; no extra forward pass. Remove when: GRPOConfig offers both.
+    _generate_and_score_completions     Baselines; no extra forward pass; in ahead.py, asynchronous rollouts. Remove when:
+                                        GRPOConfig offers them.
     _calculate_rewards                  Keeps the rewards for the baseline; stops when one fails (reward_failures.py). Remove
                                         with: the baselines; when TRL saves a checkpoint then.
     _generate                           Dynamic sampling. Remove when: GRPOConfig offers it.
@@ -162,7 +163,7 @@ class CotmixGRPOTrainer(OwnCard, StopOnNonFinite, StopOnFailedReward, GeneratesA
         if self.algorithm.resamples and self.model.training:
             self._resample_zero_variance_groups(prompts, generated)
         self._generate_time += time.perf_counter() - began
-        self._weights_step = self._last_loaded_step
+        self._weights_step = self.state.global_step
         return generated
 
     def _resample_zero_variance_groups(self, prompts: list, generated: tuple) -> None:
