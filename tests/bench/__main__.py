@@ -23,6 +23,7 @@ BENCHES = {
     "grpo": ["grpo.py", "smollm2", "--trl", "--steps", "3", "--repeats", "2"],
     "grpo-shared": ["grpo.py", "shared", "--steps", "3", "--repeats", "2"],
     "grpo-parity": ["grpo.py", "parity"],
+    "server": ["server.py"],
     "ablate": ["ablate.py"],
     "memory": ["memory.py", "--data", "DATA"],
 }
