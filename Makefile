@@ -63,7 +63,7 @@ lint: install
 test: lint
 	.venv/bin/pytest -m "not slow" --numprocesses 2 --dist worksteal
 
-bench: install models/smollm2-135m/config.json
+bench: install models/smollm2-135m/config.json runs/demo/sft/model.safetensors
 	$(PY) -m tests.bench $(if $(DATA),--data $(DATA))
 
 models/smollm2-135m/config.json: | install

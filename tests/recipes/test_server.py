@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -154,6 +155,34 @@ def record(problem_id, trainer_state, **kwargs):
         file.write(json.dumps([trainer_state.global_step, sorted(problem_id)]) + "\\n")
     return [None] * len(problem_id)
 """
+
+
+@pytest.mark.slow
+def test_twenty_kills_of_server_or_trainer_change_no_rollout(command, where, server, tmp_path):
+    words = [*arguments(where, server, 32), "--save_strategy", "steps", "--save_steps", "1"]
+    out, draw, kills = tmp_path.joinpath(where[-1]), random.Random(0), 0
+    shutil.rmtree(out, ignore_errors=True)
+    command(*words)
+    whole = rollouts(out.rename(tmp_path / "whole"))
+    while kills < 20:
+        status = None
+        while status != 0:  # a killed run is started again, with the same server
+            run = subprocess.Popen([sys.executable, *words], cwd=ROOT, stderr=subprocess.DEVNULL)
+            while run.poll() is None:
+                time.sleep(draw.uniform(1, 20))
+                if kills == 20 or run.poll() is not None:
+                    continue
+                kills += 1
+                if draw.random() < 0.5:
+                    run.kill()
+                else:
+                    server.kill()
+                    server.start()
+            status = run.wait()
+            assert status in (0, -signal.SIGKILL)
+        assert rollouts(out) == whole  # each step logged once
+        assert not server_folder.weights_folder(str(out), ["127.0.0.1"]).exists()
+        shutil.rmtree(out)
 
 
 def problems_of_steps(log):
