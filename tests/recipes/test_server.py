@@ -183,6 +183,7 @@ def test_twenty_kills_of_server_or_trainer_change_no_rollout(command, where, ser
         assert rollouts(out) == whole  # each step logged once
         assert not server_folder.weights_folder(str(out), ["127.0.0.1"]).exists()
         shutil.rmtree(out)
+    server.wait()
 
 
 def problems_of_steps(log):
