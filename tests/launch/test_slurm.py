@@ -136,7 +136,7 @@ def test_rollouts_from_a_server_that_is_killed_and_through_the_time_limit(slurm,
     log = log_of(out)
     for event in ("vLLM answers at", "has exited: starting it again", "shutdown requested: saving", "attempt 1: starting"):
         assert event in log
-    assert log.rstrip().endswith("finished")
+    assert "attempt 1: finished" in log  # then srun says that the server has been stopped
     assert [entry["step"] for entry in read_log(out) if "reward" in entry] == list(range(1, steps + 1))
     assert (out / "model.safetensors").is_file() and not list((out.parent / "grpo.server").glob("weights/*"))
     token = (out.parent / "grpo.server" / "token").read_text()
