@@ -181,7 +181,6 @@ def test_twenty_kills_of_server_or_trainer_change_no_rollout(command, where, ser
             status = run.wait()
             assert status in (0, -signal.SIGKILL)
         assert rollouts(out) == whole  # each step logged once
-        assert not server_folder.weights_folder(str(out), ["127.0.0.1"]).exists()
         shutil.rmtree(out)
     server.wait()
 
