@@ -134,12 +134,18 @@ class _Work:
         self.todo = deque(sorted(self.requests))
         self.unanswered = set(self.requests)
 
-    async def take(self, server: Server) -> None:
-        """Sends one request after the other to a server; one that fails is put back."""
+    async def take(self, server: Server, version: str | None) -> None:
+        """Sends one request after the other to a server; one that fails is put back.
+
+        A server can be restarted between two requests: what it answers counts only if it has weights `version` afterwards,
+        unless that is None.
+        """
         while self.todo:
             number = self.todo.popleft()
             try:
                 samples = await server.complete(self.requests[number])
+                if version and (await server.call("GET", "/weight_info"))["weight_version"] != version:
+                    raise LostError("it was restarted")
             except BaseException:
                 self.todo.appendleft(number)
                 raise
@@ -240,6 +246,7 @@ class Servers:
 
     async def _serve(self, server: Server, work: _Work) -> None:
         """One server's part; it takes the requests of a server that is lost, too."""
+        version = self.version if self.weights else None
         at_once = min(CONCURRENT, -(-len(work.requests) // len(self.servers)))
         while work.unanswered:
             try:
@@ -247,7 +254,7 @@ class Servers:
                     await server.prepare(self.weights, self.version, self.timeout)
                     async with asyncio.TaskGroup() as group:
                         watch = group.create_task(_watch(server))
-                        await asyncio.wait([group.create_task(work.take(server)) for _ in range(at_once)])
+                        await asyncio.wait([group.create_task(work.take(server, version)) for _ in range(at_once)])
                         watch.cancel()
             except LostError as lost:
                 self._lose(server, lost)

@@ -141,6 +141,16 @@ def test_a_server_that_dies_and_returns_during_a_call(two):
     assert ids([*first, *answers]) == expected(150, "step-1")
 
 
+def test_a_server_that_is_restarted_between_two_requests(two):
+    servers = connect(two[:1])
+    servers.push(Path("/w/step-1"), "step-1")
+    two[0].delay = 0.05
+    answers = servers.complete(requests(150))
+    first = [next(answers) for _ in range(3)]
+    vars(two[0]).update(version="default", weights="initial")  # no request has failed
+    assert ids([*first, *answers]) == expected(150, "step-1")
+
+
 def test_a_push_does_not_wait_for_a_lost_server_which_gets_the_weights_later(two):
     two[1].stop()
     servers = connect(two)
