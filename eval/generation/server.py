@@ -65,6 +65,10 @@ class Server:
         self.is_reported = False  # as lost, until it answers again
         self.client: httpx.AsyncClient | None = None
 
+    def found(self) -> None:
+        """Notes that it has answered."""
+        self.lost_at, self.is_reported = None, False
+
     async def call(self, method: str, path: str, body: Any = None, timeout: float | None = PATIENCE) -> Any:
         """The JSON that the server answers, None without any.
 
@@ -99,9 +103,8 @@ class Server:
                 raise
             problem = f"{self.url} has no development endpoints, which weights and checks need"
             raise ServerError(f"{problem}; start it with `python -m launch serve`") from None
-        return {"name": card["id"], **{key: card[key] for key in ("root", "max_model_len")}, "weight_version": version} | {
-            "config": config
-        }
+        model = {"name": card["id"], "root": card["root"], "max_model_len": card["max_model_len"]}
+        return model | {"weight_version": version, "config": config}
 
     async def prepare(self, weights: Path | None, version: str, timeout: float) -> None:
         """Makes sure that it has the given weights, unless they are None; see `Servers.push`."""
@@ -137,8 +140,7 @@ class _Work:
     async def take(self, server: Server, version: str | None) -> None:
         """Sends one request after the other to a server; one that fails is put back.
 
-        A server can be restarted between two requests: what it answers counts only if it has weights `version` afterwards,
-        unless that is None.
+        Unless `version` is None, an answer counts only if the server has these weights afterwards: it may have been restarted.
         """
         while self.todo:
             number = self.todo.popleft()
@@ -149,7 +151,7 @@ class _Work:
             except BaseException:
                 self.todo.appendleft(number)
                 raise
-            server.lost_at, server.is_reported = None, False
+            server.found()
             self.unanswered.discard(number)
             self.answers.put_nowait((number, samples))
 
@@ -202,7 +204,7 @@ class Servers:
             except LostError as lost:
                 self._lose(server, lost)
                 return False
-            server.lost_at, server.is_reported = None, False
+            server.found()
             return True
 
         async def push_all() -> None:

@@ -20,6 +20,7 @@ from recipes.training.preflight import checks, memory, services
 from recipes.training.preflight.environment import Environment, check_disk, check_processes, check_versions
 from recipes.training.preflight.findings import Finding, raise_if_errors
 from recipes.training.preflight.memory import Memory
+from recipes.training.trainers.filters import Filters
 
 
 @dataclass
@@ -171,8 +172,9 @@ def inspect_rollouts(
     if inputs.rows and inputs.tokenizer and sampling.max_completion_length:
         yield from _check_lengths(inputs, sampling)
     if inputs.length:
-        filtered = any(getattr(sampling, name, None) for name in ("top_k", "min_p")) or getattr(sampling, "top_p", 1.0) < 1
-        add_batch(inputs, inputs.length, sampling.max_completion_length, args, model_args, filtered)
+        off = {"top_k": 0, "top_p": 1.0, "min_p": None}  # of star.py, which has no filters
+        filters = Filters(*(getattr(sampling, name, value) for name, value in off.items()))
+        add_batch(inputs, inputs.length, sampling.max_completion_length, args, model_args, bool(filters))
     if inputs.memory and inputs.length and getattr(sampling, "vllm_mode", "colocate") == "colocate":
         length, dtype = sampling.vllm_max_model_length or inputs.length, models.compute_dtype(args, model_args)
         dtype = dtype if dtype in memory.BYTES else models.weight_dtype(inputs.config, model_args)
