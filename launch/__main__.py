@@ -77,7 +77,7 @@ def main(argv: list[str] | None = None) -> int:
     command.add_argument("--cell", type=int, metavar="N", help="run only this cell, as a job array's tasks do")
     command.add_argument("--slurm", action="store_true", help="submit as a job array; for options see `slurm --array-over`")
     command.add_argument("--dry-run", action="store_true", help="list the jobs and their commands")
-    serve.add_arguments(commands.add_parser("serve", help="start the vLLM server of a GRPO run", allow_abbrev=False))
+    serve.add_arguments(commands.add_parser("serve", help="start the vLLM server of a GRPO or STaR run", allow_abbrev=False))
     command = commands.add_parser("slurm", help="write a Slurm batch script; other arguments are passed to the recipe")
     command.add_argument("recipe", nargs="?", metavar="RECIPE", help="recipes/sft.py, recipes/grpo.py or recipes/star.py")
     command.add_argument("--nodes", type=int, default=1, metavar="N", help="training nodes (1)")

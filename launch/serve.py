@@ -1,4 +1,4 @@
-"""`launch serve`: the vLLM server that a GRPO run takes its rollouts from (`vllm_mode: server`).
+"""`launch serve`: the vLLM server that a GRPO or STaR run takes its rollouts from (`vllm_mode: server`).
 
     python -m launch serve recipes/parity/grpo.yaml [--host 127.0.0.1] [--port 8000] [--any_field value]
 
@@ -8,6 +8,7 @@ token (guard.py). A Slurm job with `--vllm-nodes` runs this command as well.
 
 import argparse
 import atexit
+import importlib
 import multiprocessing
 import os
 import shlex
@@ -25,7 +26,8 @@ from launch.patches import vllm as vllm_patches
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's own options; it passes all others to the recipe's parser."""
-    parser.add_argument("config", metavar="CONFIG.yaml", help="the config of recipes/grpo.py")
+    parser.add_argument("config", metavar="CONFIG.yaml", help="the config of recipes/grpo.py or star.py")
+    parser.add_argument("--recipe", choices=["grpo", "star"], help="by default what the config says")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1: this machine only)")
     parser.add_argument("--port", type=int, default=8000, help="port to listen on (8000)")
     parser.add_argument("--nnodes", type=int, default=1, metavar="N", help="nodes that share the model, for Slurm jobs (1)")
@@ -41,26 +43,31 @@ def serve(options: argparse.Namespace, fields: list[str]) -> None:
         InputError: for a config that the server or its run would fail on, or an address that cannot be listened on.
     """
     machine.prepare()
-    from recipes import grpo
     from recipes.training import config
     from recipes.training.preflight import services
+    from recipes.training.preflight.__main__ import find_recipe
     from recipes.training.preflight.environment import Environment
     from recipes.training.preflight.findings import raise_if_errors
     from recipes.training.preflight.inspection import Inputs, inspect_server
 
-    recipe, args, model_args = config.parse("grpo", grpo.CONFIG_CLASSES, ["--config", options.config, *fields])
-    mode, args.vllm_mode = [] if args.vllm_mode == "server" else ["--vllm_mode", "server"], "server"
+    stage = options.recipe or find_recipe(options.config)
+    if stage not in ("grpo", "star"):  # of the config
+        raise InputError(f"{options.config}: recipe {stage} has no rollouts", "give a config of grpo.py or star.py")
+    classes = importlib.import_module(f"recipes.{stage}").CONFIG_CLASSES
+    recipe, args, model_args = config.parse(stage, classes, ["--config", options.config, *fields])
+    sampling = recipe if stage == "star" else args
+    mode, sampling.vllm_mode = [] if sampling.vllm_mode == "server" else ["--vllm_mode", "server"], "server"
     inputs, gpus = Inputs(Environment.here()), count_gpus()
-    raise_if_errors(list(inspect_server(inputs, recipe, args, model_args)))
+    raise_if_errors(list(inspect_server(inputs, stage, recipe, sampling, args, model_args)))
     check_heads(inputs.config.num_attention_heads, gpus, "the number of visible GPUs")
-    weight_push = services.choose_push(recipe.weight_push, gpus > 0)
+    weight_push = services.choose_push(sampling.weight_push, gpus > 0)
     dtype = server_dtype(inputs.config, args, model_args)
     model, words = model_args.model_name_or_path, vllm_options(inputs, args, dtype, weight_push, gpus, options.nnodes)
     words += where_options(options)
     server_folder.create_token(args.output_dir)
 
     url = server_url(options.host, options.port)
-    run = ["recipes/grpo.py", "--config", options.config, *fields, *mode, "--vllm_server_base_url", url]
+    run = [f"recipes/{stage}.py", "--config", options.config, *fields, *mode, "--vllm_server_base_url", url]
     print(f"serving {model} at {url}: {dtype}, up to {inputs.length} tokens")
     print(f"requests need the token in {server_folder.folder(args.output_dir)}, which the run reads")
     print(f"start the run with: accelerate launch {shlex.join(run)}", flush=True)
@@ -101,11 +108,11 @@ def server_dtype(config, args, model_args) -> str:
 
 
 def vllm_options(inputs, args, dtype: str, weight_push: str, gpus: int, nodes: int = 1) -> list[str]:
-    """The options of `vllm serve` for a GRPO run: those that TRL 1.16's server mode needs (trl/scripts/vllm_serve.py).
+    """The options of `vllm serve` for a run: those that TRL 1.16's server mode needs (trl/scripts/vllm_serve.py).
 
     Args:
         inputs: what the preflight checks have read; `config` and `length` are used.
-        args: the run's CotmixGRPOConfig.
+        args: the trainer's config, whose seed is used.
         dtype: of weights and computation.
         weight_push: how weights will reach the server, `nccl` or `files`.
         gpus: GPUs per node; 0 for CPU.

@@ -214,10 +214,10 @@ def recipe_job(script: str, arguments: list[str], resources: Resources, accelera
     check_printable("output_dir", out)
     server, weight_push = [], fields.get("weight_push") or ("nccl" if resources.gpus_per_node else "files")
     if resources.vllm_nodes:
-        if recipe != "grpo":
-            raise InputError(f"--vllm-nodes: {script} has no vLLM server mode; omit the option")
+        if recipe == "sft":
+            raise InputError(f"--vllm-nodes: {script} has no rollouts; omit the option")
         arguments = [*arguments, "--vllm_mode", "server"]
-        server = server_command(fields, arguments, resources, weight_push)
+        server = server_command(recipe, fields, arguments, resources, weight_push)
     processes = max(1, resources.gpus_per_node) * resources.nodes
     launcher = ["-m", "accelerate.commands.launch", "--config_file", package_file(f"launch/accelerate/{accelerate}.yaml")]
     launcher += ["--num_machines", str(resources.nodes), "--num_processes", str(processes)]
@@ -249,7 +249,7 @@ def config_fields(recipe: str, arguments: list[str]) -> dict[str, Any]:
         os.environ.update(environment)
 
 
-def server_command(fields: dict, arguments: list[str], resources: Resources, weight_push: str) -> list[str]:
+def server_command(recipe: str, fields: dict, arguments: list[str], resources: Resources, weight_push: str) -> list[str]:
     """The arguments of `python` that start a vLLM server for the run; `fields` are those of `arguments`.
 
     Raises:
@@ -265,8 +265,8 @@ def server_command(fields: dict, arguments: list[str], resources: Resources, wei
         check_heads(read_json(model).get("num_attention_heads", size), size, "--gpus-per-node")
     from recipes.training.config import split_config
 
-    config, words = split_config("grpo", arguments)
-    return ["-m", "launch", "serve", config, *words]
+    config, words = split_config(recipe, arguments)
+    return ["-m", "launch", "serve", config, "--recipe", recipe, *words]
 
 
 def ablation_job(path: str, ablation: Ablation, max_parallel: int | None, resources: Resources, made_by: list[str]) -> SlurmJob:

@@ -27,11 +27,11 @@ from eval.generation.tokens import end_ids
 from recipes.training import models
 from recipes.training.arguments import CotmixGRPOConfig
 from recipes.training.errors import TrainingError
+from recipes.training.generation.generators import SourceGenerator
 from recipes.training.patches import trl as trl_patches
 from recipes.training.preflight import checks, inspection, services
 from recipes.training.preflight.findings import Finding
 from recipes.training.preflight.inspection import Inputs
-from recipes.training.rollouts import ServedGenerator, VLLMGenerator
 from recipes.training.tracking import console
 from recipes.training.tracking.log import JsonlLog
 from recipes.training.train import train_and_save
@@ -60,10 +60,6 @@ class GRPORecipe:
     max_logp_difference: float = field(
         default=0.1, metadata={"help": "abort when the sampler-trainer log-prob gap, mean |difference|, is above this"}
     )
-    weight_push: str | None = field(
-        default=None,
-        metadata={"help": "how weights reach servers: nccl, or files in /dev/shm or next to the run; default: nccl with GPUs"},
-    )
     async_steps: int = field(
         default=0,
         metadata={"help": "1: servers generate the completions of the next step while this one trains; 0: they take turns"},
@@ -72,7 +68,6 @@ class GRPORecipe:
         default=True,
         metadata={"help": "run a prompt through the trainer's model once for several completions where it is faster"},
     )
-    sync_timeout: int = field(default=600, metadata={"help": "abort when a weight push to vLLM takes more seconds than this"})
     verbose: bool = field(default=False, metadata={"help": "also show the libraries' warnings; only on the command line"})
 
 
@@ -96,8 +91,7 @@ def inspect(inputs: Inputs, recipe: GRPORecipe, args: CotmixGRPOConfig, model_ar
         yield Finding("algorithm", error.problem, error.fix)
     yield from inspection.inspect(inputs, "grpo", recipe, args, model_args)
     yield from inspection.inspect_rollouts(inputs, recipe.rewards, args.reward_weights, args, args, model_args)
-    yield from services.check_servers(args, recipe.weight_push, inputs.environment)
-    yield from services.check_async(args, recipe.weight_push, recipe.async_steps, inputs.environment)
+    yield from services.check_async(args, recipe.async_steps, inputs.environment)
     yield from checks.check_groups(recipe.rewards, args, inputs.environment.processes)
     if model_args.use_peft and model_args.lora_dropout:
         problem = (
@@ -147,15 +141,13 @@ def main(recipe: GRPORecipe, args: CotmixGRPOConfig, model_args: trl.ModelConfig
     console.print_start(recipe, args, inputs, lines)
     from datasets import Dataset
 
-    from recipes.training import served
+    from recipes.training.generation.choose import choose_source
     from recipes.training.trainers.grpo import CotmixGRPOTrainer
 
     path, rows, tokenizer = model_args.model_name_or_path, inputs.rows, inputs.tokenizer
     # vLLM's default is the model's full context: 131,072 tokens for Llama 3
     length, dtype = args.vllm_max_model_length or inputs.length, models.compute_dtype(args, model_args)
-    is_served = args.vllm_mode == "server" and services.choose_push(recipe.weight_push, machine.has_gpu()) == "files"
-    if args.vllm_mode == "server":
-        served.connect(args, path, dtype or models.weight_dtype(inputs.config, model_args), inputs.length, is_served)
+    source = choose_source(args, args, path, dtype or models.weight_dtype(inputs.config, model_args), inputs.length)
     config.save_config(args.output_dir, recipe, args, model_args)
     args.vllm_max_model_length = length
     args.reward_weights = [spec.weight for spec in specs.parse(recipe.rewards, args.reward_weights)]
@@ -165,7 +157,7 @@ def main(recipe: GRPORecipe, args: CotmixGRPOConfig, model_args: trl.ModelConfig
     trl_patches.score_labels_only()
     model = models.load_model(path, tokenizer, model_args)
     trl_patches.prepare_engine(args.seed, dtype)
-    trl_patches.limit_sync(recipe.sync_timeout)
+    trl_patches.generate_with(source)
     columns = ("prompt", "answer", "problem_id", "source")
     gap = [] if recipe.async_steps else [LogpGapLimit(recipe.max_logp_difference)]  # with older weights, it includes a step
     trainer = CotmixGRPOTrainer(
@@ -180,10 +172,9 @@ def main(recipe: GRPORecipe, args: CotmixGRPOConfig, model_args: trl.ModelConfig
         peft_config=trl.get_peft_config(model_args),
         callbacks=[JsonlLog(args.output_dir), *gap],
     )
-    if is_served:
-        trainer.vllm_generation.step = lambda: trainer.state.global_step
+    trainer.vllm_generation.step = lambda: trainer.state.global_step
     sync = functools.partial(trl_patches.sync_weights_once_per_step, trainer)
-    generate = (ServedGenerator if is_served else VLLMGenerator)(trainer.vllm_generation, tokenizer, sync)
+    generate = SourceGenerator(trainer.vllm_generation, tokenizer, sync)
     train_and_save(trainer, generate, recipe, console.RL, console.eval_command(args.output_dir, recipe.mixture))
 
 

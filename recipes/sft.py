@@ -25,11 +25,11 @@ from data_mix.errors import InputError
 from eval.generation.tokens import context_length
 from recipes.training import models
 from recipes.training.arguments import CotmixSFTConfig
+from recipes.training.generation.generators import ModelGenerator
 from recipes.training.patches import trl as trl_patches
 from recipes.training.preflight import checks, inspection
 from recipes.training.preflight.findings import Finding
 from recipes.training.preflight.inspection import Inputs
-from recipes.training.rollouts import ModelGenerator
 from recipes.training.tracking import console
 from recipes.training.tracking.log import JsonlLog
 from recipes.training.train import train_and_save

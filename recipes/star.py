@@ -27,15 +27,15 @@ import trl
 from data_mix.mixture_folder import read_rows
 from eval.generation.tokens import end_ids
 from recipes.training import models
-from recipes.training.arguments import CotmixSFTConfig
+from recipes.training.arguments import CotmixSFTConfig, Rollouts
 from recipes.training.checkpoints import rounds
 from recipes.training.checkpoints.atomic import clean_up, last_complete
 from recipes.training.checkpoints.shutdown import GracefulShutdown
+from recipes.training.generation.generators import ROLLOUTS, SourceGenerator
 from recipes.training.patches import trl as trl_patches
 from recipes.training.preflight import checks, inspection
 from recipes.training.preflight.findings import Finding
 from recipes.training.preflight.inspection import Inputs
-from recipes.training.rollouts import VLLMGenerator
 from recipes.training.star_rollouts import as_example, roll_out
 from recipes.training.tracking import console
 from recipes.training.tracking.heldout import HeldoutEval
@@ -43,8 +43,8 @@ from recipes.training.tracking.log import JsonlLog
 from rewards import specs
 
 
-@dataclass
-class STaRRecipe:
+@dataclass(kw_only=True)
+class STaRRecipe(Rollouts):
     """The recipe's own fields, besides TRL's SFTConfig and ModelConfig."""
 
     mixture: str = field(metadata={"help": "mixture folder; its train problems are the prompts, its forms are not used"})
@@ -92,35 +92,43 @@ def main(recipe: STaRRecipe, args: CotmixSFTConfig, model_args: trl.ModelConfig)
     from accelerate import Accelerator
     from accelerate.utils import set_seed
     from datasets import Dataset
-    from trl.generation.vllm_generation import VLLMGeneration
 
+    from recipes.training.generation.choose import choose_source
     from recipes.training.trainers.sft import CotmixSFTTrainer
 
     rows, tokenizer = inputs.rows, inputs.tokenizer
     done, checkpoint = last_complete(args.output_dir)
+    trained = done
     config.save_config(args.output_dir, recipe, args, model_args)
     one_pass = copy.copy(args)
     vars(one_pass).update(num_train_epochs=1, save_strategy="no", logging_strategy="no", report_to=[], push_to_hub=False)
 
     trl_patches.score_labels_only()
-    trl_patches.prepare_engine(args.seed, models.compute_dtype(args, model_args))
+    length, dtype = recipe.vllm_max_model_length or inputs.length, models.compute_dtype(args, model_args)
+    path = model_args.model_name_or_path
+    source = choose_source(recipe, args, path, dtype or models.weight_dtype(inputs.config, model_args), inputs.length)
+    trl_patches.prepare_engine(args.seed, dtype)
     model = models.load_model(str(checkpoint or model_args.model_name_or_path), tokenizer, model_args)
     # The trainers of the rounds share this accelerator's state, so it must have their precision already.
     accelerator = Accelerator(mixed_precision=args.mixed_precision, log_with=args.report_to, project_dir=args.output_dir)
     accelerator.init_trackers("star")
-    generation = VLLMGeneration(
+    generation = source(
         model=model,
         accelerator=accelerator,
         processing_class=tokenizer,
+        mode=recipe.vllm_mode,
+        server_base_url=recipe.server_urls[0],
         gpu_memory_utilization=recipe.vllm_gpu_memory_utilization,
-        max_model_length=recipe.vllm_max_model_length or inputs.length,
+        max_model_length=length,
         max_num_seqs=512,
         enable_sleep_mode=machine.has_gpu(),
         max_completion_length=recipe.max_completion_length,
         generation_kwargs={"stop_token_ids": end_ids(tokenizer)},
     )
-    generate = VLLMGenerator(generation, tokenizer, generation.sync_weights)
-    held_out = HeldoutEval(read_rows(recipe.mixture, "test")[: recipe.heldout_problems], tokenizer, generate)
+    generation.step = lambda: trained  # rounds
+    generate = SourceGenerator(generation, tokenizer, generation.sync_new_weights, ROLLOUTS)
+    generate_held_out = SourceGenerator(generation, tokenizer, generation.sync_new_weights)
+    held_out = HeldoutEval(read_rows(recipe.mixture, "test")[: recipe.heldout_problems], tokenizer, generate_held_out)
     log = JsonlLog(args.output_dir)
     if accelerator.is_main_process:
         log.truncate(done)
@@ -142,7 +150,6 @@ def main(recipe: STaRRecipe, args: CotmixSFTConfig, model_args: trl.ModelConfig)
     if done == 0:
         write(0, held_out.measure())
     for number in range(done + 1, recipe.rounds + 1):
-        set_seed(args.seed * 1000 + number, device_specific=True)  # seeds sampling, too: the engine runs in this process
         rollouts = rounds.read_rollouts(args.output_dir, number)
         if rollouts is None:
             mine = roll_out(recipe, rows, tokenizer, generate, args.seed, number)
@@ -162,6 +169,7 @@ def main(recipe: STaRRecipe, args: CotmixSFTConfig, model_args: trl.ModelConfig)
             console.Console.attach(trainer, ())
             figures["loss"] = trainer.train().training_loss
             model = generation.model = rounds.merged(trainer)
+        trained = number
         figures |= held_out.measure()
         write(number, figures)
         rounds.save_checkpoint(args.output_dir, number, model, tokenizer, accelerator, args.save_total_limit)

@@ -18,9 +18,13 @@ trainers/      subclasses of TRL's trainers
     batching.py    micro-batches of similar length
     memory.py      returns freed memory to the system when the process has grown (CPU)
 star_rollouts.py  the rollouts of a STaR round, and which are trained on
-rollouts.py    completions from the current weights, through vLLM or transformers
-served.py      rollouts from vLLM servers that load the weights from files
-weight_files.py  checkpoints of the current weights for these servers
+generation/    completions from the current weights, through vLLM or transformers
+    source.py      the interface of GRPO and STaR: push the weights, complete prompts
+    choose.py      the source that a config asks for
+    engine.py      TRL's own ways: an engine in each process, or one server with NCCL
+    served.py      vLLM servers that load the weights from files
+    weight_files.py  the checkpoints that they load
+    generators.py  completions for held-out evaluation and STaR
 tracking/      log.jsonl, the console, held-out evaluation during training
 checkpoints/   atomic.py (complete or ignored), shutdown.py (SIGTERM, Ctrl-C), rounds.py (STaR), final.py (the final model),
                card.py (its model card, push to the hub)

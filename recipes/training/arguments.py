@@ -15,14 +15,42 @@ class CotmixSFTConfig(trl.SFTConfig):
 
 
 @dataclass
-class CotmixGRPOConfig(trl.GRPOConfig):
+class Rollouts:
+    """Where rollouts come from, in the recipes that have some. Most are fields of TRL's GRPOConfig as well."""
+
+    vllm_mode: str = field(
+        default="colocate", metadata={"help": "colocate: an engine in each process; server: servers that run already"}
+    )
+    vllm_server_base_url: list[str] | None = field(
+        default=None, metadata={"help": "URLs of the servers, which share the prompts; by default vllm_server_host and port"}
+    )
+    vllm_server_host: str = field(default="0.0.0.0", metadata={"help": "of the server; 0.0.0.0: this machine"})
+    vllm_server_port: int = field(default=8000, metadata={"help": "of the server"})
+    vllm_server_timeout: float = field(default=240.0, metadata={"help": "seconds to wait for a server that does not answer"})
+    weight_push: str | None = field(
+        default=None,
+        metadata={"help": "how weights reach servers: nccl, or files in /dev/shm or next to the run; default: nccl with GPUs"},
+    )
+    sync_timeout: int = field(default=600, metadata={"help": "abort when a weight push to vLLM takes more seconds than this"})
+
+    def __post_init__(self) -> None:
+        """One URL in YAML need not be a list."""
+        if isinstance(self.vllm_server_base_url, str):
+            self.vllm_server_base_url = [self.vllm_server_base_url]
+
+    @property
+    def server_urls(self) -> list[str]:
+        """The URLs of the servers."""
+        host = "127.0.0.1" if self.vllm_server_host == "0.0.0.0" else self.vllm_server_host
+        return self.vllm_server_base_url or [f"http://{host}:{self.vllm_server_port}"]
+
+
+@dataclass
+class CotmixGRPOConfig(Rollouts, trl.GRPOConfig):
     """TRL's GRPOConfig with other defaults, and several servers."""
 
     report_to: None | str | list[str] = field(default="tensorboard", metadata=REPORT_TO)
     use_vllm: bool = field(default=True, metadata={"help": "must be true: rollouts come from vLLM"})
-    vllm_server_base_url: list[str] | None = field(
-        default=None, metadata={"help": "URLs of the servers, which share the prompts; by default vllm_server_host and port"}
-    )
     vllm_importance_sampling_mode: str = field(
         default="token_truncate",
         metadata={
@@ -35,13 +63,6 @@ class CotmixGRPOConfig(trl.GRPOConfig):
     )
 
     def __post_init__(self) -> None:
-        """As in TRL; one URL in YAML need not be a list."""
-        if isinstance(self.vllm_server_base_url, str):
-            self.vllm_server_base_url = [self.vllm_server_base_url]
-        super().__post_init__()
-
-    @property
-    def server_urls(self) -> list[str]:
-        """The URLs of the servers."""
-        host = "127.0.0.1" if self.vllm_server_host == "0.0.0.0" else self.vllm_server_host
-        return self.vllm_server_base_url or [f"http://{host}:{self.vllm_server_port}"]
+        """As in both bases."""
+        Rollouts.__post_init__(self)
+        trl.GRPOConfig.__post_init__(self)

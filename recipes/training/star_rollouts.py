@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from eval.generation.tokens import Completion, encode_prompts
 from recipes.training.errors import TrainingError
-from recipes.training.rollouts import GenerateFn
+from recipes.training.generation.generators import GenerateFn
 from recipes.training.tracking.heldout import judge, shard
 from rewards.built_in import VERIFIED
 from rewards.own import RewardError

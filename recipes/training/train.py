@@ -9,7 +9,7 @@ from data_mix.mixture_folder import read_rows
 from recipes.training.checkpoints.atomic import MODEL, AtomicCheckpoints, clean_up, complete, last_resumable, prune
 from recipes.training.checkpoints.final import conclude, publish, save_merged
 from recipes.training.checkpoints.shutdown import GracefulShutdown
-from recipes.training.rollouts import GenerateFn
+from recipes.training.generation.generators import GenerateFn
 from recipes.training.tracking.console import Columns, Console
 from recipes.training.tracking.heldout import HeldoutCallback, HeldoutEval
 from recipes.training.tracking.log import JsonlLog

@@ -75,7 +75,7 @@ def time_pushes(model: str, out: Path, repeats: int = 10) -> float:
 
     from eval.generation import server_folder
     from eval.generation.server import Servers
-    from recipes.training import weight_files
+    from recipes.training.generation import weight_files
 
     loaded = AutoModelForCausalLM.from_pretrained(model)
     folder = server_folder.weights_folder(str(out), server_folder.hosts([URL]))

@@ -110,7 +110,7 @@ def test_a_vllm_server_on_a_separate_node(capsys):
     text = script(capsys, "recipes/grpo.py", *GRPO, "--nodes", 2, "--vllm-nodes", 1, "--gpus-per-node", 4)
     assert "#SBATCH --nodes=3\n" in text and "--num_processes 8" in text
     # the same fields for both
-    assert "vllm -m launch serve recipes/gsm8k/llama-3.2-3b/grpo.yaml --vllm_mode server &" in text
+    assert "vllm -m launch serve recipes/gsm8k/llama-3.2-3b/grpo.yaml --recipe grpo --vllm_mode server &" in text
     assert text.index("/health") < text.index("accelerate.commands.launch")
     assert "--vllm_mode server" in text and "--vllm_server_base_url" in text
 
@@ -164,9 +164,9 @@ def test_arguments_are_parsed_like_the_recipe_s(capsys, arguments):
 
 def test_the_server_uses_the_config_s_model_in_any_option_spelling(capsys):
     text = script(capsys, "recipes/grpo.py", "--config=recipes/gsm8k/llama-3.2-3b/grpo.yaml", "--vllm-nodes", 1)
-    assert "serve recipes/gsm8k/llama-3.2-3b/grpo.yaml --vllm_mode" in text
+    assert "serve recipes/gsm8k/llama-3.2-3b/grpo.yaml --recipe grpo --vllm_mode" in text
     model = ["--model-name-or-path=other model", "--bf16=false", "--dtype=float32"]
-    assert "grpo.yaml --model-name-or-path 'other model' --bf16 false --dtype float32 --vllm_mode" in script(
+    assert "grpo.yaml --recipe grpo --model-name-or-path 'other model' --bf16 false --dtype float32 --vllm_mode" in script(
         capsys, "recipes/grpo.py", *GRPO, *model, "--vllm-nodes", 1
     )
 
@@ -259,7 +259,7 @@ def test_time_limits_are_parsed_like_slurm_s(time, seconds):
         (["recipes/grpo.py", "--nodes", "0"], "--nodes is 0"),
         (["recipes/grpo.py", "--accelerate", "zero4"], "did you mean 'zero3'?"),
         (["recipes/star.py", "--accelerate", "zero3"], "use ddp"),
-        (["recipes/sft.py", "--vllm-nodes", "1"], "no vLLM server mode"),
+        (["recipes/sft.py", "--vllm-nodes", "1"], "has no rollouts"),
         (["recipes/grpo.py", "--vllm-nodes", "1", "--gpus-per-node", "0", "--weight_push", "nccl"], "needs GPUs"),
         (["recipes/star.py", "--array-over", "recipes/parity/threshold.yaml"], "not a stage"),
         (["--array-over", "recipes/parity/threshold.yaml", "--nodes", "2"], "one node"),

@@ -110,9 +110,9 @@ def test_the_address_that_a_run_is_told():
     assert serve.server_url("0.0.0.0", 8000) == f"http://{socket.gethostname()}:8000"
 
 
-def test_a_config_of_another_recipe_is_refused(capsys):
+def test_a_config_without_rollouts_is_refused(capsys):
     assert main(["serve", "recipes/parity/sft.yaml"]) == 2
-    assert "`recipe: sft` is not for recipes/grpo.py" in capsys.readouterr().err
+    assert "sft.yaml: recipe sft has no rollouts; give a config of grpo.py or star.py" in capsys.readouterr().err
 
 
 def test_the_length_is_what_the_mixture_needs(capsys, monkeypatch, where, llama, word_problems, tmp_path):

@@ -17,7 +17,7 @@ if __name__ == "__main__":
     from accelerate import Accelerator
     from accelerate.utils import gather_object
 
-    from recipes.training.rollouts import pad_to_longest
+    from recipes.training.generation.generators import pad_to_longest
     from recipes.training.tracking.heldout import shard
 
     accelerator = Accelerator(cpu=True)

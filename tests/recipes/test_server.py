@@ -13,6 +13,7 @@ import time
 from dataclasses import replace
 
 import httpx
+import pyarrow.parquet as pq
 import pytest
 
 from data_mix.errors import InputError
@@ -145,6 +146,46 @@ def test_two_processes_and_a_killed_server_change_no_rollout(command, where, ser
     assert run.wait() == 0, (tmp_path / "log").read_text()
     assert "does not answer" in (tmp_path / "log").read_text()
     assert rollouts(out) == rollouts(whole)
+
+
+def test_star_through_a_server_keeps_what_it_keeps_with_an_engine(command, where, server, tmp_path):
+    """Completions depend on the seed, the round and the prompt alone: also with two processes, and a server killed on the way."""
+    small = [
+        "--rounds",
+        2,
+        "--problems",
+        16,
+        "--num_generations",
+        4,
+        "--heldout_problems",
+        9,
+        "--per_device_train_batch_size",
+        8,
+    ]
+    recipe = ["recipes/star.py", "--config", "recipes/parity/star.yaml", *where, *small, "--report_to", "none"]
+    served = ["--vllm_mode", "server", "--vllm_server_base_url", server.url]
+    out = tmp_path.joinpath(where[-1])
+    shutil.rmtree(out, ignore_errors=True)
+    command(*recipe)
+    alone = out.rename(out.with_name("alone"))
+    server.kill()
+    server.start()  # the run waits for it
+    command(*recipe, *served)
+    assert kept_of(out) == kept_of(alone) and rollouts(out) == rollouts(alone)
+    assert (out / "model.safetensors").read_bytes() == (alone / "model.safetensors").read_bytes()
+    shutil.rmtree(out)
+    processes = ["-m", "accelerate.commands.launch", "--config_file", "launch/accelerate/cpu.yaml", "--main_process_port", 0]
+    command(*processes, "--num_processes", 2, *recipe, *served, "--rounds", 1)
+    first = kept_of(alone)[:1]
+    assert [sorted(rows) for rows in kept_of(out)] == [sorted(rows) for rows in first]
+    shutil.rmtree(out)
+
+
+def kept_of(folder):
+    """(problem, completion, whether it was kept) of each rollout, by round."""
+    paths = sorted((folder / "rollouts").glob("round-*.parquet"))
+    wanted = ("problem_id", "completion", "kept")
+    return [[tuple(row[name] for name in wanted) for row in pq.read_table(path).to_pylist()] for path in paths]
 
 
 RECORD = """

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from data_mix.errors import InputError
-from recipes.training import weight_files
+from recipes.training.generation import weight_files
 
 
 def test_a_checkpoint_in_shards_is_the_model_in_another_precision(llama, tmp_path, monkeypatch):

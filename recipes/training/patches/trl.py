@@ -1,11 +1,8 @@
 """Patches to TRL, tested with 1.16.0: colocated vLLM engine, weight push, fused LM head; and access to private state."""
 
-import faulthandler
 import functools
 import os
 import socket
-import sys
-import threading
 
 from eval.generation.machine import cache_bytes, has_gpu
 from eval.model_folder import load_config
@@ -13,7 +10,8 @@ from eval.patches.vllm import sample_by_inversion
 
 
 def prepare_engine(seed: int, dtype: str) -> None:
-    """Sets seed and dtype of TRL's colocated vLLM engine; on CPU also eager mode, the KV cache's size and the weight push.
+    """Sets seed and dtype of TRL's colocated vLLM engine, which can also take a seed per prompt; on CPU also eager mode, the KV
+    cache's size and the weight push.
 
     TRL's defaults do not fit, on GPUs either: float32 models are rolled out in bfloat16, and the seed is always 0. On CPU,
     compiling takes longer than a small run. TRL tries the same four ports for the engine's process group, starting at 29500,
@@ -27,15 +25,32 @@ def prepare_engine(seed: int, dtype: str) -> None:
     Remove when: `VLLMGeneration` takes keyword arguments for `LLM`.
     """
     from trl.generation import vllm_generation
-    from vllm import LLM
+    from vllm import LLM, SamplingParams
 
-    @functools.wraps(LLM)
-    def engine(**kwargs):
-        kwargs["seed"] = seed * 1000 + kwargs["seed"]
-        cache = cache_bytes(load_config(kwargs["model"]), dtype, kwargs["max_model_len"], kwargs["max_num_seqs"])
-        return LLM(**kwargs, dtype=dtype, enforce_eager=not has_gpu(), kv_cache_memory_bytes=cache)
+    class Engine(LLM):
+        """`seeds`, of each prompt in the next call of `generate`; None: the engine's generator."""
 
-    vllm_generation.LLM = engine
+        seeds: list[int] | None = None
+
+        def __init__(self, **kwargs) -> None:
+            kwargs["seed"] = seed * 1000 + kwargs["seed"]
+            cache = cache_bytes(load_config(kwargs["model"]), dtype, kwargs["max_model_len"], kwargs["max_num_seqs"])
+            if not has_gpu():  # see eval/generation/engines.py
+                batched = max(kwargs["max_model_len"], kwargs["max_num_batched_tokens"])
+                kwargs |= {"enforce_eager": True, "enable_chunked_prefill": False, "max_num_batched_tokens": batched}
+            super().__init__(**kwargs, dtype=dtype, kv_cache_memory_bytes=cache)
+
+        def generate(self, prompts, sampling_params, **kwargs):
+            if self.seeds:
+                sampling_params = [with_seed(sampling_params, seed) for seed in self.seeds]
+            return super().generate(prompts, sampling_params, **kwargs)
+
+    def with_seed(parameters: SamplingParams, seed: int) -> SamplingParams:
+        seeded = parameters.clone()
+        seeded.seed = seed
+        return seeded
+
+    vllm_generation.LLM = Engine
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         os.environ["MASTER_PORT"] = str(_free_port())
     if not has_gpu():
@@ -94,36 +109,6 @@ def send_token(token: str) -> None:
         return get(client, url, **kwargs)
 
     VLLMClient._get = authorized_get
-
-
-def limit_sync(seconds: int) -> None:
-    """Sets a timeout on weight pushes: the process prints one line and the stacks of all threads, and exits with code 1.
-
-    Without it, all processes wait forever for a dead server or for a process that does not take part.
-
-    Upstream: trl/generation/vllm_generation.py, `sync_weights` has no timeout.
-    Remove when: it has one.
-    """
-    from trl.generation.vllm_generation import VLLMGeneration
-
-    push = VLLMGeneration.sync_weights
-
-    def abort() -> None:
-        print(f"error: the weights have not reached vLLM within {seconds} s (sync_timeout); aborting", file=sys.stderr)
-        faulthandler.dump_traceback()
-        os._exit(1)
-
-    @functools.wraps(push)
-    def push_with_timeout(generation) -> None:
-        timer = threading.Timer(seconds, abort)
-        timer.daemon = True
-        timer.start()
-        try:
-            push(generation)
-        finally:
-            timer.cancel()
-
-    VLLMGeneration.sync_weights = push_with_timeout
 
 
 def score_labels_only() -> None:

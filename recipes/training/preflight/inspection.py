@@ -168,6 +168,7 @@ def inspect_rollouts(
         yield from checks.check_golds(rewards, inputs.rows)
     if model_args.model_name_or_path is None:
         yield Finding("model_name_or_path", "model_name_or_path is missing", "give the SFT checkpoint to start from")
+    yield from services.check_servers(sampling, inputs.environment)
     yield from checks.check_sampling(sampling, inputs.environment)
     if inputs.rows and inputs.tokenizer and sampling.max_completion_length:
         yield from _check_lengths(inputs, sampling)
@@ -175,7 +176,7 @@ def inspect_rollouts(
         off = {"top_k": 0, "top_p": 1.0, "min_p": None}  # of star.py, which has no filters
         filters = Filters(*(getattr(sampling, name, value) for name, value in off.items()))
         add_batch(inputs, inputs.length, sampling.max_completion_length, args, model_args, bool(filters))
-    if inputs.memory and inputs.length and getattr(sampling, "vllm_mode", "colocate") == "colocate":
+    if inputs.memory and inputs.length and sampling.vllm_mode == "colocate":
         length, dtype = sampling.vllm_max_model_length or inputs.length, models.compute_dtype(args, model_args)
         dtype = dtype if dtype in memory.BYTES else models.weight_dtype(inputs.config, model_args)
         batch = args.per_device_train_batch_size
@@ -186,13 +187,15 @@ def inspect_rollouts(
     yield from check_memory(inputs)
 
 
-def inspect_server(inputs: Inputs, recipe, args, model_args) -> Iterator[Finding]:
+def inspect_server(inputs: Inputs, stage: str, recipe, sampling, args, model_args) -> Iterator[Finding]:
     """Checks of `launch serve`: what a server needs of its run, the model and the lengths; sets `inputs.length`.
 
     Args:
         inputs: with `environment` set.
-        recipe: GRPORecipe.
-        args: TRL's GRPOConfig.
+        stage: grpo or star.
+        recipe: the recipe's own config.
+        sampling: the config with the fields of `arguments.Rollouts`.
+        args: TRL's SFTConfig or GRPOConfig.
         model_args: TRL's ModelConfig.
     """
     yield from check_versions()
@@ -201,19 +204,19 @@ def inspect_server(inputs: Inputs, recipe, args, model_args) -> Iterator[Finding
         return
     if args.output_dir is None:
         yield Finding("output_dir", "output_dir is missing", "give the run's: token and weights are next to it")
-    yield from services.check_servers(args, recipe.weight_push, inputs.environment)
-    yield from _read_model(inputs, "grpo", recipe, args, model_args)
+    yield from services.check_servers(sampling, inputs.environment)
+    yield from _read_model(inputs, stage, recipe, args, model_args)
     if inputs.config:
         yield from checks.check_head_size(inputs.config, "model_name_or_path", "error")
-    if args.vllm_max_model_length is None:
+    if sampling.vllm_max_model_length is None:
         try:
             inputs.rows = read_rows(recipe.mixture, "train")
         except InputError as error:
             yield Finding("mixture", error.problem, f"{error.fix}, or set vllm_max_model_length")
         if inputs.rows and inputs.tokenizer:
-            yield from _check_lengths(inputs, args)
+            yield from _check_lengths(inputs, sampling)
     elif inputs.config:
-        inputs.length, context = args.vllm_max_model_length, context_length(inputs.config)
+        inputs.length, context = sampling.vllm_max_model_length, context_length(inputs.config)
         if inputs.length > context:
             problem = f"vllm_max_model_length is {inputs.length}, more than the model's context of {context}"
             yield Finding("vllm_max_model_length", problem, "lower it")

@@ -50,8 +50,9 @@ def choose_push(weight_push: str | None, gpu: bool) -> str:
     return weight_push or ("nccl" if gpu else "files")
 
 
-def check_servers(args, weight_push: str | None, environment: Environment) -> Iterator[Finding]:
-    """URLs that are none, and ways to push weights that cannot work."""
+def check_servers(args, environment: Environment) -> Iterator[Finding]:
+    """URLs that are none, and ways to push weights that cannot work; `args` has the fields of `arguments.Rollouts`."""
+    weight_push = args.weight_push
     if args.vllm_mode == "colocate":
         if weight_push:
             yield Finding("weight_push", f"weight_push is {weight_push}, but there is no server", "add vllm_mode: server")
@@ -67,11 +68,11 @@ def check_servers(args, weight_push: str | None, environment: Environment) -> It
         yield Finding("weight_push", problem, "use files")
 
 
-def check_async(args, weight_push: str | None, async_steps: int, environment: Environment) -> Iterator[Finding]:
+def check_async(args, async_steps: int, environment: Environment) -> Iterator[Finding]:
     """Asynchronous rollouts without a server that takes files, or whose age nothing corrects."""
     if async_steps not in (0, 1):
         yield Finding("async_steps", f"async_steps is {async_steps}", "set it to 0 or 1")
-    elif async_steps and (args.vllm_mode != "server" or choose_push(weight_push, environment.gpu) != "files"):
+    elif async_steps and (args.vllm_mode != "server" or choose_push(args.weight_push, environment.gpu) != "files"):
         problem = "async_steps is 1, but rollouts come from the training process or its weights go through nccl"
         yield Finding("async_steps", problem, "add vllm_mode: server and weight_push: files")
     elif async_steps and not args.vllm_importance_sampling_correction:

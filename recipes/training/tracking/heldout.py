@@ -7,8 +7,8 @@ from accelerate.utils import gather_object
 from transformers import TrainerCallback
 
 from eval.generation.tokens import Completion, encode_prompts
+from recipes.training.generation.generators import GenerateFn
 from recipes.training.patches.trl import add_metrics
-from recipes.training.rollouts import GenerateFn
 from rewards.accounting import account
 from rewards.scorer import Item, Verdict, score
 

@@ -1,4 +1,4 @@
-"""Completions from the current weights of a trainer, through its own model (transformers) or TRL's vLLM engine."""
+"""Completions from the current weights of a trainer, through its own model (transformers) or its `Source` (vLLM)."""
 
 from collections.abc import Callable
 
@@ -8,6 +8,7 @@ from eval.generation.engines import Sampling, TransformersEngine, in_order
 from eval.generation.server_engine import NEUTRAL
 from eval.generation.tokens import Completion, decode, end_ids
 
+HELD_OUT, ROLLOUTS = 0, 1  # what completions are for; never with the same seeds
 # (prompt ids, temperature) -> one completion per prompt, from the current weights
 GenerateFn = Callable[[list[list[int]], float], list[Completion]]
 
@@ -37,56 +38,31 @@ class ModelGenerator:
         return [decode(self.tokenizer, samples[0], ends) for samples in ids]
 
 
-class VLLMGenerator:
-    """A GenerateFn through TRL's vLLM engine, colocated or with NCCL. `sync` pushes the current weights to the engine.
-
-    The rollouts' temperature, filters and repetition penalty do not apply to it.
-    """
-
-    def __init__(self, generation, tokenizer, sync: Callable[[], None]) -> None:
-        self.generation, self.tokenizer, self.sync = generation, tokenizer, sync
-
-    def __call__(self, prompt_ids: list[list[int]], temperature: float) -> list[Completion]:
-        """One completion per prompt."""
-        self.sync()
-        settings = {"temperature": temperature, "top_p": 1.0, "top_k": 0, "min_p": None, "repetition_penalty": 1.0}
-        before = {name: getattr(self.generation, name) for name in settings}
-        vars(self.generation).update(settings)
-        try:
-            padded = pad_to_longest(prompt_ids, self.generation.accelerator)
-            _, ids, _, _ = self.generation.generate(padded, images=None, num_generations=1)
-        finally:
-            vars(self.generation).update(before)
-        ends = end_ids(self.tokenizer)  # outside the loop: it scans the vocabulary
-        return [decode(self.tokenizer, sample, ends) for sample in ids[: len(prompt_ids)]]
-
-
-class ServedGenerator:
-    """A GenerateFn through servers. `sync` pushes the current weights to them.
+class SourceGenerator:
+    """A GenerateFn through a run's `Source`. `sync` pushes the current weights to it if they are new.
 
     Prompts are sharded as in `heldout.shard`, so with any number of processes a prompt has the same number, and completion.
+    The rollouts' temperature, filters and repetition penalty do not apply.
     """
 
-    def __init__(self, generation, tokenizer, sync: Callable[[], None]) -> None:
-        self.generation, self.tokenizer, self.sync = generation, tokenizer, sync
+    def __init__(self, source, tokenizer, sync: Callable[[], None], purpose: int = HELD_OUT) -> None:
+        self.source, self.tokenizer, self.sync, self.purpose = source, tokenizer, sync, purpose
 
     def __call__(self, prompt_ids: list[list[int]], temperature: float) -> list[Completion]:
         """One completion per prompt."""
-        from recipes.training.served import HELD_OUT
-
         self.sync()
-        process = self.generation.accelerator
+        process = self.source.accelerator
         numbers = [i * process.num_processes + process.process_index for i in range(len(prompt_ids))]
-        samples = self.generation.complete(prompt_ids, numbers, NEUTRAL | {"temperature": temperature}, HELD_OUT)
-        ends = end_ids(self.tokenizer)
+        samples = self.source.complete(prompt_ids, numbers, NEUTRAL | {"temperature": temperature}, self.purpose)
+        ends = end_ids(self.tokenizer)  # outside the loop: it scans the vocabulary
         return [decode(self.tokenizer, sample.ids, ends) for sample in samples]
 
 
-def pad_to_longest(prompt_ids: list[list[int]], accelerator) -> list[list[int]]:
+def pad_to_longest(prompts: list, accelerator) -> list:
     """The prompts, and the first again until every process has equally many: some ways to generate are collective.
 
     All processes gather sharded weights together, and TRL merges their prompts for a server or a tensor-parallel engine, and
     cuts the completions into equal parts.
     """
-    most = int(accelerator.gather(torch.tensor([len(prompt_ids)], device=accelerator.device)).max())
-    return [*prompt_ids, *prompt_ids[:1] * (most - len(prompt_ids))]
+    most = int(accelerator.gather(torch.tensor([len(prompts)], device=accelerator.device)).max())
+    return [*prompts, *prompts[:1] * (most - len(prompts))]

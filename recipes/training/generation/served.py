@@ -5,8 +5,6 @@ run's seed, the step of the weights and the prompt's number alone: neither on th
 servers that were lost on the way.
 """
 
-import functools
-import hashlib
 import secrets
 import sys
 import threading
@@ -19,28 +17,27 @@ from pathlib import Path
 from typing import Any
 
 from accelerate.utils import broadcast_object_list, gather_object
-from trl.generation.vllm_generation import VLLMGeneration
 
 from data_mix.errors import InputError
 from eval.generation import server_folder
 from eval.generation.server import Sample, ServerError, Servers
 from eval.generation.server_engine import NEUTRAL, check_servers, complete_all
-from recipes.training import weight_files
 from recipes.training.errors import TrainingError
-from recipes.training.patches import trl as trl_patches
+from recipes.training.generation import weight_files
+from recipes.training.generation.generators import ROLLOUTS
+from recipes.training.generation.source import Source
 
-HELD_OUT, ROLLOUTS = 0, 1  # what completions are for; never with the same seeds
 
-
-def connect(args, model: str, dtype: str, length: int, push_files: bool) -> None:
-    """Waits for a run's servers, checks them, and makes its trainer generate with them; called in every process.
+def connect(sampling, output_dir: str, model: str, dtype: str, length: int, folder: Path | None) -> Servers:
+    """Waits for a run's servers and checks them; called in every process.
 
     Args:
-        args: the run's CotmixGRPOConfig.
+        sampling: the run's config with `server_urls` and `vllm_server_timeout`.
+        output_dir: of the run.
         model: the checkpoint that the run starts from.
         dtype: the trainer's compute dtype.
         length: prompt + completion, in tokens.
-        push_files: whether the weights reach the servers in files; else through TRL and NCCL.
+        folder: which the weights are pushed in; None if they do not reach the servers in files.
 
     Raises:
         InputError: if a server does not fit the run, or the folder for the files is not ours alone.
@@ -48,24 +45,16 @@ def connect(args, model: str, dtype: str, length: int, push_files: bool) -> None
     """
     from accelerate import PartialState
 
-    urls, is_main = args.server_urls, PartialState().is_main_process
-    servers = Servers(urls, None, args.vllm_server_timeout)
-    folder = server_folder.weights_folder(args.output_dir, server_folder.hosts(urls))
+    servers = Servers(sampling.server_urls, None, sampling.vllm_server_timeout)
 
     def prepare() -> None:
-        servers.token = server_folder.create_token(args.output_dir)
+        servers.token = server_folder.create_token(output_dir)
         check_servers(servers, model, dtype, length, initial=False)
-        if push_files:
+        if folder:
             weight_files.open_folder(folder)
 
-    in_main(is_main, prepare)
-    if push_files:
-        trl_patches.generate_with(
-            functools.partial(ServedGeneration, servers=servers, folder=folder, dtype=dtype, seed=args.seed)
-        )
-    elif is_main:
-        trl_patches.send_token(servers.token)
-        args.vllm_server_base_url = urls[0]
+    in_main(PartialState().is_main_process, prepare)
+    return servers
 
 
 def in_main(is_main: bool, work: Callable[[], Any]) -> Any:
@@ -101,18 +90,12 @@ class Ahead:
     samples: Future
 
 
-class ServedGeneration(VLLMGeneration):
-    """TRL's VLLMGeneration through `Servers`, with weights from files.
+class ServedSource(Source):
+    """Completions through `Servers`, with weights from files."""
 
-    Attributes:
-        step: the step of the trainer's current weights.
-        weights_step: the step of the weights that the servers have.
-    """
-
-    def __init__(self, *args, servers: Servers, folder: Path, dtype: str, seed: int, **kwargs) -> None:
-        self.servers, self.folder, self.dtype, self.seed = servers, folder, dtype, seed
-        self.step: Callable[[], int] = lambda: 0
-        self.weights_step, self._calls = -1, 0  # calls of `generate` since the weights were pushed
+    def __init__(self, *args, servers: Servers, folder: Path, dtype: str, **kwargs) -> None:
+        self.servers, self.folder, self.dtype = servers, folder, dtype
+        self._calls = 0  # of `generate` since the weights were pushed
         self.completions_step = -1  # the step of the weights that the last completions came from
         self._planned: list[list[int]] | None = None  # prompts after those of the next call of `generate`
         self._ahead: Ahead | None = None
@@ -122,7 +105,7 @@ class ServedGeneration(VLLMGeneration):
         """Nothing: the servers run already, and `connect` has checked them."""
 
     @property
-    def vllm_client(self) -> "ServedGeneration":
+    def vllm_client(self) -> "ServedSource":
         """What TRL's trainer asks for the server's log-probs mode."""
         return self
 
@@ -131,9 +114,12 @@ class ServedGeneration(VLLMGeneration):
         return {"model_config": {"logprobs_mode": "processed_logprobs"}}
 
     def sync_weights(self) -> None:
-        """Writes the current weights, merged and whole, and makes the servers load them; called in every process."""
+        """As in Source, once the servers are free: they have one set of weights, and one user at a time."""
         self._wait()
-        step = self.step()
+        super().sync_weights()
+
+    def push(self, step: int) -> None:
+        """Writes the weights, merged and whole, and makes the servers load them."""
         name = f"step-{step:06d}-{secrets.token_hex(4)}"
         is_main = self.accelerator.is_main_process
         with weight_files.unchanged(self.model) if hasattr(self.model, "merge_adapter") else nullcontext():
@@ -149,7 +135,7 @@ class ServedGeneration(VLLMGeneration):
             weight_files.keep_only(self.folder, name)
 
         in_main(is_main, push)
-        self.weights_step, self._calls = step, 0
+        self._calls = 0
 
     def plan(self, prompts: list[list[int]]) -> None:
         """Announces what the call of `generate` after the next one will ask for; none if it is the last.
@@ -196,7 +182,7 @@ class ServedGeneration(VLLMGeneration):
         return future
 
     def _wait(self) -> None:
-        """Waits until nothing is generated in the background: the servers have one set of weights, and one user at a time."""
+        """Waits until nothing is generated in the background."""
         if self._ahead and self.accelerator.is_main_process:
             futures.wait([self._ahead.samples])
 
@@ -211,14 +197,7 @@ class ServedGeneration(VLLMGeneration):
         return [samples[number] for number in range(first, first + len(prompts))]
 
     def complete(self, prompts: Sequence[list[int]], numbers: Sequence[int], settings: dict, purpose: int) -> list[Sample]:
-        """One completion of each prompt of this process; called in every process.
-
-        Args:
-            prompts: token ids of each.
-            numbers: of the prompts, different in all processes; with the purpose, they determine the seeds.
-            settings: vLLM's sampling parameters; length and end tokens are those of the run.
-            purpose: HELD_OUT, or ROLLOUTS plus the number of calls before.
-        """
+        """See Source."""
         work = self._work(prompts, numbers, settings, purpose)
         self._wait()
         samples = in_main(self.accelerator.is_main_process, work)
@@ -228,7 +207,5 @@ class ServedGeneration(VLLMGeneration):
         """What the main process has to do for `complete`, called in every process; returns the samples of all by number."""
         settings = settings | {"max_tokens": self.max_completion_length, **self.generation_kwargs}
         everyones = dict(gather_object(list(zip(numbers, prompts, strict=True))))
-        # hashed because torch's generator on CPU uses the lower 32 bits alone
-        digest = hashlib.sha256(f"{self.seed}/{self.weights_step}/{purpose}".encode()).digest()
-        seed = int.from_bytes(digest[:6])
+        seed = self.first_seed(purpose)
         return lambda: complete_all(self.servers, everyones, settings, seed)
