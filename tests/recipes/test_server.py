@@ -149,7 +149,7 @@ def test_two_processes_and_a_killed_server_change_no_rollout(command, where, ser
 
 
 def test_star_through_a_server_keeps_what_it_keeps_with_an_engine(command, where, server, tmp_path):
-    """Completions depend on the seed, the round and the prompt alone: also with two processes, and a server killed on the way."""
+    """Completions depend on the seed, the round and the prompt alone: so two processes and a lost server change nothing."""
     small = [
         "--rounds",
         2,
@@ -162,7 +162,7 @@ def test_star_through_a_server_keeps_what_it_keeps_with_an_engine(command, where
         "--per_device_train_batch_size",
         8,
     ]
-    recipe = ["recipes/star.py", "--config", "recipes/parity/star.yaml", *where, *small, "--report_to", "none"]
+    recipe = ["recipes/star.py", *where, *small, "--per_device_train_batch_size", 8, "--report_to", "none"]
     served = ["--vllm_mode", "server", "--vllm_server_base_url", server.url]
     out = tmp_path.joinpath(where[-1])
     shutil.rmtree(out, ignore_errors=True)
