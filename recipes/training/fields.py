@@ -52,12 +52,13 @@ def make_page() -> str:
     from data_mix.mixture_config import MixtureConfig
     from eval.eval_config import EvalConfig
     from recipes import grpo, sft, star
-    from recipes.training.arguments import CotmixGRPOConfig, CotmixSFTConfig
+    from recipes.training.arguments import CotmixGRPOConfig, CotmixSFTConfig, Rollouts
 
     sections = {
         "Mixtures (`python -m data_mix build`)": [MixtureConfig],
         "`recipes/sft.py`": [sft.SFTRecipe, CotmixSFTConfig],
         "`recipes/grpo.py`": [grpo.GRPORecipe, CotmixGRPOConfig],
+        "Rollouts of `recipes/grpo.py` and `recipes/star.py`": [Rollouts],
         "`recipes/star.py`": [star.STaRRecipe, CotmixSFTConfig],
         "Evaluation (`python -m eval run`; on the command line with dashes)": [EvalConfig],
     }
