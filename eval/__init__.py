@@ -11,7 +11,8 @@ benchmarks/          public test sets, one YAML each, and their prompts
 generation/
     engines.py       completions through vLLM or transformers
     tokens.py        tokenizing prompts, decoding completions, end tokens
-    server.py        HTTP client of vLLM servers: completions, new weights, servers that are lost and return
+    server.py        HTTP client of a vLLM server: completions, new weights
+    servers.py       several of them, which can be lost and return
     server_engine.py the servers as an engine; checks that they serve the expected model
     server_folder.py what a run shares with its vLLM servers: token and weights
     spool.py         saves completions during generation, so that runs are resumable

@@ -75,6 +75,7 @@ def serve(options: argparse.Namespace, fields: list[str]) -> None:
     # what vLLM's other processes warn of when they start and end
     os.environ.setdefault("PYTHONWARNINGS", "ignore::FutureWarning,ignore::UserWarning:multiprocessing.resource_tracker")
     os.environ.pop("VLLM_API_KEY", None)  # vLLM would expect it in place of the token
+    atexit.register(server_folder.remove_weights, args.output_dir)
     run_vllm(["serve", model, *words])
 
 

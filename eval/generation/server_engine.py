@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 from data_mix.errors import InputError
 from eval.generation.engines import Sampling
-from eval.generation.server import INITIAL, Request, Sample, ServerError, Servers
+from eval.generation.server import INITIAL, Request, Sample, ServerError
+from eval.generation.servers import Servers
 from eval.model_folder import choose_dtype
 
 TIMEOUT = 240.0  # seconds to wait for a server; TRL's default for training

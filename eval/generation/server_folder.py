@@ -8,11 +8,12 @@ import contextlib
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from data_mix import files
+from data_mix import files, locks
 from data_mix.errors import InputError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -40,6 +41,16 @@ def weights_folder(output_dir: str, hosts: Sequence[str]) -> Path:
     """
     memory, disk = weights_folders(output_dir)
     return memory if all(host in LOOPBACK for host in hosts) and MEMORY.is_dir() else disk
+
+
+def remove_weights(output_dir: str) -> None:
+    """Removes the weights that a killed run has left in this machine's memory; not while a run holds its output folder."""
+    path = Path(output_dir) / locks.NAME
+    held = locks.try_lock(path) if path.exists() else None
+    if held or not path.exists():
+        shutil.rmtree(weights_folders(output_dir)[0], ignore_errors=True)
+    if held:
+        held.close()
 
 
 def hosts(urls: Sequence[str]) -> list[str]:

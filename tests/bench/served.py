@@ -2,8 +2,8 @@
 
     python tests/bench/served.py
 
-For each seed: the demo's mixture and SFT, then GRPO in the three ways; asynchronously with 1.2 times as many steps. Prints greedy
-accuracy and median length after the last step, on 1,024 held-out problems, and draws p_long and reward over steps into
+For each seed: the demo's mixture and SFT, then GRPO in the three ways; asynchronously with 1.2 times as many steps. Prints
+greedy accuracy and median length after the last step, on 1,024 held-out problems, and draws p_long and reward over steps into
 recipes/parity/served.png. Finished runs in --out are not repeated.
 """
 

@@ -74,7 +74,7 @@ def time_pushes(model: str, out: Path, repeats: int = 10) -> float:
     from transformers import AutoModelForCausalLM
 
     from eval.generation import server_folder
-    from eval.generation.server import Servers
+    from eval.generation.servers import Servers
     from recipes.training.generation import weight_files
 
     loaded = AutoModelForCausalLM.from_pretrained(model)

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from data_mix.errors import InputError
-from eval.generation import server as server_module
-from eval.generation.server import Request, ServerError, Servers
+from eval.generation import servers as servers_module
+from eval.generation.server import Request, ServerError
 from eval.generation.server_engine import check_servers, complete_all
+from eval.generation.servers import Servers
 
 
 class Standin:
@@ -82,7 +83,7 @@ class Standin:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(server_module, "POLL", 0.02)
+    monkeypatch.setattr(servers_module, "POLL", 0.02)
 
 
 @pytest.fixture

@@ -130,7 +130,7 @@ def test_one_process_and_two_have_the_same_losses(command, two, llama, tmp_path)
     assert one[0] - one[-1] > 1  # and the loss falls
 
 
-def test_star_in_two_processes_keeps_the_rollouts_of_both(two, parity_run, tmp_path):
+def test_star_in_two_processes_has_the_rollouts_of_one(two, parity_run, tmp_path):
     where = ["--mixture", parity_run / "mixture", "--model_name_or_path", parity_run / "sft", "--output_dir", tmp_path / "run"]
     small = ["--rounds", 2, "--problems", 32, "--heldout_problems", 4, "--per_device_train_batch_size", 16]
     two("cpu", "star", *where, *small, "--rewards", "answer", "--warmup_steps", 0)
@@ -138,3 +138,14 @@ def test_star_in_two_processes_keeps_the_rollouts_of_both(two, parity_run, tmp_p
     rollouts = pq.read_table(tmp_path / "run" / "rollouts" / "round-1.parquet")
     assert rollouts.num_rows == 32 * 8 and len(set(rollouts["problem_id"].to_pylist())) <= 32
     assert changed_weights(parity_run / "sft", tmp_path / "run")
+
+    first = pq.read_table(tmp_path / "run" / "rollouts" / "round-1.parquet").to_pylist()
+    where[-1] = tmp_path / "alone"
+    two("cpu", "star", *where, *small, "--rounds", 1, "--rewards", "answer", "--warmup_steps", 0, processes=1)
+    alone = pq.read_table(tmp_path / "alone" / "rollouts" / "round-1.parquet").to_pylist()
+    assert sorted(map(str, first)) == sorted(map(str, alone))
+    held_out, held_out_alone = (
+        {name: value for name, value in read_log(tmp_path / run)[0].items() if name.startswith("heldout/")}
+        for run in ("run", "alone")
+    )
+    assert held_out == held_out_alone

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pyarrow.parquet as pq
@@ -23,7 +24,7 @@ from eval.scoring.eval_folder import read_completions
 from recipes.training.checkpoints.atomic import find_complete, last_complete
 from tests.conftest import ROOT, read_log
 
-STEPS = 4
+STEPS, KILLS = 4, 8
 
 
 class ServerProcess:
@@ -199,19 +200,35 @@ def record(problem_id, trainer_state, **kwargs):
 
 
 @pytest.mark.slow
-def test_twenty_kills_of_server_or_trainer_change_no_rollout(command, where, server, tmp_path):
+@pytest.mark.parametrize(
+    ("config", "lora"), [("zero2", False), ("zero3", False), ("zero3", True), ("fsdp2", False), ("fsdp2", True)]
+)
+def test_the_servers_get_sharded_models_whole_and_adapters_merged(command, where, server, config, lora):
+    out = Path(where[-1])
+    shutil.rmtree(out, ignore_errors=True)
+    launch = ["-m", "accelerate.commands.launch", "--config_file", f"launch/accelerate/{config}.yaml", "--num_processes", 2]
+    adapter = ["--use_peft", "true", "--lora_r", 4, "--lora_dropout", 0, "--learning_rate", 1e-2] if lora else []
+    command(*launch, "--main_process_port", 0, *arguments(where, server, 16), *adapter, OMP_NUM_THREADS="1")
+    steps = [entry for entry in read_log(out) if "reward" in entry]
+    assert [entry["weights_step"] for entry in steps] == [0, 1, 2, 3]
+    assert max(entry["sampling/sampling_logp_difference/max"] for entry in steps) < 1e-3
+    shutil.rmtree(out)
+
+
+@pytest.mark.slow
+def test_kills_of_server_or_trainer_change_no_rollout(command, where, server, tmp_path):
     words = [*arguments(where, server, 32), "--save_strategy", "steps", "--save_steps", "1"]
     out, draw, kills = tmp_path.joinpath(where[-1]), random.Random(0), 0
     shutil.rmtree(out, ignore_errors=True)
     command(*words)
     whole = rollouts(out.rename(tmp_path / "whole"))
-    while kills < 20:
+    while kills < KILLS:
         status = None
         while status != 0:  # a killed run is started again, with the same server
             run = subprocess.Popen([sys.executable, *words], cwd=ROOT, stderr=subprocess.DEVNULL)
             while run.poll() is None:
                 time.sleep(draw.uniform(1, 20))
-                if kills == 20 or run.poll() is not None:
+                if kills == KILLS or run.poll() is not None:
                     continue
                 kills += 1
                 if draw.random() < 0.5:

@@ -20,8 +20,9 @@ from accelerate.utils import broadcast_object_list, gather_object
 
 from data_mix.errors import InputError
 from eval.generation import server_folder
-from eval.generation.server import Sample, ServerError, Servers
+from eval.generation.server import Sample, ServerError
 from eval.generation.server_engine import NEUTRAL, check_servers, complete_all
+from eval.generation.servers import Servers
 from recipes.training.errors import TrainingError
 from recipes.training.generation import weight_files
 from recipes.training.generation.generators import ROLLOUTS
