@@ -16,8 +16,9 @@ def draw(logits: torch.Tensor, generators: dict[int, torch.Generator]) -> torch.
     # torch accumulates a float32 cumsum in float64 on CPU, so improbable tokens are not lost to rounding.
     cumulative = logits.softmax(dim=-1).cumsum(dim=-1)
     uniform = torch.rand(len(logits), 1)
-    for row, generator in generators.items():
-        uniform[row] = torch.rand(1, generator=generator)
+    if generators:
+        drawn = [torch.rand(1, generator=generator) for generator in generators.values()]
+        uniform[list(generators)] = torch.stack(drawn)
     total = cumulative[:, -1:]
     below_total = torch.nextafter(total, torch.zeros_like(total))  # if uniform * total rounds up to total
     # right=True finds the first cumulative sum strictly above, so a token of probability zero is never drawn.
