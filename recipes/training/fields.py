@@ -52,13 +52,13 @@ def make_page() -> str:
     from data_mix.mixture_config import MixtureConfig
     from eval.eval_config import EvalConfig
     from recipes import grpo, sft, star
-    from recipes.training.arguments import CotmixGRPOConfig, CotmixSFTConfig
+    from recipes.training.arguments import CotmixGRPOConfig, CotmixSFTConfig, Rollouts
 
     sections = {
         "Mixtures (`python -m data_mix build`)": [MixtureConfig],
         "`recipes/sft.py`": [sft.SFTRecipe, CotmixSFTConfig],
-        "`recipes/grpo.py`": [grpo.GRPORecipe, CotmixGRPOConfig],
-        "`recipes/star.py`": [star.STaRRecipe, CotmixSFTConfig],
+        "`recipes/grpo.py`": [grpo.GRPORecipe, Rollouts, CotmixGRPOConfig],
+        "`recipes/star.py`": [star.STaRRecipe, Rollouts, CotmixSFTConfig],
         "Evaluation (`python -m eval run`; on the command line with dashes)": [EvalConfig],
     }
     lines = [HEADER]
