@@ -10,6 +10,7 @@ training_data.py     the mixtures that a model was trained on: overlap with benc
 benchmarks/          public test sets, one YAML each, and their prompts
 generation/
     engines.py       completions through vLLM or transformers
+    sampler.py       sampling through transformers, with a seed and log-probs for each completion
     tokens.py        tokenizing prompts, decoding completions, end tokens
     server.py        HTTP client of a vLLM server: completions, new weights
     servers.py       several of them, which can be lost and return

@@ -1,10 +1,11 @@
-"""Reinforcement learning from verifiable rewards on a mixture's problems, through TRL's GRPOTrainer and vLLM.
+"""Reinforcement learning from verifiable rewards on a mixture's problems, through TRL's GRPOTrainer.
 
     accelerate launch recipes/grpo.py                                         # the embedded default: parity
     accelerate launch recipes/grpo.py --config recipes/gsm8k/smollm2-135m-cpu/grpo.yaml --output_dir runs/gsm8k/grpo
 
 Starts from a model that recipes/sft.py has trained. Rollouts come from vLLM, in this process (`vllm_mode: colocate`, CPU and
-GPU) or in servers (`server`; see README.md). Rewards come from the same verifier as in evaluation.
+GPU) or in servers (`server`; see README.md), or from transformers (`use_vllm: false`). Rewards come from the same verifier as
+in evaluation.
 """
 
 import functools
@@ -76,8 +77,6 @@ CONFIG_CLASSES = (GRPORecipe, CotmixGRPOConfig, trl.ModelConfig)
 
 def inspect(inputs: Inputs, recipe: GRPORecipe, args: CotmixGRPOConfig, model_args: trl.ModelConfig) -> Iterator[Finding]:
     """The preflight checks; fills `inputs` with what they read."""
-    if not args.use_vllm:
-        yield Finding("use_vllm", "use_vllm is false, but rollouts come from vLLM", "set it to true")
     try:
         algorithm = algorithms.choose(recipe.algorithm, recipe.baseline, args, recipe.given)
         if algorithm.resamples and args.per_device_train_batch_size * args.steps_per_generation % args.num_generations:
@@ -124,7 +123,7 @@ class LogpGapLimit(TrainerCallback):
         if gap > self.limit:
             raise TrainingError(
                 f"step {state.global_step}: sampler and trainer log-probs differ by {gap:.3f} on average (limit "
-                f"max_logp_difference={self.limit}); the weights did not reach vLLM, or the two compute in different precision"
+                f"max_logp_difference={self.limit}); the sampler has other weights, or another precision"
             )
 
 
@@ -150,13 +149,13 @@ def main(recipe: GRPORecipe, args: CotmixGRPOConfig, model_args: trl.ModelConfig
     source = choose_source(args, args, path, dtype or models.weight_dtype(inputs.config, model_args), inputs.length)
     config.save_config(args.output_dir, recipe, args, model_args)
     args.vllm_max_model_length = length
+    args.use_vllm = True  # whatever the source is, TRL's trainer calls it as it calls vLLM
     args.reward_weights = [spec.weight for spec in specs.parse(recipe.rewards, args.reward_weights)]
     # vLLM reads the end tokens from the checkpoint's generation_config.json, which may lack some
     args.generation_kwargs = {"stop_token_ids": end_ids(tokenizer)}
 
     trl_patches.score_labels_only()
     model = models.load_model(path, tokenizer, model_args)
-    trl_patches.prepare_engine(args.seed, dtype)
     trl_patches.generate_with(source)
     columns = ("prompt", "answer", "problem_id", "source")
     gap = [] if recipe.async_steps else [LogpGapLimit(recipe.max_logp_difference)]  # with older weights, it includes a step
@@ -173,6 +172,7 @@ def main(recipe: GRPORecipe, args: CotmixGRPOConfig, model_args: trl.ModelConfig
         callbacks=[JsonlLog(args.output_dir), *gap],
     )
     trainer.vllm_generation.step = lambda: trainer.state.global_step
+    trainer.vllm_generation.wrapped_model = lambda: trainer.model_wrapped
     sync = functools.partial(trl_patches.sync_weights_once_per_step, trainer)
     generate = SourceGenerator(trainer.vllm_generation, tokenizer, sync)
     train_and_save(trainer, generate, recipe, console.RL, console.eval_command(args.output_dir, recipe.mixture))

@@ -1,4 +1,4 @@
-"""STaR: rounds of vLLM rollouts on a mixture's problems, of which the verified ones are trained on (arXiv 2203.14465).
+"""STaR: rounds of rollouts on a mixture's problems, of which the verified ones are trained on (arXiv 2203.14465).
 
     accelerate launch recipes/star.py                                         # the embedded default: parity
     accelerate launch recipes/star.py --config recipes/gsm_symbolic/smollm2-135m-cpu/star.yaml
@@ -25,6 +25,7 @@ peft_patches.skip_import_for_help()
 import trl
 
 from data_mix.mixture_folder import read_rows
+from eval.generation.engines import BATCH
 from eval.generation.tokens import end_ids
 from recipes.training import models
 from recipes.training.arguments import CotmixSFTConfig, Rollouts
@@ -107,7 +108,6 @@ def main(recipe: STaRRecipe, args: CotmixSFTConfig, model_args: trl.ModelConfig)
     length, dtype = recipe.vllm_max_model_length or inputs.length, models.compute_dtype(args, model_args)
     path = model_args.model_name_or_path
     source = choose_source(recipe, args, path, dtype or models.weight_dtype(inputs.config, model_args), inputs.length)
-    trl_patches.prepare_engine(args.seed, dtype)
     model = models.load_model(str(checkpoint or model_args.model_name_or_path), tokenizer, model_args)
     # The trainers of the rounds share this accelerator's state, so it must have their precision already.
     accelerator = Accelerator(mixed_precision=args.mixed_precision, log_with=args.report_to, project_dir=args.output_dir)
@@ -120,7 +120,7 @@ def main(recipe: STaRRecipe, args: CotmixSFTConfig, model_args: trl.ModelConfig)
         server_base_url=recipe.server_urls[0],
         gpu_memory_utilization=recipe.vllm_gpu_memory_utilization,
         max_model_length=length,
-        max_num_seqs=512,
+        max_num_seqs=512 if recipe.use_vllm else BATCH,
         enable_sleep_mode=machine.has_gpu(),
         max_completion_length=recipe.max_completion_length,
         generation_kwargs={"stop_token_ids": end_ids(tokenizer)},

@@ -9,6 +9,9 @@ from eval.generation.machine import cache_bytes, has_gpu
 from eval.model_folder import choose_dtype, load_config
 
 MAX_SEQUENCES = 256  # vLLM's batch size (max_num_seqs)
+BATCH = 128  # that of transformers
+# every sampling parameter that a model's generation_config.json can set
+NEUTRAL = {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,12 @@ class Sampling:
     max_tokens: int
     end_ids: frozenset[int]
     stop: tuple[str, ...] = ()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All but `n`, as vLLM's sampling parameters."""
+        settings = {"temperature": self.temperature, "max_tokens": self.max_tokens}
+        return NEUTRAL | settings | {"stop_token_ids": sorted(self.end_ids), "stop": list(self.stop)}
 
 
 class LazyEngine:
@@ -141,9 +150,8 @@ class VLLMEngine:
 class TransformersEngine:
     """transformers' `generate`, in batches of prompts of similar length."""
 
-    def __init__(self, model, tokenizer, seed: int, batch_size: int = 128, synced: bool = False) -> None:
-        """`synced`: the weights are sharded, so every process keeps generating until the last one has finished."""
-        self.model, self.tokenizer, self.seed, self.batch_size, self.synced = model, tokenizer, seed, batch_size, synced
+    def __init__(self, model, tokenizer, seed: int) -> None:
+        self.model, self.tokenizer, self.seed = model, tokenizer, seed
 
     def load(self, model: str) -> None:
         """Loads the weights of another checkpoint of the same architecture."""
@@ -152,35 +160,18 @@ class TransformersEngine:
     def stream(
         self, prompt_ids: Sequence[list[int]], sampling: Sampling, numbers: Sequence[int] | None = None
     ) -> Iterator[tuple[int, list[list[int]]]]:
-        """As `VLLMEngine.stream`, shorter prompts first; sampling has one seed per call, so it does depend on batching."""
-        import torch
+        """As `VLLMEngine.stream`, with the same seeds; shorter prompts first."""
+        from eval.generation.sampler import complete
 
-        n = sampling.n
-        numbers = numbers or range(len(prompt_ids))
-        settings = {"do_sample": False}
-        if sampling.temperature > 0:
-            settings = {"do_sample": True, "temperature": sampling.temperature, "top_k": 0, "top_p": 1.0}
-        if sampling.stop:
-            settings |= {"stop_strings": list(sampling.stop), "tokenizer": self.tokenizer}
-        order = sorted(range(len(prompt_ids)), key=lambda i: len(prompt_ids[i]))
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            torch.manual_seed(self.seed)
-            for start in range(0, len(order), self.batch_size):
-                chosen = order[start : start + self.batch_size]
-                batch = {"input_ids": [prompt_ids[i] for i in chosen]}
-                batch = self.tokenizer.pad(batch, padding_side="left", return_tensors="pt").to(self.model.device)
-                out = self.model.generate(
-                    **batch,
-                    **settings,
-                    max_new_tokens=sampling.max_tokens,
-                    num_return_sequences=n,
-                    eos_token_id=list(sampling.end_ids),
-                    pad_token_id=self.tokenizer.pad_token_id,
-                    synced_gpus=self.synced,
-                )
-                new = out[:, batch["input_ids"].shape[1] :].tolist()
-                for row, i in enumerate(chosen):
-                    yield numbers[i], new[row * n : (row + 1) * n]
+        n, numbers = sampling.n, numbers or range(len(prompt_ids))
+        prompts = [ids for ids in prompt_ids for _ in range(n)]
+        seeds = [self.seed * 1_000_003 + number * n + i for number in numbers for i in range(n)]
+        samples: dict[int, list[list[int]]] = {}
+        for position, sample in complete(self.model, self.tokenizer, prompts, seeds, sampling.settings, BATCH):
+            number = numbers[position // n]
+            samples.setdefault(number, []).append(sample.ids)
+            if len(samples[number]) == n:
+                yield number, samples.pop(number)
 
 
 def in_order(stream: Iterator[tuple[int, list[list[int]]]]) -> list[list[list[int]]]:

@@ -14,8 +14,6 @@ from eval.generation.servers import Servers
 from eval.model_folder import choose_dtype
 
 TIMEOUT = 240.0  # seconds to wait for a server; TRL's default for training
-# every parameter that a model's generation_config.json can set on the server
-NEUTRAL = {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
 
 
 class ServerEngine:
@@ -44,15 +42,9 @@ class ServerEngine:
         Raises:
             InputError: if no server answers, or one refuses a request.
         """
-        settings = NEUTRAL | {
-            "temperature": sampling.temperature,
-            "max_tokens": sampling.max_tokens,
-            "stop_token_ids": sorted(sampling.end_ids),
-            "stop": list(sampling.stop),
-        }
         requests = {}
         for number, ids in zip(numbers or range(len(prompt_ids)), prompt_ids, strict=True):
-            requests[number] = Request(ids, sampling.n, self.seed * 1_000_003 + number * sampling.n, settings)
+            requests[number] = Request(ids, sampling.n, self.seed * 1_000_003 + number * sampling.n, sampling.settings)
         with _one_line():
             for number, samples in self.servers.complete(requests):
                 yield number, [sample.ids for sample in samples]

@@ -2,27 +2,20 @@
 
 import torch
 
+from eval.generation.sampler import draw
 
-def draw(logits: torch.Tensor, generators: dict[int, torch.Generator]) -> torch.Tensor:
-    """Samples one token per row from softmax(logits), by inverting the cumulative distribution.
+
+def draw_uniform(rows: int, generators: dict[int, torch.Generator]) -> torch.Tensor:
+    """One random number from [0, 1) per row, (rows,).
 
     Args:
-        logits: (rows, vocabulary), float32; -inf excludes a token.
+        rows: how many.
         generators: row → that row's generator; the other rows share torch's default generator.
-
-    Returns:
-        (rows,) token ids, int64.
     """
-    # torch accumulates a float32 cumsum in float64 on CPU, so improbable tokens are not lost to rounding.
-    cumulative = logits.softmax(dim=-1).cumsum(dim=-1)
-    uniform = torch.rand(len(logits), 1)
+    uniform = torch.rand(rows)
     if generators:
-        drawn = [torch.rand(1, generator=generator) for generator in generators.values()]
-        uniform[list(generators)] = torch.stack(drawn)
-    total = cumulative[:, -1:]
-    below_total = torch.nextafter(total, torch.zeros_like(total))  # if uniform * total rounds up to total
-    # right=True finds the first cumulative sum strictly above, so a token of probability zero is never drawn.
-    return torch.searchsorted(cumulative, torch.minimum(uniform * total, below_total), right=True).squeeze(1)
+        uniform[list(generators)] = torch.cat([torch.rand(1, generator=generator) for generator in generators.values()])
+    return uniform
 
 
 def sample_by_inversion() -> None:
@@ -43,6 +36,6 @@ def sample_by_inversion() -> None:
             returned = logits
         elif self.logprobs_mode == "processed_logprobs":
             returned = logits = logits.log_softmax(dim=-1)
-        return draw(logits, generators), returned
+        return draw(logits, draw_uniform(len(logits), generators)), returned
 
     TopKTopPSampler.forward_cpu = forward

@@ -22,9 +22,10 @@ generation/    completions from the current weights, through vLLM or transformer
     source.py      the interface of GRPO and STaR: push the weights, complete prompts
     choose.py      the source that a config asks for
     engine.py      TRL's own ways: an engine in each process, or one server with NCCL
+    transformers_source.py  the trainer's own model, without vLLM
     served.py      vLLM servers that load the weights from files
     weight_files.py  the checkpoints that they load
-    generators.py  completions for held-out evaluation and STaR
+    generators.py  completions for held-out evaluation and STaR, and those of a trainer's own model
 tracking/      log.jsonl, the console, held-out evaluation during training
 checkpoints/   atomic.py (complete or ignored), shutdown.py (SIGTERM, Ctrl-C), rounds.py (STaR), final.py (the final model),
                card.py (its model card, push to the hub)

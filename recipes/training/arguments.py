@@ -18,6 +18,9 @@ class CotmixSFTConfig(trl.SFTConfig):
 class Rollouts:
     """Where rollouts come from, in the recipes that have some. Most are fields of TRL's GRPOConfig as well."""
 
+    use_vllm: bool = field(
+        default=True, metadata={"help": "false: rollouts come from the trainer's own model, through transformers; slower"}
+    )
     vllm_mode: str = field(
         default="colocate", metadata={"help": "colocate: an engine in each process; server: servers that run already"}
     )
@@ -50,7 +53,6 @@ class CotmixGRPOConfig(Rollouts, trl.GRPOConfig):
     """TRL's GRPOConfig with other defaults, and several servers."""
 
     report_to: None | str | list[str] = field(default="tensorboard", metadata=REPORT_TO)
-    use_vllm: bool = field(default=True, metadata={"help": "must be true: rollouts come from vLLM"})
     vllm_importance_sampling_mode: str = field(
         default="token_truncate",
         metadata={

@@ -11,6 +11,7 @@ import pytest
 
 from data_mix.errors import InputError
 from eval.eval_config import EvalConfig
+from eval.generation import engines
 from eval.generation.engines import LazyEngine, Sampling, TransformersEngine, VLLMEngine, in_order
 from eval.generation.tokens import end_ids
 from eval.scoring.eval_folder import read_completions, read_metrics
@@ -116,7 +117,7 @@ def test_a_lazy_engine_starts_once_and_takes_the_seed_of_each_call(parity_run, m
     assert first is second and isinstance(first, TransformersEngine) and first.seed == 1
 
 
-def test_vllm_and_transformers_agree_and_a_seed_determines_the_samples(parity_run):
+def test_vllm_and_transformers_agree_and_a_seed_determines_the_samples(parity_run, monkeypatch):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     path = str(parity_run / "sft")
@@ -124,14 +125,15 @@ def test_vllm_and_transformers_agree_and_a_seed_determines_the_samples(parity_ru
     prompts = tokenizer([f"{i:016b}=" for i in range(3000, 3040)])["input_ids"]
     vllm = VLLMEngine(path, "float32", 64, seed=1)
     transformers = TransformersEngine(AutoModelForCausalLM.from_pretrained(path).eval(), tokenizer, seed=1)
+    monkeypatch.setattr(engines, "BATCH", 7)
     end = frozenset([tokenizer.eos_token_id])
-    sampled = Sampling(2, 1.0, 20, end)
-    up_to_end = lambda outputs: [tokenizer.decode(samples[0]).split("<end>")[0] for samples in outputs]  # noqa: E731
+    sampled = Sampling(2, 0.9, 20, end)
     greedy = [in_order(engine.stream(prompts, Sampling(1, 0.0, 20, end))) for engine in (vllm, transformers)]
-    assert up_to_end(greedy[0]) == up_to_end(greedy[1])
-    first, again = (in_order(vllm.stream(prompts, sampled)) for _ in range(2))
-    some = in_order(vllm.stream(prompts[30:37], sampled, range(30, 37)))
-    assert first == again and first[30:37] == some
+    assert greedy[0] == greedy[1]
+    first, again, theirs = (in_order(engine.stream(prompts, sampled)) for engine in (vllm, vllm, transformers))
+    some, their_some = (in_order(engine.stream(prompts[30:37], sampled, range(30, 37))) for engine in (vllm, transformers))
+    assert first == again == theirs and first[30:37] == some == their_some
+    assert len({len(ids) for samples in first for ids in samples}) > 3
 
 
 def test_the_precision_is_that_of_training_else_of_the_stored_weights(parity_run, llama, tmp_path):

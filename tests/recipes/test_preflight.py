@@ -168,7 +168,9 @@ CASES = {
     "more prompts per step than problems": (
         "grpo", {"per_device_train_batch_size": 1024}, "generation_batch_size", "128 problems",
     ),
-    "rollouts without vLLM": ("grpo", {"use_vllm": False}, "use_vllm", "set it to true"),
+    "a server of a run without vLLM": ("grpo", {"use_vllm": False, "vllm_mode": "server"}, "use_vllm", "leave out one"),
+    "weights for the model itself": ("star", {"use_vllm": False, "weight_push": "files"}, "weight_push", "samples itself"),
+    "asynchronous rollouts without vLLM": ("grpo", {"use_vllm": False, "async_steps": 1}, "async_steps", "leave out use_vllm"),
     "unknown algorithm": ("grpo", {"algorithm": "grop"}, "algorithm", "did you mean 'grpo'?"),
     "algorithm with another loss_type": ("grpo", {"algorithm": "dapo", "loss_type": "grpo"}, "algorithm", "loss_type"),
     "no model": ("grpo", {"model_name_or_path": None}, "model_name_or_path", "give the SFT checkpoint"),
@@ -250,6 +252,18 @@ def test_no_findings_for_a_valid_config(folders, tmp_path, recipe):
     findings, memory = check_config(write(tmp_path, folders, recipe, {}), LAPTOP)
     assert findings == []
     assert (memory is None) == (recipe == "mixture")
+
+
+@pytest.mark.parametrize("recipe", ["grpo", "star"])
+def test_without_vllm_a_run_needs_use_vllm_false(folders, tmp_path, monkeypatch, recipe):
+    monkeypatch.setitem(sys.modules, "vllm", None)  # as if it were not installed
+    [finding], with_vllm = check_config(write(tmp_path, folders, recipe, {}), LAPTOP)
+    assert finding.field == "use_vllm" and "not installed" in finding.problem and "set use_vllm to false" in finding.fix
+    small = {"model_name_or_path": "{small}", "use_vllm": False}  # with heads that vLLM cannot run
+    findings, memory = check_config(write(tmp_path, folders, recipe, small), LAPTOP)
+    assert findings == [] and "vLLM" in with_vllm.parts and "vLLM" not in memory.parts
+    training = memory.parts["activations"] + memory.parts["logits"]
+    assert memory.total() == sum(memory.parts.values()) - min(training, memory.parts["generation"])
 
 
 def test_tokenizer_characters_can_be_read_from_the_mixture(folders, tmp_path):

@@ -21,11 +21,10 @@ from accelerate.utils import broadcast_object_list, gather_object
 from data_mix.errors import InputError
 from eval.generation import server_folder
 from eval.generation.server import Sample, ServerError
-from eval.generation.server_engine import NEUTRAL, check_servers, complete_all
+from eval.generation.server_engine import check_servers, complete_all
 from eval.generation.servers import Servers
 from recipes.training.errors import TrainingError
 from recipes.training.generation import weight_files
-from recipes.training.generation.generators import ROLLOUTS
 from recipes.training.generation.source import Source
 
 
@@ -96,7 +95,6 @@ class ServedSource(Source):
 
     def __init__(self, *args, servers: Servers, folder: Path, dtype: str, **kwargs) -> None:
         self.servers, self.folder, self.dtype = servers, folder, dtype
-        self._calls = 0  # of `generate` since the weights were pushed
         self.completions_step = -1  # the step of the weights that the last completions came from
         self._planned: list[list[int]] | None = None  # prompts after those of the next call of `generate`
         self._ahead: Ahead | None = None
@@ -136,7 +134,6 @@ class ServedSource(Source):
             weight_files.keep_only(self.folder, name)
 
         in_main(is_main, push)
-        self._calls = 0
 
     def plan(self, prompts: list[list[int]]) -> None:
         """Announces what the call of `generate` after the next one will ask for; none if it is the last.
@@ -153,20 +150,11 @@ class ServedSource(Source):
             if planned is not None and self._ahead:
                 samples = self._take(prompts)
             else:
-                numbers, settings, purpose = self._describe(prompts)
-                samples = self.complete(prompts, numbers, settings, purpose)
+                samples = self.complete(prompts, *self.describe(prompts))
                 self.completions_step = self.weights_step
         if planned:
-            self._ahead = Ahead(planned, self.weights_step, self._background(self._work(planned, *self._describe(planned))))
-        return prompts, [sample.ids for sample in samples], [[[logp] for logp in sample.logps] for sample in samples], None
-
-    def _describe(self, prompts: list[list[int]]) -> tuple[range, dict, int]:
-        """Numbers, settings and purpose (see `complete`) of the next rollouts."""
-        settings = {name: getattr(self, name) for name in NEUTRAL} | {"temperature": self.temperature, "logprobs": 0}
-        settings["min_p"] = settings["min_p"] or 0.0
-        first = self.accelerator.process_index * len(prompts)
-        self._calls += 1
-        return range(first, first + len(prompts)), settings, ROLLOUTS + self._calls - 1
+            self._ahead = Ahead(planned, self.weights_step, self._background(self._work(planned, *self.describe(planned))))
+        return self.as_trl(prompts, samples)
 
     def _background(self, work: Callable[[], Any]) -> Future:
         """Runs `work` in a thread of the main process, which does not keep the process alive."""

@@ -8,10 +8,13 @@ import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from trl.generation.vllm_generation import VLLMGeneration
 
+from eval.generation.engines import NEUTRAL
 from eval.generation.server import Sample
+from recipes.training.generation.generators import ROLLOUTS
 
 
 class Source(VLLMGeneration):
@@ -19,6 +22,7 @@ class Source(VLLMGeneration):
 
     Attributes:
         step: returns the step of the trainer's current weights.
+        wrapped_model: returns the trainer's model as it is prepared for training: with DDP, sharded, or neither.
         weights_step: the step of the weights that completions come from; -1 before the first push.
     """
 
@@ -26,7 +30,9 @@ class Source(VLLMGeneration):
         """`sync_timeout`: seconds that a weight push may take."""
         self.seed, self.sync_timeout = seed, sync_timeout
         self.step: Callable[[], int] = lambda: 0
+        self.wrapped_model: Callable[[], Any] = lambda: self.model
         self.weights_step = -1
+        self._calls = 0  # of `generate` since the weights were pushed
         super().__init__(*args, **kwargs)
 
     def sync_weights(self) -> None:
@@ -34,7 +40,7 @@ class Source(VLLMGeneration):
         step = self.step()
         with _timeout(self.sync_timeout):
             self.push(step)
-        self.weights_step = step
+        self.weights_step, self._calls = step, 0
 
     def sync_new_weights(self) -> None:
         """Pushes the trainer's weights unless those of this step are there."""
@@ -55,6 +61,19 @@ class Source(VLLMGeneration):
             settings: vLLM's sampling parameters; length and end tokens are those of the run.
             purpose: HELD_OUT, or ROLLOUTS plus the number of calls before with these weights.
         """
+
+    def describe(self, prompts: Sequence[list[int]]) -> tuple[range, dict, int]:
+        """Numbers, settings and purpose (see `complete`) of the next rollouts, which are those of `prompts` in this process."""
+        settings = {name: getattr(self, name) for name in NEUTRAL} | {"temperature": self.temperature, "logprobs": 0}
+        settings["min_p"] = settings["min_p"] or 0.0
+        first = self.accelerator.process_index * len(prompts)
+        self._calls += 1
+        return range(first, first + len(prompts)), settings, ROLLOUTS + self._calls - 1
+
+    @staticmethod
+    def as_trl(prompts: list[list[int]], samples: Sequence[Sample]) -> tuple:
+        """What TRL's `generate` returns."""
+        return prompts, [sample.ids for sample in samples], [[[logp] for logp in sample.logps] for sample in samples], None
 
     def first_seed(self, purpose: int) -> int:
         """The seed of prompt 0; that of prompt n is n more."""

@@ -1,6 +1,7 @@
 """Checks of a config, its data and its model: settings that would fail late, or silently train something else."""
 
 import functools
+import importlib.util
 from collections.abc import Iterator, Sequence
 
 from data_mix.errors import InputError, nearest
@@ -159,7 +160,7 @@ def check_adapter(model_args, config, model) -> Iterator[Finding]:
 
 
 def check_head_size(config, field: str, level: str) -> Iterator[Finding]:
-    """Attention heads of a size that vLLM has no CPU kernel for.
+    """Attention heads of a size that vLLM, if it is installed, has no CPU kernel for.
 
     Args:
         config: the model's config.
@@ -168,6 +169,8 @@ def check_head_size(config, field: str, level: str) -> Iterator[Finding]:
     """
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     if has_gpu() or size in (64, 80, 96, 112, 128, 256):  # vLLM is asked about unusual sizes only: importing it takes seconds
+        return
+    if not importlib.util.find_spec("vllm"):
         return
     from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
 

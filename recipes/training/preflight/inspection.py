@@ -12,6 +12,7 @@ from eval.generation import machine
 
 machine.prepare()
 
+from eval.generation.engines import BATCH
 from eval.generation.tokens import context_length, encode_prompts
 from eval.model_folder import check_model_path, load_config
 from recipes.training import config, models, processes
@@ -90,8 +91,9 @@ def inspect(inputs: Inputs, stage: str, recipe, args, model_args) -> Iterator[Fi
         if findings:
             inputs.tokenizer = None  # the checks that follow rely on its tokens
     if inputs.config:
-        field = "model_name_or_path" if model_args.model_name_or_path else "model_config"
-        yield from checks.check_head_size(inputs.config, field, "note" if stage == "sft" else "error")
+        if stage == "sft":
+            field = "model_name_or_path" if model_args.model_name_or_path else "model_config"
+            yield from checks.check_head_size(inputs.config, field, "note")
         yield from _check_size(inputs, args, model_args)
 
 
@@ -168,7 +170,9 @@ def inspect_rollouts(
         yield from checks.check_golds(rewards, inputs.rows)
     if model_args.model_name_or_path is None:
         yield Finding("model_name_or_path", "model_name_or_path is missing", "give the SFT checkpoint to start from")
-    yield from services.check_servers(sampling, inputs.environment)
+    yield from services.check_source(sampling, inputs.environment)
+    if inputs.config and sampling.use_vllm:
+        yield from checks.check_head_size(inputs.config, "model_name_or_path", "error")
     yield from checks.check_sampling(sampling, inputs.environment)
     if inputs.rows and inputs.tokenizer and sampling.max_completion_length:
         yield from _check_lengths(inputs, sampling)
@@ -179,9 +183,13 @@ def inspect_rollouts(
     if inputs.memory and inputs.length and sampling.vllm_mode == "colocate":
         length, dtype = sampling.vllm_max_model_length or inputs.length, models.compute_dtype(args, model_args)
         dtype = dtype if dtype in memory.BYTES else models.weight_dtype(inputs.config, model_args)
-        batch = args.per_device_train_batch_size
+        batch, about = args.per_device_train_batch_size, (inputs.memory, inputs.config, dtype, length)
         try:
-            inputs.memory = memory.add_vllm(inputs.memory, inputs.config, dtype, length, sampling, batch, inputs.environment)
+            if sampling.use_vllm:
+                inputs.memory = memory.add_vllm(*about, sampling, batch, inputs.environment)
+            else:
+                batch = batch * args.steps_per_generation if sampling is args else BATCH
+                inputs.memory = memory.add_generation(*about, batch, inputs.environment)
         except InputError as error:
             yield Finding("vllm_gpu_memory_utilization", error.problem, error.fix)
     yield from check_memory(inputs)
@@ -204,7 +212,7 @@ def inspect_server(inputs: Inputs, stage: str, recipe, sampling, args, model_arg
         return
     if args.output_dir is None:
         yield Finding("output_dir", "output_dir is missing", "give the run's: token and weights are next to it")
-    yield from services.check_servers(sampling, inputs.environment)
+    yield from services.check_source(sampling, inputs.environment)
     yield from _read_model(inputs, stage, recipe, args, model_args)
     if inputs.config:
         yield from checks.check_head_size(inputs.config, "model_name_or_path", "error")

@@ -1,4 +1,4 @@
-"""Memory of a process: weights, gradients, optimizer state, activations and logits of a micro-batch, and vLLM's.
+"""Memory of a process: weights, gradients, optimizer state, activations and logits of a micro-batch, and that of generation.
 
 AdamW with float32 weights takes, per parameter, 4 bytes for the weight, 4 for the gradient and 8 for two moments. DeepSpeed in
 bf16 takes 2 + 2, and 12 for a float32 copy with the moments (arXiv 1910.02054, section 3.1). ZeRO-2 shards gradients and
@@ -25,7 +25,7 @@ class Memory:
         parameters: of the model, without an adapter.
         trained: parameters with gradients.
         parts: bytes by purpose.
-        sleeps: whether vLLM's part is free during training, and activations and logits are free during generation.
+        sleeps: whether vLLM's part is free during training, and activations and logits are free while it generates.
     """
 
     parameters: int
@@ -36,8 +36,8 @@ class Memory:
     def total(self) -> int:
         """The most that is in use at a time, in bytes."""
         training = sum(self.parts.get(name, 0) for name in ("activations", "logits"))
-        engine = self.parts.get("vLLM", 0)
-        return sum(self.parts.values()) - (min(training, engine) if self.sleeps else 0)
+        in_turn = self.parts.get("vLLM", 0) if self.sleeps else self.parts.get("generation", 0)
+        return sum(self.parts.values()) - min(training, in_turn)
 
     def __str__(self) -> str:
         """As one line, in GiB."""
@@ -141,6 +141,24 @@ def add_vllm(memory: Memory, config, dtype: str, max_length: int, sampling, sequ
     return replace(memory, parts=memory.parts | {"vLLM": reserved}, sleeps=sleeps)
 
 
+def add_generation(memory: Memory, config, dtype: str, max_length: int, sequences: int, environment: Environment) -> Memory:
+    """`memory` plus that of generation through transformers: KV cache, logits, and with ZeRO-3 all weights.
+
+    Args:
+        memory: so far.
+        config: the model's transformers config.
+        dtype: that it computes in.
+        max_length: tokens of a sequence.
+        sequences: batch size.
+        environment: of the process.
+    """
+    used = cache_size(config, dtype, max_length, sequences)
+    used += 4 * sequences * config.vocab_size * 4  # in float32: logits, log-probs, their cumulative sums, what is left of them
+    if environment.sharding == "zero3":
+        used += memory.parameters * BYTES[dtype]
+    return replace(memory, parts=memory.parts | {"generation": used})
+
+
 def check(memory: Memory, environment: Environment) -> Iterator[Finding]:
     """A process that needs more memory than it has."""
     if environment.memory is None or memory.total() <= environment.memory:
@@ -153,6 +171,8 @@ def check(memory: Memory, environment: Environment) -> Iterator[Finding]:
     fix += ", lower vllm_gpu_memory_utilization" if "vLLM" in memory.parts and environment.gpu else ""
     if memory.parts.get("activations", 0) + memory.parts.get("logits", 0) > memory.total() // 4:
         fix += ", lower per_device_train_batch_size, set gradient_checkpointing"
+    if memory.parts.get("generation", 0) > memory.total() // 4:
+        fix += ", lower per_device_train_batch_size or steps_per_generation"
     fix += "" if memory.trained < memory.parameters else ", or train an adapter (use_peft)"
     device = "the GPU" if environment.gpu else "a process"
     yield Finding("memory", f"{memory}, but {device} has {environment.memory / GIB:.1f} GiB", fix)

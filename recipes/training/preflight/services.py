@@ -1,5 +1,6 @@
 """Checks of external services: the hub, experiment trackers and rollout servers."""
 
+import importlib.util
 from collections.abc import Iterator
 
 from data_mix.errors import InputError, nearest
@@ -50,9 +51,25 @@ def choose_push(weight_push: str | None, gpu: bool) -> str:
     return weight_push or ("nccl" if gpu else "files")
 
 
-def check_servers(args, environment: Environment) -> Iterator[Finding]:
-    """URLs that are none, and ways to push weights that cannot work; `args` has the fields of `arguments.Rollouts`."""
+def check_source(args, environment: Environment) -> Iterator[Finding]:
+    """Sources of rollouts that are not there, and ways to push weights that cannot work.
+
+    Args:
+        args: the config with the fields of `arguments.Rollouts`.
+        environment: the planned environment, or this one.
+    """
     weight_push = args.weight_push
+    if not args.use_vllm:
+        if args.vllm_mode == "server":
+            yield Finding("use_vllm", "use_vllm is false, but vllm_mode is server", "leave out one of them")
+        elif weight_push:
+            problem = f"weight_push is {weight_push}, but with use_vllm false the model samples itself"
+            yield Finding("weight_push", problem, "leave it out")
+        return
+    through_files = args.vllm_mode == "server" and choose_push(weight_push, environment.gpu) == "files"
+    if not through_files and not importlib.util.find_spec("vllm"):
+        fix = "install it with `make install` (CPU) or `pip install -e .[gpu]`, or set use_vllm to false, which is slower"
+        yield Finding("use_vllm", "use_vllm is true, but vLLM is not installed", fix)
     if args.vllm_mode == "colocate":
         if weight_push:
             yield Finding("weight_push", f"weight_push is {weight_push}, but there is no server", "add vllm_mode: server")
@@ -74,7 +91,8 @@ def check_async(args, async_steps: int, environment: Environment) -> Iterator[Fi
         yield Finding("async_steps", f"async_steps is {async_steps}", "set it to 0 or 1")
     elif async_steps and (args.vllm_mode != "server" or choose_push(args.weight_push, environment.gpu) != "files"):
         problem = "async_steps is 1, but rollouts come from the training process or its weights go through nccl"
-        yield Finding("async_steps", problem, "add vllm_mode: server and weight_push: files")
+        fix = "add vllm_mode: server and weight_push: files" + ("" if args.use_vllm else ", and leave out use_vllm")
+        yield Finding("async_steps", problem, fix)
     elif async_steps and not args.vllm_importance_sampling_correction:
         problem = "async_steps is 1, but vllm_importance_sampling_correction is false: completions are one step old"
         yield Finding("async_steps", problem, "set it to true")

@@ -1,12 +1,16 @@
-"""Log-probs under vLLM's sampling filters: top-k, top-p and min-p.
+"""Log-probs under the sampling filters top-k, top-p and min-p.
 
-vLLM's log-probs are those of the distribution it samples from, which the filters truncate and renormalize. The trainer's have
-to be of the same distribution: without them, top_p 0.9 alone looks like a sampler-trainer log-prob gap.
+The sampler's log-probs are those of the distribution it samples from, which the filters truncate and renormalize. The trainer's
+have to be of the same distribution: without them, top_p 0.9 alone looks like a sampler-trainer log-prob gap.
 """
 
 from dataclasses import dataclass
 
 import torch
+
+from eval.generation.sampler import make_filters
+
+ROWS = 1024  # that are filtered at a time
 
 
 @dataclass(frozen=True)
@@ -22,20 +26,14 @@ class Filters:
         return self.top_k > 0 or self.top_p < 1 or bool(self.min_p)
 
     def kept(self, logits: torch.Tensor) -> torch.Tensor:
-        """Which tokens can be sampled, (rows, vocabulary); by vLLM's own functions, in its order: min-p, then top-k and top-p.
+        """Which tokens can be sampled, (rows, vocabulary).
 
         Args:
             logits: (rows, vocabulary), divided by the temperature.
         """
-        from vllm.v1.sample.ops.topk_topp_sampler import apply_top_k_top_p
-
-        logits = logits.detach().clone()
-        if self.min_p:  # vllm/v1/sample/logits_processor/builtin.py, MinPLogitsProcessor.apply
-            probs = logits.softmax(dim=-1)
-            logits.masked_fill_(probs < probs.amax(dim=-1, keepdim=True) * self.min_p, -torch.inf)
-        k = torch.full((len(logits),), min(self.top_k, logits.shape[1]), device=logits.device) if self.top_k > 0 else None
-        p = torch.full((len(logits),), self.top_p, device=logits.device) if self.top_p < 1 else None
-        return apply_top_k_top_p(logits, k, p) > -torch.inf
+        apply = make_filters(self.top_k, self.top_p, self.min_p)
+        # some rows at a time: top-p sorts a copy of them
+        return torch.cat([apply(None, rows) > -torch.inf for rows in logits.detach().split(ROWS)])
 
 
 def filtered_logps(logits: torch.Tensor, tokens: torch.Tensor, filters: Filters) -> tuple[torch.Tensor, torch.Tensor]:
