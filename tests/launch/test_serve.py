@@ -1,6 +1,7 @@
 """`launch serve`: its options, its one-line errors, and a real vLLM server behind the guard."""
 
 import contextlib
+import importlib.metadata
 import os
 import shutil
 import signal
@@ -21,6 +22,7 @@ from eval.generation.engines import VLLMEngine
 from eval.generation.tokens import encode_prompts
 from launch import serve
 from launch.__main__ import main
+from launch.patches import vllm as vllm_patches
 from recipes.training import config
 from recipes.training.models import load_tokenizer
 from tests.conftest import ROOT
@@ -64,6 +66,15 @@ def test_the_options_on_cpu(monkeypatch):
     args = parse_like_vllm(options(monkeypatch, weight_push="files", gpus=0))
     assert args.weight_transfer_config is None and args.tensor_parallel_size == 1
     assert args.enforce_eager and not args.enable_chunked_prefill and 0 < args.kv_cache_memory_bytes <= 2 * 2**30
+
+
+def test_vllm_still_recognizes_its_cpu_build(monkeypatch):
+    """Without that, it loads kernels for another processor: the server of a model with heads of size 64 died of SIGILL."""
+    monkeypatch.setattr(importlib.metadata, "version", importlib.metadata.version)  # which the patch replaces
+    vllm_patches.find_version()
+    from vllm.platforms import cpu_platform_plugin
+
+    assert cpu_platform_plugin() is not None
 
 
 @pytest.fixture
