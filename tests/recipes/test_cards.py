@@ -9,7 +9,7 @@ import yaml
 from data_mix.mapping import read_mapping
 from data_mix.mixture_config import parse_config
 from data_mix.mixture_folder import build
-from recipes.training.preflight.__main__ import check_config
+from recipes.training.preflight.__main__ import check_config, check_pipeline
 from tests.cards import CARDS, SHAPES, environment, save_shape
 from tests.conftest import ROOT
 
@@ -53,8 +53,8 @@ def check(shapes, mixtures, tmp_path_factory):
         base = ROOT / f"recipes/{study}/llama/{card}/{stage}.yaml"
         model = shapes[card.split("-")[0], STUDIES[study][0]]
         fields = {"base": str(base), "mixture": mixtures[study], "model_name_or_path": model, "output_dir": str(root / "run")}
-        path = root / "config.yaml"  # transformers refuses bf16 on a machine without a GPU, but for use_cpu
-        path.write_text(yaml.safe_dump(fields | {"use_cpu": True} | (change or {})))
+        path = root / "config.yaml"
+        path.write_text(yaml.safe_dump(fields | (change or {})))
         findings, memory, cost = check_config(str(path), where or environment(card, stage))
         # the model is as large as a real one, which needs space on a disk, and the mixture is not
         errors = [f for f in findings if f.level == "error" and f.field not in ("disk", "generation_batch_size")]
@@ -113,3 +113,19 @@ def test_cost_is_six_flops_per_parameter_and_token_or_four_with_an_adapter(check
     trained = (4 * memory.parameters + 2 * memory.trained) * cost.trained
     assert cost.flops == pytest.approx(trained + 2 * memory.parameters * cost.sampled)
     assert replace(cost, flops=0.4 * 312e12 * 3600 * 8).hours(312, 8) == pytest.approx(1)
+
+
+def test_a_pipeline_is_checked_before_its_model_is_trained(shapes, mixtures, tmp_path):
+    """GRPO is checked with the model that SFT starts from: whether it fits is known before SFT takes hours."""
+    start, paths = {"sft": shapes["1b", "base"], "grpo": str(tmp_path / "sft")}, []
+    for stage, model in start.items():
+        fields = {"base": str(ROOT / f"recipes/gsm8k/llama/1b-24gb/{stage}.yaml"), "mixture": mixtures["gsm8k"]}
+        paths.append(str(tmp_path / f"{stage}.yaml"))
+        where = {"model_name_or_path": model, "output_dir": str(tmp_path / stage)}
+        (tmp_path / f"{stage}.yaml").write_text(yaml.safe_dump(fields | where))
+    findings, memory, _ = check_pipeline(paths, environment("1b-24gb", "grpo"))[paths[1]]
+    notes = [str(finding) for finding in findings if finding.level == "note" and finding.field == "model_name_or_path"]
+    assert len(notes) == 1 and notes[0].endswith(f"sft.yaml comes first; checked with {start['sft']}, which it starts from")
+    assert memory.parameters > 10**9 and memory.generation() > 0
+    findings, *_ = check_pipeline(paths, replace(environment("1b-24gb", "grpo"), memory=20 * 2**30))[paths[1]]
+    assert "memory" in [finding.field for finding in findings if finding.level == "error"]

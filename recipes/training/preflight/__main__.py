@@ -43,13 +43,14 @@ def find_recipe(path: str) -> str:
     return recipe
 
 
-def check_config(path: str, environment: Environment, recipe: str | None = None) -> tuple:
+def check_config(path: str, environment: Environment, recipe: str | None = None, model: str | None = None) -> tuple:
     """The findings about a config, the Memory that a process needs, and the run's Cost; None for what could not be estimated.
 
     Args:
         path: a YAML file.
         environment: the processes that will run it.
         recipe: sft, grpo, star or mixture; by default what the file says.
+        model: stands in for the config's own.
     """
     try:
         recipe = recipe or find_recipe(path)
@@ -60,7 +61,9 @@ def check_config(path: str, environment: Environment, recipe: str | None = None)
             Mixture.from_config(load_config(path, []))
             return [], None, None
         module = importlib.import_module(f"recipes.{recipe}")
-        configs = config.parse(recipe, module.CONFIG_CLASSES, ["--config", path])
+        configs = config.parse(
+            recipe, module.CONFIG_CLASSES, ["--config", path, *(["--model_name_or_path", model] if model else [])]
+        )
     except InputError as error:
         return [Finding("config", error.problem.removeprefix(f"{path}: "), error.fix)], None, None
     from recipes.training.preflight import cost
@@ -72,22 +75,31 @@ def check_config(path: str, environment: Environment, recipe: str | None = None)
 
 
 def check_pipeline(paths: Sequence[str], environment: Environment, recipe: str | None = None) -> dict[str, tuple]:
-    """The results of `check_config` by path. What an earlier config will write is no error if it is missing, but a note."""
-    results, mixture, models = {}, None, {}
+    """The results of `check_config` by path. What an earlier config will write is no error if it is missing, but a note.
+
+    A model that is missing is replaced by the one that its training starts from, which has the same size.
+    """
+    results, mixture, models, starts = {}, None, {}, {}
     for path in paths:
-        findings, memory, cost = check_config(path, environment, recipe)
         fields = _read_fields(path)
         missing = {name: fields.get(name) for name in ("mixture", "model_name_or_path")}
         missing = {name: value for name, value in missing.items() if isinstance(value, str) and not os.path.exists(value)}
-        makers = {"mixture": mixture, "model_name_or_path": models.get(missing.get("model_name_or_path"))}
+        model = missing.get("model_name_or_path")
+        makers = {"mixture": mixture, "model_name_or_path": models.get(model)}
+        start = starts.get(model) if model else None
+        findings, memory, cost = check_config(path, environment, recipe, start)
         for number, finding in enumerate(findings):
             maker = makers.get(finding.field) if finding.field in missing else None
-            if maker:
+            if maker and not (start and finding.field == "model_name_or_path"):
                 problem = f"{missing[finding.field]} does not exist yet"
                 findings[number] = Finding(finding.field, problem, f"{maker} comes first; checked without it", "note")
+        if start:
+            fix = f"{models[model]} comes first; checked with {start}, which it starts from"
+            findings.append(Finding("model_name_or_path", f"{model} does not exist yet", fix, "note"))
         results[path] = findings, memory, cost
         mixture = path if "sources" in fields else mixture
         models[fields.get("output_dir")] = path
+        starts[fields.get("output_dir")] = start or fields.get("model_name_or_path")
     return results
 
 
