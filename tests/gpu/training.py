@@ -21,7 +21,7 @@ def sharded(lab: Lab, config: str) -> str:
     start, folder = lab.shared / "start", lab.row
     size = words(max_steps=20, learning_rate=1e-3, logging_steps=1, save_strategy="no", max_length=64)
     size += words(heldout_problems=4, heldout_max_tokens=24)
-    where = ["recipes/sft.py", *words(config="recipes/gsm8k/llama-3.2-3b/sft.yaml", mixture=lab.shared / "mixture")]
+    where = ["recipes/sft.py", *words(config="recipes/gsm8k/llama/3b-8x80gb/sft.yaml", mixture=lab.shared / "mixture")]
     where += [*words(model_name_or_path=start), *size, *QUIET]
     one = words(per_device_train_batch_size=32, output_dir=folder / "one", bf16="false")
     lab.run("one", [*where, *one], gpus=[])

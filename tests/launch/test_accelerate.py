@@ -62,7 +62,7 @@ def start(two, config, recipe, lora, llama, word_problems, parity_run, folder):
     out = folder / recipe
     size = ["--max_steps", 3, "--logging_steps", 1, "--output_dir", out, *(LORA if lora else [])]
     if recipe == "sft":
-        where = ["--config", "recipes/gsm8k/llama-3.2-3b/sft.yaml", *rows(llama, word_problems)]
+        where = ["--config", "recipes/gsm8k/llama/3b-8x80gb/sft.yaml", *rows(llama, word_problems)]
         two(config, "sft", *where, *size, *SFT, "--per_device_train_batch_size", 2, "--heldout_problems", 3)
     else:
         where = ["--mixture", parity_run / "mixture", "--model_name_or_path", parity_run / "sft"]
@@ -93,7 +93,7 @@ def test_all_configs_reach_the_same_model(two, reference, llama, word_problems, 
 )
 def test_resuming_two_processes_gives_identical_weights(two, llama, word_problems, parity_run, tmp_path, config, recipe):
     """Without its final model, a run of 4 steps counts as unfinished and resumes from the checkpoint at step 2."""
-    base = ["--config", "recipes/gsm8k/llama-3.2-3b/sft.yaml", *rows(llama, word_problems), *SFT[:-2]]
+    base = ["--config", "recipes/gsm8k/llama/3b-8x80gb/sft.yaml", *rows(llama, word_problems), *SFT[:-2]]
     base += ["--per_device_train_batch_size", 2]
     if recipe == "grpo":
         base = ["--mixture", parity_run / "mixture", "--model_name_or_path", parity_run / "sft"]
@@ -118,7 +118,7 @@ def test_one_process_and_two_have_the_same_losses(command, two, llama, tmp_path)
     plain = {"prompt_format": "plain", "prompt_template": "{prompt}\n"}
     raw = {"p_cot": 0.5, "n_train": None, "n_test": 8, "sources": [{"task": "gsm8k", "path": str(source)}], **plain}
     build(parse_config(raw), str(tmp_path / "mixture"))
-    base = ["--config", "recipes/gsm8k/llama-3.2-3b/sft.yaml", "--mixture", tmp_path / "mixture"]
+    base = ["--config", "recipes/gsm8k/llama/3b-8x80gb/sft.yaml", "--mixture", tmp_path / "mixture"]
     base += ["--model_name_or_path", llama["base"], "--max_steps", 20, "--logging_steps", 1, "--heldout_problems", 2]
     base += ["--learning_rate", 1e-2, "--bf16", "false", "--heldout_max_tokens", 8, "--save_strategy", "no"]
     sizes = {1: 8, 2: 4}

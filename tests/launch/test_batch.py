@@ -14,7 +14,7 @@ from launch import slurm
 from launch.__main__ import main
 from tests.conftest import ROOT
 
-GRPO = ["--config", "recipes/gsm8k/llama-3.2-3b/grpo.yaml"]
+GRPO = ["--config", "recipes/gsm8k/llama/3b-8x80gb/grpo.yaml"]
 
 
 def script(capsys, *arguments) -> str:
@@ -59,7 +59,7 @@ def test_two_nodes_with_colocated_engines(capsys):
         assert f"#SBATCH {line}\n" in text
     assert "#SBATCH --signal=B:USR1@300" in text
     assert "launch/accelerate/zero2.yaml --num_machines 2 --num_processes 16" in text
-    assert "recipes/grpo.py --config recipes/gsm8k/llama-3.2-3b/grpo.yaml --seed 3" in text
+    assert "recipes/grpo.py --config recipes/gsm8k/llama/3b-8x80gb/grpo.yaml --seed 3" in text
     assert "vllm" not in text.split("set -u")[1]
 
 
@@ -110,7 +110,7 @@ def test_a_vllm_server_on_a_separate_node(capsys):
     text = script(capsys, "recipes/grpo.py", *GRPO, "--nodes", 2, "--vllm-nodes", 1, "--gpus-per-node", 4)
     assert "#SBATCH --nodes=3\n" in text and "--num_processes 8" in text
     # the same fields for both
-    assert "vllm -m launch serve recipes/gsm8k/llama-3.2-3b/grpo.yaml --recipe grpo --vllm_mode server &" in text
+    assert "vllm -m launch serve recipes/gsm8k/llama/3b-8x80gb/grpo.yaml --recipe grpo --vllm_mode server &" in text
     assert text.index("/health") < text.index("accelerate.commands.launch")
     assert "--vllm_mode server" in text and "--vllm_server_base_url" in text
 
@@ -163,8 +163,8 @@ def test_arguments_are_parsed_like_the_recipe_s(capsys, arguments):
 
 
 def test_the_server_uses_the_config_s_model_in_any_option_spelling(capsys):
-    text = script(capsys, "recipes/grpo.py", "--config=recipes/gsm8k/llama-3.2-3b/grpo.yaml", "--vllm-nodes", 1)
-    assert "serve recipes/gsm8k/llama-3.2-3b/grpo.yaml --recipe grpo --vllm_mode" in text
+    text = script(capsys, "recipes/grpo.py", "--config=recipes/gsm8k/llama/3b-8x80gb/grpo.yaml", "--vllm-nodes", 1)
+    assert "serve recipes/gsm8k/llama/3b-8x80gb/grpo.yaml --recipe grpo --vllm_mode" in text
     model = ["--model-name-or-path=other model", "--bf16=false", "--dtype=float32"]
     assert "grpo.yaml --recipe grpo --model-name-or-path 'other model' --bf16 false --dtype float32 --vllm_mode" in script(
         capsys, "recipes/grpo.py", *GRPO, *model, "--vllm-nodes", 1

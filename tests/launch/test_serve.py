@@ -27,7 +27,7 @@ from recipes.training import config
 from recipes.training.models import load_tokenizer
 from tests.conftest import ROOT
 
-LLAMA_3B = ROOT / "recipes" / "gsm8k" / "llama-3.2-3b" / "grpo.yaml"
+LLAMA_3B = ROOT / "recipes" / "gsm8k" / "llama" / "3b-8x80gb" / "grpo.yaml"
 
 
 def options(monkeypatch, *fields, weight_push="nccl", gpus=8, nodes=1):

@@ -64,7 +64,7 @@ def test_memory_by_sharding():
     assert sizes["zero2"] == {"weights": 16e9, "gradients": 2e9, "optimizer": 12e9}
     assert sizes["zero3"] == {"weights": 2e9, "gradients": 2e9, "optimizer": 12e9}
     assert sizes["fsdp2"] == {"weights": 4e9, "gradients": 4e9, "optimizer": 8e9}
-    assert sizes["none"] == {"weights": 16e9, "gradients": 16e9, "optimizer": 32e9}
+    assert sizes["none"] == {"weights": 16e9, "gradients": 16e9, "optimizer": 32e9, "DDP buckets": 16e9}
 
 
 def test_memory_estimate_equals_the_size_of_the_optimizer_state():
@@ -101,10 +101,29 @@ def test_activations_are_what_autograd_keeps(half):
     assert activations.count(config, 4, 16, "float32", half, checkpointing=True) < size
 
 
+def test_an_adapter_is_kept_in_float32_on_weights_in_any_dtype():
+    parts = memory.estimate(1000, 10, "bfloat16", True, LAPTOP).parts
+    assert parts == {"weights": 1000 * 2 + 10 * 4, "gradients": 10 * 4, "optimizer": 10 * 8}
+
+
+def test_copies_that_autocast_keeps_in_a_forward_pass_are_counted():
+    """With checkpointing, in which autograd does not keep them; frozen weights are cast anew in each operation."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.for_model(**TINY | {"num_hidden_layers": 3}, vocab_size=5)
+    layers = memory.empty_model(config).base_model.layers
+    copies = 2 * sum(parameter.numel() for parameter in layers.parameters())
+    inputs = 3 * config.hidden_size * 4  # of one token
+    assert activations.count(config, 1, 1, "float32", True, checkpointing=True) == copies + inputs
+    assert activations.count(config, 1, 1, "float32", True, checkpointing=True, frozen=True) < copies + inputs
+
+
 def test_an_engine_that_sleeps_and_a_batch_share_their_memory():
-    parts = {"weights": 3, "activations": 4, "logits": 1, "vLLM": 7}
-    assert memory.Memory(1, 1, parts).total() == 15
-    assert memory.Memory(1, 1, parts, sleeps=True).total() == 10
+    need = memory.Memory(1, 1, {"weights": 3, "gradients": 2, "activations": 4, "logits": 1, "vLLM weights": 3, "KV cache": 5})
+    assert need.total() == need.training() == 18 and need.generation() == 11
+    asleep = replace(need, sleeps=True)
+    assert asleep.training() == 10 and asleep.generation() == asleep.total() == 11
+    assert "11.00 in generation" in str(replace(asleep, parts={name: size * GIB for name, size in need.parts.items()}))
 
 
 def test_more_processes_than_cores_is_a_note(monkeypatch):

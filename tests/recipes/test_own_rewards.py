@@ -161,7 +161,7 @@ def config(mine, tmp_path):
         base = f"recipes/parity/{recipe}.yaml"
         path = tmp_path / f"{recipe}.yaml"
         path.write_text(yaml.safe_dump({**read_mapping(base), **where, **fields}))
-        found, _ = check_config(str(path), Environment(processes, "none", 8 * GIB, False))
+        found, *_ = check_config(str(path), Environment(processes, "none", 8 * GIB, False))
         return [str(finding) for finding in found if finding.field == "rewards"]
 
     return check

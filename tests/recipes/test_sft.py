@@ -13,8 +13,8 @@ TINY += ["--heldout_max_tokens", 8, "--use_cpu", "true", "--report_to", "none", 
 @pytest.mark.parametrize(
     ("config", "kind", "end"),
     [
-        ("recipes/gsm8k/llama-3.2-3b/sft.yaml", "base", "<|end_of_text|>"),
-        ("recipes/math/llama-3.1-8b/sft.yaml", "instruct", "<|eot_id|>"),
+        ("recipes/gsm8k/llama/3b-8x80gb/sft.yaml", "base", "<|end_of_text|>"),
+        ("recipes/math/llama/8b-8x80gb/sft.yaml", "instruct", "<|eot_id|>"),
     ],
 )
 def test_the_llama_recipes_run_with_a_tiny_llama(command, llama, word_problems, tmp_path, config, kind, end):
@@ -61,7 +61,7 @@ def test_lora_saves_merged_weights_that_differ_from_the_initial_ones(command, ll
     out = tmp_path / "sft"
     where = ["--mixture", word_problems["base"], "--model_name_or_path", llama["base"], "--output_dir", out]
     lora = ["--use_peft", "true", "--lora_r", 4, "--learning_rate", 0.1, "--warmup_steps", 0]
-    command("recipes/sft.py", "--config", "recipes/gsm8k/llama-3.2-3b/sft.yaml", *where, *TINY, *lora)
+    command("recipes/sft.py", "--config", "recipes/gsm8k/llama/3b-8x80gb/sft.yaml", *where, *TINY, *lora)
     before, after = load_file(f"{llama['base']}/model.safetensors"), load_file(out / "model.safetensors")
     assert before.keys() == after.keys()
     moved = {name for name in before if not before[name].equal(after[name])}

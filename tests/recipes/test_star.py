@@ -104,3 +104,11 @@ def test_a_chat_model_is_trained_with_lora_in_bfloat16(command, llama, word_prob
 def test_a_reward_that_is_not_a_verdict_is_refused(command, parity_run, tmp_path):
     done = command(*arguments(parity_run, tmp_path / "star"), "--rewards", "cosine", check=False)
     assert done.returncode == 2 and "cosine is not a verdict" in done.stderr
+
+
+def test_a_llama_recipe_runs_with_a_tiny_llama(command, llama, word_problems, tmp_path):
+    """Its settings for a GPU, max_length null among them; an untrained model earns nothing, so the rounds train on nothing."""
+    where = ["--mixture", word_problems["base"], "--model_name_or_path", llama["base"], "--output_dir", tmp_path / "star"]
+    short = ["--max_completion_length", 8, "--vllm_max_model_length", 256, "--use_cpu", "true", "--report_to", "none"]
+    command("recipes/star.py", "--config", "recipes/gsm8k/llama/3b-lora-24gb/star.yaml", *where, *SMALL, *short)
+    assert [entry["step"] for entry in read_log(tmp_path / "star")] == [0, 1, 2]

@@ -10,8 +10,11 @@ import copy
 TILE_TOKENS, TILE_WORDS = 4096, 32768
 
 
-def count(config, rows: int, columns: int, dtype: str, autocast: bool, checkpointing: bool) -> int:
-    """Bytes that autograd keeps of the layers, for all of them.
+def count(config, rows: int, columns: int, dtype: str, autocast: bool, checkpointing: bool, frozen: bool = False) -> int:
+    """Bytes that autograd keeps of the layers, for all of them; with checkpointing, of one and the inputs of all.
+
+    With checkpointing, a forward pass needs as much as its copies of the weights, if that is more: autocast casts each weight
+    that is trained once and keeps the result until the pass ends. Without it they are part of what autograd keeps.
 
     Args:
         config: the model's transformers config.
@@ -20,16 +23,18 @@ def count(config, rows: int, columns: int, dtype: str, autocast: bool, checkpoin
         dtype: of the weights.
         autocast: whether the layers compute in bfloat16 all the same.
         checkpointing: whether all but the inputs of a layer is computed again (gradient_checkpointing).
+        frozen: whether these weights are frozen, under an adapter.
     """
-    one, two = (_kept(config, layers, rows, columns, dtype, autocast) for layers in (1, 2))
+    (one, small), (two, large) = (_kept(config, layers, rows, columns, dtype, autocast) for layers in (1, 2))
     layers, layer = config.num_hidden_layers, two - one
     if not checkpointing:
         return one + (layers - 1) * layer
-    return one + layers * rows * columns * config.hidden_size * (4 if dtype == "float32" else 2)
+    copies = 0 if frozen or not autocast or dtype != "float32" else 2 * layers * (large - small)
+    return max(one, copies) + layers * rows * columns * config.hidden_size * (4 if dtype == "float32" else 2)
 
 
-def _kept(config, layers: int, rows: int, columns: int, dtype: str, autocast: bool) -> int:
-    """Bytes that autograd keeps of a model with so many layers, besides its parameters."""
+def _kept(config, layers: int, rows: int, columns: int, dtype: str, autocast: bool) -> tuple[int, int]:
+    """Bytes that autograd keeps of a model with so many layers, besides its parameters; and their number."""
     import torch
     from torch._subclasses.fake_tensor import FakeTensorMode
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
@@ -53,7 +58,8 @@ def _kept(config, layers: int, rows: int, columns: int, dtype: str, autocast: bo
         saved = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
         with saved, torch.autocast("cpu", torch.bfloat16, enabled=autocast):
             model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
-    return sum(tensor.untyped_storage().nbytes() for storage, tensor in kept.items() if storage not in parameters)
+    size = sum(tensor.untyped_storage().nbytes() for storage, tensor in kept.items() if storage not in parameters)
+    return size, model.num_parameters()
 
 
 def count_logits(config, tokens: int, dtype: str, gpu: bool, filtered: bool) -> int:

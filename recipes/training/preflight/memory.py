@@ -2,7 +2,10 @@
 
 AdamW with float32 weights takes, per parameter, 4 bytes for the weight, 4 for the gradient and 8 for two moments. DeepSpeed in
 bf16 takes 2 + 2, and 12 for a float32 copy with the moments (arXiv 1910.02054, section 3.1). ZeRO-2 shards gradients and
-optimizer state, ZeRO-3 and FSDP2 the weights, too.
+optimizer state, ZeRO-3 and FSDP2 the weights, too. DDP reduces a second copy of the gradients, in buckets
+(`gradient_as_bucket_view` is off by default).
+
+Not counted: the CUDA context (about half a GiB), DeepSpeed's communication buffers, and fragmentation.
 """
 
 from collections.abc import Iterator
@@ -15,6 +18,9 @@ from recipes.training.preflight.environment import GIB, Environment
 from recipes.training.preflight.findings import Finding
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+ENGINE = ("vLLM weights", "KV cache")
+MICRO_BATCH = ("gradients", "activations", "logits")  # free while the engine generates, between two optimizer steps
+GENERATION = ("generation",)  # through transformers
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,7 @@ class Memory:
         parameters: of the model, without an adapter.
         trained: parameters with gradients.
         parts: bytes by purpose.
-        sleeps: whether vLLM's part is free during training, and activations and logits are free while it generates.
+        sleeps: whether vLLM's parts are free during training, so that they share the GPU with those of a micro-batch.
     """
 
     parameters: int
@@ -33,17 +39,29 @@ class Memory:
     parts: dict[str, int]
     sleeps: bool = False
 
+    def training(self) -> int:
+        """What is in use while a micro-batch is trained on, in bytes."""
+        return self._sum(without=(*GENERATION, *(ENGINE if self.sleeps else ())))
+
+    def generation(self) -> int:
+        """What is in use while completions are generated here, in bytes; 0 if none are."""
+        return self._sum(without=MICRO_BATCH) if self.parts.keys() & {*ENGINE, *GENERATION} else 0
+
     def total(self) -> int:
         """The most that is in use at a time, in bytes."""
-        training = sum(self.parts.get(name, 0) for name in ("activations", "logits"))
-        in_turn = self.parts.get("vLLM", 0) if self.sleeps else self.parts.get("generation", 0)
-        return sum(self.parts.values()) - min(training, in_turn)
+        return max(self.training(), self.generation())
+
+    def _sum(self, without: tuple[str, ...]) -> int:
+        return sum(size for name, size in self.parts.items() if name not in without)
 
     def __str__(self) -> str:
         """As one line, in GiB."""
         parts = ", ".join(f"{name} {size / GIB:.2f}" for name, size in self.parts.items())
-        note = " (vLLM sleeps during training)" if self.sleeps else ""
-        return f"{self.parameters / 1e6:.1f} M parameters, {parts}, {self.total() / GIB:.2f} GiB per process{note}"
+        text = f"{self.parameters / 1e6:.1f} M parameters, {parts}, {self.total() / GIB:.2f} GiB per process"
+        if not self.generation():
+            return text
+        asleep = ", when vLLM sleeps" if self.sleeps else ""
+        return f"{text} ({self.training() / GIB:.2f} in training{asleep}, {self.generation() / GIB:.2f} in generation)"
 
 
 def empty_model(config):
@@ -80,12 +98,17 @@ def estimate(parameters: int, trained: int, dtype: str, autocast: bool, environm
     """
     deepspeed = autocast and environment.sharding.startswith("zero")  # DeepSpeed's own mixed precision
     size = 2 if deepspeed else BYTES[dtype]
-    weights, gradients, optimizer = parameters * size, trained * size, trained * (12 if deepspeed else 2 * size)
+    adapter = trained if trained < parameters else 0
+    own = 2 if deepspeed else 4 if adapter else size  # PEFT keeps an adapter in float32
+    weights, gradients, optimizer = parameters * size + adapter * own, trained * own, trained * (12 if deepspeed else 2 * own)
     if environment.sharding != "none":
         gradients, optimizer = gradients // environment.processes, optimizer // environment.processes
     if environment.sharding in ("zero3", "fsdp2"):
         weights //= environment.processes
-    return Memory(parameters, trained, {"weights": weights, "gradients": gradients, "optimizer": optimizer})
+    parts = {"weights": weights, "gradients": gradients, "optimizer": optimizer}
+    if environment.sharding == "none" and environment.processes > 1:
+        parts["DDP buckets"] = gradients
+    return Memory(parameters, trained, parts)
 
 
 def add_batch(
@@ -106,7 +129,8 @@ def add_batch(
     half = args.bf16 or args.fp16
     deepspeed = half and environment.sharding.startswith("zero")
     weights = "bfloat16" if deepspeed else dtype
-    kept = activations.count(config, rows, columns, weights, half and not deepspeed, args.gradient_checkpointing)
+    frozen = memory.trained < memory.parameters
+    kept = activations.count(config, rows, columns, weights, half and not deepspeed, args.gradient_checkpointing, frozen)
     logits = activations.count_logits(config, rows * predicted, "bfloat16" if half else dtype, environment.gpu, filtered)
     return replace(memory, parts=memory.parts | {"activations": kept, "logits": logits})
 
@@ -129,7 +153,7 @@ def add_vllm(memory: Memory, config, dtype: str, max_length: int, sampling, sequ
     weights = memory.parameters * BYTES[dtype]
     if not environment.gpu:
         cache = min(cache_size(config, dtype, max_length, sequences), CACHE_LIMIT)
-        return replace(memory, parts=memory.parts | {"vLLM": weights + cache})
+        return replace(memory, parts=memory.parts | {"vLLM weights": weights, "KV cache": cache})
     if environment.memory is None:
         return memory
     utilization, sleeps = sampling.vllm_gpu_memory_utilization, getattr(sampling, "vllm_enable_sleep_mode", True)
@@ -138,7 +162,7 @@ def add_vllm(memory: Memory, config, dtype: str, max_length: int, sampling, sequ
         need = f"the weights ({weights / GIB:.1f} GiB) and a sequence of {max_length} tokens ({cache / GIB:.2f} GiB)"
         problem = f"vllm_gpu_memory_utilization is {utilization}: {reserved / GIB:.1f} GiB do not hold {need}"
         raise InputError(problem, "raise it, or vllm_tensor_parallel_size")
-    return replace(memory, parts=memory.parts | {"vLLM": reserved}, sleeps=sleeps)
+    return replace(memory, parts=memory.parts | {"vLLM weights": weights, "KV cache": reserved - weights}, sleeps=sleeps)
 
 
 def add_generation(memory: Memory, config, dtype: str, max_length: int, sequences: int, environment: Environment) -> Memory:
@@ -168,7 +192,7 @@ def check(memory: Memory, environment: Environment) -> Iterator[Finding]:
         "zero2": "shard the weights, too (zero3.yaml or fsdp2.yaml)",
     }
     fix = fixes.get(environment.sharding, "use more processes")
-    fix += ", lower vllm_gpu_memory_utilization" if "vLLM" in memory.parts and environment.gpu else ""
+    fix += ", lower vllm_gpu_memory_utilization" if memory.generation() and environment.gpu else ""
     if memory.parts.get("activations", 0) + memory.parts.get("logits", 0) > memory.total() // 4:
         fix += ", lower per_device_train_batch_size, set gradient_checkpointing"
     if memory.parts.get("generation", 0) > memory.total() // 4:
