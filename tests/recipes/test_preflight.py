@@ -256,13 +256,13 @@ def test_no_findings_for_a_valid_config(folders, tmp_path, recipe):
 @pytest.mark.parametrize("recipe", ["grpo", "star"])
 def test_without_vllm_a_run_needs_use_vllm_false(folders, tmp_path, monkeypatch, recipe):
     monkeypatch.setitem(sys.modules, "vllm", None)  # as if it were not installed
-    [finding], with_vllm = check_config(write(tmp_path, folders, recipe, {}), LAPTOP)
+    [finding], with_vllm, _ = check_config(write(tmp_path, folders, recipe, {}), LAPTOP)
     assert finding.field == "use_vllm" and "not installed" in finding.problem and "set use_vllm to false" in finding.fix
     small = {"model_name_or_path": "{small}", "use_vllm": False}  # with heads that vLLM cannot run
-    findings, memory = check_config(write(tmp_path, folders, recipe, small), LAPTOP)
-    assert findings == [] and "vLLM" in with_vllm.parts and "vLLM" not in memory.parts
-    training = memory.parts["activations"] + memory.parts["logits"]
-    assert memory.total() == sum(memory.parts.values()) - min(training, memory.parts["generation"])
+    findings, memory, _ = check_config(write(tmp_path, folders, recipe, small), LAPTOP)
+    assert findings == [] and "KV cache" in with_vllm.parts and "KV cache" not in memory.parts
+    step = sum(memory.parts[name] for name in ("gradients", "activations", "logits"))  # not in use while it generates
+    assert memory.total() == sum(memory.parts.values()) - min(step, memory.parts["generation"])
 
 
 def test_tokenizer_characters_can_be_read_from_the_mixture(folders, tmp_path):
