@@ -41,5 +41,6 @@ if __name__ == "__main__":
                     if problems := [str(f) for f in findings if f.level == "error" and f.field != "disk"]:
                         raise SystemExit(f"error: {base}: {'; '.join(problems)}")
                     figures = [f"{memory.total() / GIB:.1f}", f"{cost.trained / 1e6:.1f}", f"{cost.sampled / 1e6:.1f}"]
-                    figures += [f"{cost.flops / 1e15:,.0f}", f"{cost.hours(TFLOPS[size], gpus):.1f}"]
+                    hours = f"{cost.hours(TFLOPS[size], gpus):.1f}"
+                    figures += [f"{cost.flops / 1e15:,.0f}", "<0.1" if hours == "0.0" else hours]
                     print(f"| {study}/llama/{card} | {stage} | {' | '.join(figures)} |", flush=True)

@@ -60,6 +60,8 @@ def estimate(stage: str, inputs, recipe, args) -> Cost | None:
     if not (inputs.rows and inputs.tokenizer and inputs.memory):
         return None
     rows, sampling = len(inputs.rows) * args.num_train_epochs, recipe if stage == "star" else args
+    if stage != "sft" and not (sampling.max_completion_length and sampling.num_generations > 0):  # reported already
+        return None
     if stage == "star":
         rows = recipe.rounds * recipe.problems * recipe.num_generations
     elif args.max_steps > 0:
