@@ -138,3 +138,21 @@ def test_star_in_two_processes_keeps_the_rollouts_of_both(two, parity_run, tmp_p
     rollouts = pq.read_table(tmp_path / "run" / "rollouts" / "round-1.parquet")
     assert rollouts.num_rows == 32 * 8 and len(set(rollouts["problem_id"].to_pylist())) <= 32
     assert changed_weights(parity_run / "sft", tmp_path / "run")
+
+
+@pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
+@pytest.mark.parametrize("config", ["ddp", "zero3", "fsdp2"])
+def test_without_vllm_two_processes_have_the_results_of_one(command, two, parity_run, tmp_path, config, lora):
+    """At step 0 the weights are the same, and with them the completions; then only rounding differs."""
+    where = ["--mixture", parity_run / "mixture", "--model_name_or_path", parity_run / "sft", "--heldout_problems", 31]
+    run = [*where, "--max_steps", 2, "--logging_steps", 1, *(LORA if lora else []), "--use_vllm", "false"]
+    run += ["--gradient_checkpointing", "true"]
+    sizes = {1: ["--per_device_train_batch_size", 32], 2: ["--per_device_train_batch_size", 16]}
+    command("recipes/grpo.py", *run, *sizes[1], "--output_dir", tmp_path / "1", "--report_to", "none")
+    two(config, "grpo", *run, *sizes[2], "--output_dir", tmp_path / "2")
+    (one, first, *_), (both, first_of_both, *_) = (read_log(tmp_path / str(n)) for n in sizes)
+    held_out = {name: value for name, value in one.items() if name.startswith("heldout")}
+    assert held_out and held_out == pytest.approx({name: both[name] for name in held_out})
+    for name in ("reward", "loss", "completions/mean_length", "p_long"):
+        assert first[name] == pytest.approx(first_of_both[name], abs=1e-4), name
+    assert first_of_both["sampling/sampling_logp_difference/mean"] < 1e-5
