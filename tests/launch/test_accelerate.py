@@ -139,13 +139,30 @@ def test_star_in_two_processes_has_the_rollouts_of_one(two, parity_run, tmp_path
     assert rollouts.num_rows == 32 * 8 and len(set(rollouts["problem_id"].to_pylist())) <= 32
     assert changed_weights(parity_run / "sft", tmp_path / "run")
 
-    first = pq.read_table(tmp_path / "run" / "rollouts" / "round-1.parquet").to_pylist()
     where[-1] = tmp_path / "alone"
     two("cpu", "star", *where, *small, "--rounds", 1, "--rewards", "answer", "--warmup_steps", 0, processes=1)
-    alone = pq.read_table(tmp_path / "alone" / "rollouts" / "round-1.parquet").to_pylist()
-    assert sorted(map(str, first)) == sorted(map(str, alone))
+    alone = pq.read_table(tmp_path / "alone" / "rollouts" / "round-1.parquet")
+    both, one = (sorted(map(str, table.drop_columns(["ms"]).to_pylist())) for table in (rollouts, alone))  # ms: a time
+    assert both == one
     held_out, held_out_alone = (
         {name: value for name, value in read_log(tmp_path / run)[0].items() if name.startswith("heldout/")}
         for run in ("run", "alone")
     )
     assert held_out == held_out_alone
+
+
+@pytest.mark.parametrize(("config", "lora"), [("ddp", False), ("zero3", True), ("fsdp2", False)])
+def test_without_vllm_two_processes_have_the_results_of_one(command, two, parity_run, tmp_path, config, lora):
+    """At step 0 the weights are the same, and with them the completions; then only rounding differs."""
+    where = ["--mixture", parity_run / "mixture", "--model_name_or_path", parity_run / "sft", "--heldout_problems", 31]
+    run = [*where, "--max_steps", 2, "--logging_steps", 1, *(LORA if lora else []), "--use_vllm", "false"]
+    run += ["--gradient_checkpointing", "true"]
+    sizes = {1: ["--per_device_train_batch_size", 32], 2: ["--per_device_train_batch_size", 16]}
+    command("recipes/grpo.py", *run, *sizes[1], "--output_dir", tmp_path / "1", "--report_to", "none")
+    two(config, "grpo", *run, *sizes[2], "--output_dir", tmp_path / "2")
+    (one, first, *_), (both, first_of_both, *_) = (read_log(tmp_path / str(n)) for n in sizes)
+    held_out = {name: value for name, value in one.items() if name.startswith("heldout")}
+    assert held_out and held_out == pytest.approx({name: both[name] for name in held_out})
+    for name in ("reward", "loss", "completions/mean_length", "p_long"):
+        assert first[name] == pytest.approx(first_of_both[name], abs=1e-4), name
+    assert first_of_both["sampling/sampling_logp_difference/mean"] < 1e-5

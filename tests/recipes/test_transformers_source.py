@@ -92,7 +92,20 @@ def test_completions_depend_on_number_purpose_and_step_but_not_on_the_batch(sour
 def test_grpo_without_vllm_resumes_with_the_same_rollouts_after_a_kill(command, start, parity_run, tmp_path):
     where = ["--mixture", parity_run / "mixture", "--model_name_or_path", parity_run / "sft", "--report_to", "none"]
     size = ["--max_steps", 4, "--per_device_train_batch_size", 64, "--heldout_problems", 8, "--heldout_every", 2]
-    more = ["--algorithm", "dapo", "--top_p", 0.95, "--save_strategy", "steps", "--save_steps", 2, "--use_vllm", "false"]
+    more = [
+        "--algorithm",
+        "dapo",
+        "--num_generations",
+        2,
+        "--top_p",
+        0.95,
+        "--save_strategy",
+        "steps",
+        "--save_steps",
+        2,
+        "--use_vllm",
+        "false",
+    ]
     run = ["recipes/grpo.py", *where, *size, *more]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     command(*run, "--output_dir", whole)
@@ -108,7 +121,7 @@ def test_grpo_without_vllm_resumes_with_the_same_rollouts_after_a_kill(command, 
     steps = [entry for entry in read_log(whole) if "reward" in entry]
     assert [entry["weights_step"] for entry in steps] == [0, 1, 2, 3]
     assert all(entry["sampling/sampling_logp_difference/mean"] < 1e-5 and entry["generate_time"] > 0 for entry in steps)
-    assert all(entry["resampled_groups"] > 0 for entry in steps)
+    assert any(entry["resampled_groups"] > 0 for entry in steps)
 
 
 def test_star_without_vllm_resumes_with_the_same_rollouts(command, parity_run, tmp_path):
@@ -123,7 +136,7 @@ def test_star_without_vllm_resumes_with_the_same_rollouts(command, parity_run, t
         (stopped / name).unlink()
     command("-c", WITHOUT_VLLM, *run, "--output_dir", stopped, fresh=True)
     assert (stopped / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
-    rollouts = [pq.read_table(folder / "rollouts" / "round-2.parquet") for folder in (stopped, whole)]
+    rollouts = [pq.read_table(folder / "rollouts" / "round-2.parquet").drop("ms") for folder in (stopped, whole)]
     assert rollouts[0].equals(rollouts[1]) and figures(stopped) == figures(whole)
     before, after = load_file(parity_run / "sft" / "model.safetensors"), load_file(whole / "model.safetensors")
     assert any(not before[name].equal(after[name]) for name in before)
