@@ -1,6 +1,6 @@
 """Rows of speed: tokens per second of SFT and of rollouts, model FLOPs utilization, and memory against the recipe's estimate.
 
-The models have a real one's shape and random weights. All rows of the mixture have the same length, 2 x BITS + 2 tokens.
+The models have a real one's shape and random weights. All rows of the mixture have the same length, 2 x BITS + 4 tokens.
 """
 
 import re
@@ -36,13 +36,13 @@ STEPS, SKIPPED = 8, 3  # the first steps include warm-up
 GIB = 2**30
 
 
-def speed(lab: Lab, shape: dict, bits: int = 511, rows: int = 16, completions: int = 512, limit: int = 256) -> str:
+def speed(lab: Lab, shape: dict, bits: int = 510, rows: int = 16, completions: int = 512, limit: int = 256) -> str:
     """Trains and samples a model of the given shape.
 
     Args:
         lab: where.
         shape: fields of LlamaConfig.
-        bits: of a parity problem; its row has 2 x bits + 2 tokens.
+        bits: of a parity problem; its row has 2 x bits + 4 tokens.
         rows: of a micro-batch, in SFT and in GRPO.
         completions: of a GRPO step, 8 for each prompt.
         limit: tokens of a completion; nearly all reach it, since the weights are random.
@@ -64,9 +64,9 @@ def speed(lab: Lab, shape: dict, bits: int = 511, rows: int = 16, completions: i
     )
     where = words(mixture=lab.row / "mixture", model_name_or_path=model, heldout_problems=0, per_device_train_batch_size=rows)
     sft, grpo = lab.row / "sft", lab.row / "grpo"
-    lengths = words(max_length=2 * bits + 2, output_dir=sft)
+    lengths = words(max_length=2 * bits + 4, output_dir=sft, save_strategy="no", config="recipes/gsm8k/llama-3.2-3b/sft.yaml")
     trained = lab.run("sft", ["recipes/sft.py", *where, *size, *lengths, *QUIET])
-    lengths = words(max_completion_length=limit, vllm_max_model_length=bits + 2 + limit, output_dir=grpo)
+    lengths = words(max_completion_length=limit, vllm_max_model_length=bits + 4 + limit, output_dir=grpo)
     batches = words(gradient_accumulation_steps=completions // rows, vllm_gpu_memory_utilization=0.3)
     sampled = lab.run("grpo", ["recipes/grpo.py", *where, *size, *lengths, *batches, *QUIET])
 
