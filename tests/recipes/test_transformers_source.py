@@ -127,7 +127,7 @@ def test_grpo_without_vllm_resumes_with_the_same_rollouts_after_a_kill(command, 
 def test_star_without_vllm_resumes_with_the_same_rollouts(command, parity_run, tmp_path):
     size = ["--rounds", 2, "--problems", 16, "--num_generations", 4, "--heldout_problems", 8, "--report_to", "none"]
     where = ["--mixture", parity_run / "mixture", "--model_name_or_path", parity_run / "sft", "--rewards", "answer"]
-    run = ["recipes/star.py", *where, *size, "--use_vllm", "false"]
+    run = ["recipes/star.py", *where, *size, "--use_vllm", "false", "--warmup_steps", 0]
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     command(*run, "--output_dir", whole)
     shutil.copytree(whole, stopped)
