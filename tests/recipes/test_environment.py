@@ -50,7 +50,7 @@ def test_incompatible_package_versions(tmp_path, package, version, words):
 def test_launcher_settings_that_save_or_shard_no_model(monkeypatch, env, stage, words):
     for name, value in env.items():
         monkeypatch.setenv(name, value)
-    findings = check_processes(SimpleNamespace(use_cpu="GPU" not in env), stage, Environment.here())
+    findings = check_processes(SimpleNamespace(use_cpu="GPU" not in env, n_gpu=0), stage, Environment.here())
     assert any(words in str(finding) for finding in findings)
 
 
@@ -126,7 +126,14 @@ def test_an_engine_that_sleeps_and_a_batch_share_their_memory():
     assert "11.00 in generation" in str(replace(asleep, parts={name: size * GIB for name, size in need.parts.items()}))
 
 
+def test_one_process_with_several_gpus_is_refused():
+    args = SimpleNamespace(use_cpu=False, n_gpu=2)
+    [finding] = check_processes(args, "sft", replace(NODE, processes=1, sharding="none"))
+    assert finding.level == "error" and "one process sees 2 GPUs" in finding.problem and "CUDA_VISIBLE_DEVICES" in finding.fix
+    assert not list(check_processes(args, "sft", NODE))
+
+
 def test_more_processes_than_cores_is_a_note(monkeypatch):
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "64")
-    [note] = check_processes(SimpleNamespace(use_cpu=True), "sft", LAPTOP)
+    [note] = check_processes(SimpleNamespace(use_cpu=True, n_gpu=0), "sft", LAPTOP)
     assert note.level == "note" and note.field == "num_processes" and "64 processes share" in note.problem

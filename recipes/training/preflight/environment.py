@@ -111,6 +111,9 @@ def check_processes(args, stage: str, environment: Environment) -> Iterator[Find
     if not environment.gpu and local > cores:
         problem = f"{local} processes share {cores} CPU cores, and slow each other down many times"
         yield Finding("num_processes", problem, f"use `accelerate launch --num_processes {cores}` or fewer", "note")
+    if environment.processes == 1 and args.n_gpu > 1:
+        problem = f"one process sees {args.n_gpu} GPUs: transformers would divide each batch among them (DataParallel)"
+        yield Finding("num_processes", problem, "use `accelerate launch --num_processes N`, or set CUDA_VISIBLE_DEVICES=0")
     if stage == "star" and sharding != "none":
         problem = f"star.py cannot shard a model ({sharding}): each round has a new trainer"
         yield Finding("distributed_type", problem, "use ddp")
