@@ -121,7 +121,9 @@ class ServedSource(Source):
         """Writes the weights, merged and whole, and makes the servers load them."""
         name = f"step-{step:06d}-{secrets.token_hex(4)}"
         is_main = self.accelerator.is_main_process
-        with weight_files.unchanged(self.model) if hasattr(self.model, "merge_adapter") else nullcontext():
+        # under ZeRO-3, adapters are merged into gathered copies
+        merges_in_place = hasattr(self.model, "merge_adapter") and not self._dist.is_zero3
+        with weight_files.unchanged(self.model) if merges_in_place else nullcontext():
             weights = self._iter_named_params()
             if is_main:
                 path = weight_files.write(self.folder, name, weights, self.model.config, self.dtype)
