@@ -72,9 +72,14 @@ def start(two, config, recipe, lora, llama, word_problems, parity_run, folder):
     return out
 
 
-@pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
-@pytest.mark.parametrize("recipe", ["sft", "grpo"])
-@pytest.mark.parametrize("config", CONFIGS[1:])
+@pytest.mark.parametrize(
+    ("config", "recipe", "lora"),
+    [
+        *((config, recipe, False) for config in CONFIGS[1:] for recipe in ("sft", "grpo")),
+        # ZeRO-2 leaves the parameters whole, so an adapter under it is one under DDP
+        *((config, recipe, True) for config in ("ddp", "zero3", "fsdp2") for recipe in ("sft", "grpo")),
+    ],
+)
 def test_all_configs_reach_the_same_model(two, reference, llama, word_problems, parity_run, tmp_path, config, recipe, lora):
     out = start(two, config, recipe, lora, llama, word_problems, parity_run, tmp_path)
     expected = reference(recipe, lora)

@@ -150,19 +150,8 @@ def test_two_processes_and_a_killed_server_change_no_rollout(command, where, ser
 
 
 def test_star_through_a_server_keeps_what_it_keeps_with_an_engine(command, where, server, tmp_path):
-    """Completions depend on the seed, the round and the prompt alone: so two processes and a lost server change nothing."""
-    small = [
-        "--rounds",
-        2,
-        "--problems",
-        16,
-        "--num_generations",
-        4,
-        "--heldout_problems",
-        9,
-        "--per_device_train_batch_size",
-        8,
-    ]
+    """Completions depend on the seed, the round and the prompt alone: a server that is lost changes nothing."""
+    small = ["--rounds", 2, "--problems", 16, "--num_generations", 4, "--heldout_problems", 9]
     recipe = ["recipes/star.py", *where, *small, "--per_device_train_batch_size", 8, "--report_to", "none"]
     served = ["--vllm_mode", "server", "--vllm_server_base_url", server.url]
     out = tmp_path.joinpath(where[-1])
@@ -174,11 +163,6 @@ def test_star_through_a_server_keeps_what_it_keeps_with_an_engine(command, where
     command(*recipe, *served)
     assert kept_of(out) == kept_of(alone) and rollouts(out) == rollouts(alone)
     assert (out / "model.safetensors").read_bytes() == (alone / "model.safetensors").read_bytes()
-    shutil.rmtree(out)
-    processes = ["-m", "accelerate.commands.launch", "--config_file", "launch/accelerate/cpu.yaml", "--main_process_port", 0]
-    command(*processes, "--num_processes", 2, *recipe, *served, "--rounds", 1)
-    first = kept_of(alone)[:1]
-    assert [sorted(rows) for rows in kept_of(out)] == [sorted(rows) for rows in first]
     shutil.rmtree(out)
 
 
@@ -200,9 +184,7 @@ def record(problem_id, trainer_state, **kwargs):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("config", "lora"), [("zero2", False), ("zero3", False), ("zero3", True), ("fsdp2", False), ("fsdp2", True)]
-)
+@pytest.mark.parametrize(("config", "lora"), [("zero3", False), ("zero3", True), ("fsdp2", True)])
 def test_the_servers_get_sharded_models_whole_and_adapters_merged(command, where, server, config, lora):
     out = Path(where[-1])
     shutil.rmtree(out, ignore_errors=True)
