@@ -64,7 +64,9 @@ def speed(lab: Lab, shape: dict, bits: int = 510, rows: int = 16, completions: i
     )
     where = words(mixture=lab.row / "mixture", model_name_or_path=model, heldout_problems=0, per_device_train_batch_size=rows)
     sft, grpo = lab.row / "sft", lab.row / "grpo"
-    lengths = words(max_length=2 * bits + 4, output_dir=sft, save_strategy="no", config="recipes/gsm8k/llama-3.2-3b/sft.yaml")
+    lengths = words(
+        max_length=2 * bits + 4, output_dir=sft, save_strategy="no", config="recipes/gsm8k/llama/3b-8x80gb/sft.yaml"
+    )
     trained = lab.run("sft", ["recipes/sft.py", *where, *size, *lengths, *QUIET])
     lengths = words(max_completion_length=limit, vllm_max_model_length=bits + 4 + limit, output_dir=grpo)
     batches = words(gradient_accumulation_steps=completions // rows, vllm_gpu_memory_utilization=0.3)
