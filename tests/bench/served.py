@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from measure import ROOT, read_log, run, words
-from server import URL, server
+from server import URL, pinned, server
 
 STUDY = ROOT / "recipes" / "parity"
 STEPS = 30
@@ -35,12 +35,12 @@ def train(folder: Path, seed: int) -> dict[str, list[dict]]:
     for way, options in WAYS.items():
         out = folder / way.replace(", ", "-").replace(" ", "-")
         where = words(mixture=mixture, model_name_or_path=sft, output_dir=out, seed=seed)
-        line = [sys.executable, "recipes/grpo.py", *words(config=STUDY / "grpo.yaml", heldout_problems=1024), *where]
+        line = ["recipes/grpo.py", *words(config=STUDY / "grpo.yaml", heldout_problems=1024), *where, *words(**options)]
         if "vllm_mode" in options:
-            with server(where):
-                run([*line, *words(**options)])
+            with server(where):  # on core 1
+                run([*pinned(0), *line])
         else:
-            run([*line, *words(**options)])
+            run([sys.executable, *line])
         logs[way] = read_log(out)
     return logs
 
