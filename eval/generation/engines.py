@@ -39,6 +39,14 @@ class Sampling:
         return NEUTRAL | settings | {"stop_token_ids": sorted(self.end_ids), "stop": list(self.stop)}
 
 
+def first_seed(seed: int, number: int, n: int) -> int:
+    """The seed of a prompt's first sample, given the run's seed, the prompt's number and n samples per prompt.
+
+    Sample i has this seed + i; vLLM counts in the same way.
+    """
+    return seed * 1_000_003 + number * n
+
+
 class LazyEngine:
     """Starts vLLM (transformers where vLLM is not installed) on first use; later calls only load other weights."""
 
@@ -131,12 +139,8 @@ class VLLMEngine:
         for number, ids in zip(numbers or range(len(prompt_ids)), prompt_ids, strict=True):
             parameters = SamplingParams(
                 n=sampling.n,
-                temperature=sampling.temperature,
-                max_tokens=sampling.max_tokens,
-                # sample i of the prompt gets seed + i from vLLM
-                seed=self.seed * 1_000_003 + number * sampling.n if sampling.temperature > 0 else None,
-                stop_token_ids=list(sampling.end_ids),
-                stop=list(sampling.stop),
+                seed=first_seed(self.seed, number, sampling.n) if sampling.temperature > 0 else None,
+                **sampling.settings,
                 detokenize=bool(sampling.stop),
                 output_kind=RequestOutputKind.FINAL_ONLY,
             )
@@ -165,7 +169,7 @@ class TransformersEngine:
 
         n, numbers = sampling.n, numbers or range(len(prompt_ids))
         prompts = [ids for ids in prompt_ids for _ in range(n)]
-        seeds = [self.seed * 1_000_003 + number * n + i for number in numbers for i in range(n)]
+        seeds = [first_seed(self.seed, number, n) + i for number in numbers for i in range(n)]
         samples: dict[int, list[list[int]]] = {}
         for position, sample in complete(self.model, self.tokenizer, prompts, seeds, sampling.settings, BATCH):
             number = numbers[position // n]

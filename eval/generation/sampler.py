@@ -44,7 +44,7 @@ def make_filters(top_k: int, top_p: float, min_p: float | None) -> LogitsProcess
 
 
 class Sampler(LogitsProcessor):
-    """Chooses the next token of each row and leaves `generate` no other; the rows' random numbers have their own seeds.
+    """Samples each row's next token with the row's own seed, and masks all others, so that `generate` has to take it.
 
     Attributes:
         logps: (rows,) for each call so far, the chosen tokens' log-probs under the distribution that they were drawn from.

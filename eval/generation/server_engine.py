@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from data_mix.errors import InputError
-from eval.generation.engines import Sampling
+from eval.generation.engines import Sampling, first_seed
 from eval.generation.server import INITIAL, Request, Sample, ServerError
 from eval.generation.servers import Servers
 from eval.model_folder import choose_dtype
@@ -44,7 +44,7 @@ class ServerEngine:
         """
         requests = {}
         for number, ids in zip(numbers or range(len(prompt_ids)), prompt_ids, strict=True):
-            requests[number] = Request(ids, sampling.n, self.seed * 1_000_003 + number * sampling.n, sampling.settings)
+            requests[number] = Request(ids, sampling.n, first_seed(self.seed, number, sampling.n), sampling.settings)
         with _one_line():
             for number, samples in self.servers.complete(requests):
                 yield number, [sample.ids for sample in samples]

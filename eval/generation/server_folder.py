@@ -45,12 +45,12 @@ def weights_folder(output_dir: str, hosts: Sequence[str]) -> Path:
 
 def remove_weights(output_dir: str) -> None:
     """Removes the weights that a killed run has left in this machine's memory; not while a run holds its output folder."""
-    path = Path(output_dir) / locks.NAME
-    held = locks.try_lock(path) if path.exists() else None
-    if held or not path.exists():
+    lock = Path(output_dir) / locks.NAME
+    held = locks.try_lock(lock) if lock.exists() else contextlib.nullcontext()
+    if held is None:
+        return
+    with held:
         shutil.rmtree(weights_folders(output_dir)[0], ignore_errors=True)
-    if held:
-        held.close()
 
 
 def hosts(urls: Sequence[str]) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from trl.distributed import DistributedBackend
 
-from eval.generation.engines import BATCH, NEUTRAL, Sampling
+from eval.generation.engines import BATCH, NEUTRAL, Sampling, first_seed
 from eval.generation.server import Sample
 from eval.generation.tokens import Completion, decode, end_ids
 
@@ -24,7 +24,7 @@ class ModelGenerator:
         """One completion per prompt."""
         trainer, accelerator, ends = self.trainer, self.trainer.accelerator, end_ids(self.tokenizer)
         settings = Sampling(1, temperature, self.max_tokens, frozenset(ends)).settings
-        seeds = [trainer.args.seed * 1_000_003 + number for number in numbers_of(prompt_ids, accelerator)]
+        seeds = [first_seed(trainer.args.seed, number, n=1) for number in numbers_of(prompt_ids, accelerator)]
         checkpointing = trainer.args.gradient_checkpointing_kwargs
         through = (trainer.model_wrapped, accelerator, checkpointing, self.tokenizer)
         samples = complete_with(*through, prompt_ids, seeds, settings, BATCH)

@@ -20,7 +20,7 @@ class TransformersSource(Source):
         """Nothing: there is no engine."""
 
     def push(self, step: int) -> None:
-        """Nothing but the trainer's device: star.py's model is not there before its first round."""
+        """There is no engine to push to. Moves the model to the device, which in star.py no trainer has done before round 1."""
         if not (self._dist.is_zero3 or self._dist.is_fsdp):
             self.model.to(self.accelerator.device)
 

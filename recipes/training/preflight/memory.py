@@ -20,7 +20,6 @@ from recipes.training.preflight.findings import Finding
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 ENGINE = ("vLLM weights", "KV cache")
 MICRO_BATCH = ("gradients", "activations", "logits")  # free while the engine generates, between two optimizer steps
-GENERATION = ("generation",)  # through transformers
 
 
 @dataclass(frozen=True)
@@ -41,11 +40,11 @@ class Memory:
 
     def training(self) -> int:
         """What is in use while a micro-batch is trained on, in bytes."""
-        return self._sum(without=(*GENERATION, *(ENGINE if self.sleeps else ())))
+        return self._sum(without=("generation", *(ENGINE if self.sleeps else ())))
 
     def generation(self) -> int:
         """What is in use while completions are generated here, in bytes; 0 if none are."""
-        return self._sum(without=MICRO_BATCH) if self.parts.keys() & {*ENGINE, *GENERATION} else 0
+        return self._sum(without=MICRO_BATCH) if self.parts.keys() & {*ENGINE, "generation"} else 0
 
     def total(self) -> int:
         """The most that is in use at a time, in bytes."""
@@ -192,7 +191,7 @@ def check(memory: Memory, environment: Environment) -> Iterator[Finding]:
         "zero2": "shard the weights, too (zero3.yaml or fsdp2.yaml)",
     }
     fix = fixes.get(environment.sharding, "use more processes")
-    fix += ", lower vllm_gpu_memory_utilization" if memory.generation() and environment.gpu else ""
+    fix += ", lower vllm_gpu_memory_utilization" if "KV cache" in memory.parts and environment.gpu else ""
     if memory.parts.get("activations", 0) + memory.parts.get("logits", 0) > memory.total() // 4:
         fix += ", lower per_device_train_batch_size, set gradient_checkpointing"
     if memory.parts.get("generation", 0) > memory.total() // 4:

@@ -52,7 +52,7 @@ def choose_push(weight_push: str | None, gpu: bool) -> str:
 
 
 def check_source(args, environment: Environment) -> Iterator[Finding]:
-    """Sources of rollouts that are not there, and ways to push weights that cannot work.
+    """Rollouts that cannot work: without vLLM, from URLs that are none, or with a weight push that does not fit.
 
     Args:
         args: the config with the fields of `arguments.Rollouts`.
