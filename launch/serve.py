@@ -45,7 +45,7 @@ def serve(options: argparse.Namespace, fields: list[str]) -> None:
         InputError: for a config that the server or its run would fail on, or an address that cannot be listened on.
     """
     machine.prepare()
-    from recipes.training import config
+    from recipes.training import config, models
     from recipes.training.preflight import services
     from recipes.training.preflight.__main__ import find_recipe
     from recipes.training.preflight.environment import Environment
@@ -63,7 +63,7 @@ def serve(options: argparse.Namespace, fields: list[str]) -> None:
     raise_if_errors(list(inspect_server(inputs, stage, recipe, sampling, args, model_args)))
     check_heads(inputs.config.num_attention_heads, gpus, "the number of visible GPUs")
     weight_push = services.choose_push(sampling.weight_push, gpus > 0)
-    dtype = server_dtype(inputs.config, args, model_args)
+    dtype = models.compute_dtype(inputs.config, args, model_args)  # vLLM's own choice can be another one
     model, words = model_args.model_name_or_path, vllm_options(inputs, args, dtype, weight_push, gpus, options.nnodes)
     words += where_options(options)
     server_folder.create_token(args.output_dir)
@@ -100,14 +100,6 @@ def check_heads(heads: int, gpus: int, option: str) -> None:
     """Raises InputError if the model's attention heads cannot be divided among the GPUs of a server."""
     if gpus and heads % gpus:
         raise InputError(f"{option} is {gpus}, which does not divide the model's {heads} attention heads; use a divisor")
-
-
-def server_dtype(config, args, model_args) -> str:
-    """The dtype to serve in, the one that the trainer computes in: vLLM's own choice can be another one."""
-    from recipes.training import models
-
-    dtype = models.compute_dtype(args, model_args)
-    return models.weight_dtype(config, model_args) if dtype in (None, "auto") else dtype
 
 
 def vllm_options(inputs, args, dtype: str, weight_push: str, gpus: int, nodes: int = 1) -> list[str]:

@@ -145,8 +145,8 @@ def main(recipe: GRPORecipe, args: CotmixGRPOConfig, model_args: trl.ModelConfig
 
     path, rows, tokenizer = model_args.model_name_or_path, inputs.rows, inputs.tokenizer
     # vLLM's default is the model's full context: 131,072 tokens for Llama 3
-    length, dtype = args.vllm_max_model_length or inputs.length, models.compute_dtype(args, model_args)
-    source = choose_source(args, args, path, dtype or models.weight_dtype(inputs.config, model_args), inputs.length)
+    length, dtype = args.vllm_max_model_length or inputs.length, models.compute_dtype(inputs.config, args, model_args)
+    source = choose_source(args, args, path, dtype, inputs.length)
     config.save_config(args.output_dir, recipe, args, model_args)
     args.vllm_max_model_length = length
     args.use_vllm = True  # whatever the source is, TRL's trainer calls it as it calls vLLM

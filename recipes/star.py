@@ -105,9 +105,9 @@ def main(recipe: STaRRecipe, args: CotmixSFTConfig, model_args: trl.ModelConfig)
     vars(one_pass).update(num_train_epochs=1, save_strategy="no", logging_strategy="no", report_to=[], push_to_hub=False)
 
     trl_patches.score_labels_only()
-    length, dtype = recipe.vllm_max_model_length or inputs.length, models.compute_dtype(args, model_args)
+    length, dtype = recipe.vllm_max_model_length or inputs.length, models.compute_dtype(inputs.config, args, model_args)
     path = model_args.model_name_or_path
-    source = choose_source(recipe, args, path, dtype or models.weight_dtype(inputs.config, model_args), inputs.length)
+    source = choose_source(recipe, args, path, dtype, inputs.length)
     model = models.load_model(str(checkpoint or path), tokenizer, model_args)
     # The trainers of the rounds share this accelerator's state, so it must have their precision already.
     accelerator = Accelerator(mixed_precision=args.mixed_precision, log_with=args.report_to, project_dir=args.output_dir)

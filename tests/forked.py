@@ -1,9 +1,10 @@
-"""Runs recipes and evals in children of one process that has imported torch, TRL and vLLM: seconds less for each.
+"""Runs recipes, evals and `accelerate launch` in children of one process that has imported the libraries: seconds less for each.
 
 launch/fork_server.py does the same for one program at a time, with one log and no folder or environment of its own. A variable
-that is read at an import, such as OMP_NUM_THREADS, has no effect in a forked program.
+that is read at an import, except OMP_NUM_THREADS, has no effect in a forked program.
 """
 
+import importlib
 import os
 import signal
 import subprocess
@@ -16,6 +17,22 @@ from eval.generation import machine
 from launch import fork_server
 
 ROOT = Path(__file__).parents[1]
+
+# An executable that behaves like `python`, for torchrun to start its processes with (PYTHON_EXEC): it has one forked.
+EXECUTABLE = """#!{python} -IS
+import os, signal, sys
+from multiprocessing.connection import Client
+
+connection = Client({address!r})
+argv = sys.argv[1:]
+files = [f"/proc/{{os.getpid()}}/fd/{{number}}" for number in (1, 2)]
+connection.send((argv[argv[0] == "-u" :], os.getcwd(), dict(os.environ), files))
+pid = connection.recv()
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, lambda number, frame: os.kill(pid, number))
+status = connection.recv()
+sys.exit(128 - status if status < 0 else status)
+"""
 
 
 @dataclass
@@ -62,15 +79,17 @@ class ForkServer:
 
     def start(self, argv: list[str], cwd: Path, env: dict[str, str]) -> Program:
         """Starts `python ARGV`."""
-        address = str(self.folder / "socket")
+        address, executable = str(self.folder / "socket"), self.folder / "python"
         if self.process is None:
+            executable.write_text(EXECUTABLE.format(python=sys.executable, address=address))
+            executable.chmod(0o755)
             line = [sys.executable, "-m", "tests.forked", address]
             self.process = subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE)
             self.process.stdout.readline()  # once it listens
         self.started += 1
         files = self.folder / f"{self.started}.out", self.folder / f"{self.started}.err"
         connection = Client(address)
-        connection.send((argv, str(cwd), env, list(map(str, files))))
+        connection.send((argv, str(cwd), {"PYTHON_EXEC": str(executable), **env}, list(map(str, files))))
         return Program(connection, connection.recv(), files)
 
     def close(self) -> None:
@@ -82,9 +101,13 @@ class ForkServer:
 
 def run_program(argv: list[str], cwd: str, env: dict[str, str], files: list[str]) -> None:
     """Runs `python ARGV` in this process."""
+    import torch  # in the server alone; its clients need nothing of it
+
     os.chdir(cwd)
     os.environ.update(env)
-    opened = [os.open(file, os.O_WRONLY | os.O_CREAT) for file in files]
+    if "OMP_NUM_THREADS" in env:
+        torch.set_num_threads(int(env["OMP_NUM_THREADS"]))
+    opened = [os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND) for file in files]
     for target, source in enumerate([os.open(os.devnull, os.O_RDONLY), *opened]):
         os.dup2(source, target)
     if argv[0] == "-c":
@@ -121,5 +144,6 @@ if __name__ == "__main__":
     machine.end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     machine.prepare()
+    importlib.import_module("accelerate.commands.launch")
     fork_server.import_libraries()
     serve(sys.argv[1])

@@ -92,6 +92,6 @@ def weight_dtype(config, model_args) -> str:
     return stored_dtype(config) or "float32"
 
 
-def compute_dtype(args, model_args) -> str:
-    """The dtype that the trainer computes in: that of autocast (`bf16`, `fp16`), else that of the weights."""
-    return model_folder.compute_dtype(vars(args)) or model_args.dtype
+def compute_dtype(config, args, model_args) -> str:
+    """The dtype that the trainer and the sampler compute in: that of autocast (`bf16`, `fp16`), else that of the weights."""
+    return model_folder.compute_dtype(vars(args)) or weight_dtype(config, model_args)

@@ -23,7 +23,7 @@ from eval.generation.tokens import encode_prompts
 from launch import serve
 from launch.__main__ import main
 from launch.patches import vllm as vllm_patches
-from recipes.training import config
+from recipes.training import config, models
 from recipes.training.models import load_tokenizer
 from tests.conftest import ROOT
 
@@ -41,7 +41,7 @@ def options(monkeypatch, *fields, weight_push="nccl", gpus=8, nodes=1):
     monkeypatch.setattr(os, "environ", dict(os.environ))  # the parser prepares the process
     _, args, model_args = config.parse("grpo", grpo.CONFIG_CLASSES, ["--config", str(LLAMA_3B), *fields])
     inputs = Inputs(Environment.here(), config=LlamaConfig(), length=args.vllm_max_model_length)
-    return serve.vllm_options(inputs, args, serve.server_dtype(inputs.config, args, model_args), weight_push, gpus, nodes)
+    return serve.vllm_options(inputs, args, models.compute_dtype(inputs.config, args, model_args), weight_push, gpus, nodes)
 
 
 def parse_like_vllm(words):

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from safetensors.torch import load_file
@@ -49,14 +50,14 @@ def same_weights(one, other):
 
 
 def sft(parity_run):
-    size = ["--max_steps", 800, "--per_device_train_batch_size", 64, "--heldout_problems", 4, "--logging_steps", 1]
+    size = ["--max_steps", 120, "--per_device_train_batch_size", 64, "--heldout_problems", 4, "--logging_steps", 1]
     saves = ["--save_strategy", "steps", "--save_steps", 10, "--report_to", "none"]
     return ["recipes/sft.py", "--mixture", parity_run / "mixture", *size, *saves]
 
 
 def grpo(parity_run):
     start = ["--mixture", parity_run / "mixture", "--model_name_or_path", parity_run / "sft"]
-    size = ["--max_steps", 420, "--per_device_train_batch_size", 64, "--heldout_problems", 8]
+    size = ["--max_steps", 60, "--per_device_train_batch_size", 64, "--heldout_problems", 8]
     return ["recipes/grpo.py", *start, *size, "--save_strategy", "steps", "--save_steps", 5, "--report_to", "none"]
 
 
@@ -116,8 +117,8 @@ def serve(slurm, out, arguments) -> str:
 
 
 def test_rollouts_from_a_server_that_is_killed_and_through_the_time_limit(slurm, parity_run, tmp_path):
-    out, steps = tmp_path / "server" / "grpo", 600
-    job = serve(slurm, out, [*grpo(parity_run), "--max_steps", steps])
+    out = tmp_path / "server" / "grpo"
+    job = serve(slurm, out, grpo(parity_run))
 
     def wait(happened):
         while not happened():
@@ -125,19 +126,15 @@ def test_rollouts_from_a_server_that_is_killed_and_through_the_time_limit(slurm,
             time.sleep(0.1)
 
     wait((out / "checkpoint-10" / "complete").is_file)
-    kill(slurm, job, "vllm")
+    kill(slurm, job, out, "vllm")
     wait((out / "checkpoint-20" / "complete").is_file)
-    # A run is told to save 300 s before its limit: now, within the half minute between Slurm's checks.
-    minutes = int(slurm.ask("squeue", "--noheader", "--jobs", job, "--format=%M").split(":")[0])
-    slurm.ask("scontrol", "update", f"JobId={job}", f"TimeLimit={minutes + 5}")
-    wait(lambda: "attempt 1: starting" in log_of(out))
-    slurm.ask("scontrol", "update", f"JobId={job}", "TimeLimit=60")
+    reach_time_limit(slurm, job, out)
     assert slurm.wait_for_end(job, 1800) == "COMPLETED", log_of(out)
     log = log_of(out)
     for event in ("vLLM answers at", "has exited: starting it again", "shutdown requested: saving", "attempt 1: starting"):
         assert event in log
     assert "attempt 1: finished" in log  # then srun says that the server has been stopped
-    assert [entry["step"] for entry in read_log(out) if "reward" in entry] == list(range(1, steps + 1))
+    assert [entry["step"] for entry in read_log(out) if "reward" in entry] == list(range(1, 61))
     assert (out / "model.safetensors").is_file() and not list((out.parent / "grpo.server").glob("weights/*"))
     token = (out.parent / "grpo.server" / "token").read_text()
     assert not any(token in path.read_text(errors="replace") for path in (out.parent / "slurm").iterdir())
@@ -151,18 +148,33 @@ def test_a_failing_vllm_server_fails_the_job_with_a_message(slurm, parity_run, t
     assert not list((out.parent / "slurm").glob("*attempt-0.log"))  # the trainer did not start
 
 
-def requeue(slurm, job):
+def requeue(slurm, job, out):
     slurm.ask("scontrol", "requeue", job)
 
 
-def kill(slurm, job, name="train"):
+def kill(slurm, job, out, name="train"):
     lines = slurm.ask("squeue", "--steps", "--noheader", "--jobs", job, "--format=%i %j").splitlines()
     [step] = [line.split()[0] for line in lines if line.split()[1] == name]
     slurm.ask("scancel", "--signal=KILL", step)
 
 
+def reach_time_limit(slurm, job, out):
+    """A run is told to save 300 s before its limit: now, within half a minute (Slurm's checks), in which the run is suspended."""
+    run = f"^[^ ]*python[^ ]* .*recipes/.*{out}"
+    subprocess.run(["pkill", "-STOP", "--full", run], check=True)
+    minutes = int(slurm.ask("squeue", "--noheader", "--jobs", job, "--format=%M").split(":")[0])
+    slurm.ask("scontrol", "update", f"JobId={job}", f"TimeLimit={minutes + 5}")
+    while "shutdown requested" not in log_of(out):
+        assert slurm.state(job) == "RUNNING", log_of(out)
+        time.sleep(0.1)
+    subprocess.run(["pkill", "-CONT", "--full", run], check=True)
+    while slurm.state(job) != "PENDING":
+        time.sleep(0.1)
+    slurm.ask("scontrol", "update", f"JobId={job}", "TimeLimit=60")
+
+
 RECIPES = {"sft": sft, "grpo": grpo}
-INTERRUPTIONS = {"requeue": requeue, "kill": kill, "time limit": None}
+INTERRUPTIONS = {"requeue": requeue, "kill": kill, "time limit": reach_time_limit}
 
 
 @pytest.fixture(scope="module")
@@ -176,16 +188,17 @@ def runs(slurm, parity_run, tmp_path_factory):
     for interruption in (None, *INTERRUPTIONS):
         for name, line in RECIPES.items():
             out = folder / f"{name}-{interruption}" / "run"
-            limit = 3 if interruption == "time limit" else 20  # minutes; at 3, the run is told to save after about 90 s
-            jobs[name, interruption] = submit(slurm, *ONE_CORE, "--time", limit, *line(parity_run), "--output_dir", out), out
-    waiting = {key: (job, out) for key, (job, out) in jobs.items() if INTERRUPTIONS.get(key[1])}
-    while waiting:
-        for key, (job, out) in list(waiting.items()):
-            if (out / "checkpoint-20" / "complete").is_file():
-                INTERRUPTIONS[key[1]](slurm, job)
-                del waiting[key]
-            assert slurm.state(job) != "FAILED", log_of(out)
-        time.sleep(0.1)
+            jobs[name, interruption] = submit(slurm, *ONE_CORE, "--time", 60, *line(parity_run), "--output_dir", out), out
+
+    def interrupt(key):
+        job, out = jobs[key]
+        while not (out / "checkpoint-20" / "complete").is_file():
+            assert slurm.state(job) in ("PENDING", "RUNNING"), log_of(out)
+            time.sleep(0.3)
+        INTERRUPTIONS[key[1]](slurm, job, out)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(interrupt, [key for key in jobs if key[1]]))
     for job, out in jobs.values():
         assert slurm.wait_for_end(job, 900) == "COMPLETED", log_of(out)
     return {key: out for key, (_, out) in jobs.items()}

@@ -9,7 +9,14 @@ from types import SimpleNamespace
 import pytest
 
 from recipes.training.preflight import activations, memory
-from recipes.training.preflight.environment import GIB, SHARDINGS, Environment, check_processes, check_versions
+from recipes.training.preflight.environment import (
+    GIB,
+    SHARDINGS,
+    Environment,
+    check_compilation,
+    check_processes,
+    check_versions,
+)
 from tests.conftest import ROOT
 
 LAPTOP = Environment(processes=1, sharding="none", memory=8 * GIB, gpu=False)
@@ -47,11 +54,25 @@ def test_incompatible_package_versions(tmp_path, package, version, words):
         ({"ACCELERATE_USE_FSDP": "true", "FSDP_STATE_DICT_TYPE": "FULL_STATE_DICT", "FSDP_VERSION": "2"}, "star", "star.py"),
     ],
 )
-def test_launcher_settings_that_save_or_shard_no_model(monkeypatch, env, stage, words):
+def test_launcher_settings_that_save_or_shard_no_model(monkeypatch, tmp_path, env, stage, words):
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
     for name, value in env.items():
         monkeypatch.setenv(name, value)
     findings = check_processes(SimpleNamespace(use_cpu="GPU" not in env, n_gpu=0), stage, Environment.here())
     assert any(words in str(finding) for finding in findings)
+
+
+def test_the_lock_of_a_compilation_that_was_killed(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
+    lock = tmp_path / "py311_cpu" / "deepspeed_shm_comm" / "lock"
+    lock.parent.mkdir(parents=True)
+    with lock.open("w"):
+        assert not list(check_compilation())  # it compiles
+    [note] = check_compilation()
+    assert note.level == "note" and str(lock) in note.problem  # perhaps on another node
+    os.utime(lock, (0, 0))
+    [error] = check_compilation()
+    assert error.level == "error" and error.fix == "remove it"
 
 
 def test_memory_by_sharding():

@@ -1,8 +1,10 @@
 """The runtime environment: package versions, processes, memory, disk; and checks of it."""
 
+import contextlib
 import importlib.metadata
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +97,8 @@ def check_processes(args, stage: str, environment: Environment) -> Iterator[Find
         environment: the planned environment, or this one.
     """
     deepspeed, fsdp, sharding = _launched_with("DEEPSPEED"), _launched_with("FSDP"), environment.sharding
+    if deepspeed:
+        yield from check_compilation()
     if deepspeed and args.use_cpu:
         yield Finding("use_cpu", "use_cpu is true: accelerate would silently not use DeepSpeed", "leave use_cpu out")
     saves_16bit = os.environ.get("ACCELERATE_DEEPSPEED_ZERO3_SAVE_16BIT_MODEL") == "true"
@@ -117,6 +121,27 @@ def check_processes(args, stage: str, environment: Environment) -> Iterator[Find
     if stage == "star" and sharding != "none":
         problem = f"star.py cannot shard a model ({sharding}): each round has a new trainer"
         yield Finding("distributed_type", problem, "use ddp")
+
+
+def check_compilation() -> Iterator[Finding]:
+    """A lock of torch's C++ compiler whose process is gone: DeepSpeed, which compiles at its first start, would wait for it."""
+    from torch.utils.cpp_extension import get_default_build_root
+
+    for lock in Path(os.environ.get("TORCH_EXTENSIONS_DIR") or get_default_build_root()).rglob("lock"):
+        age = time.time() - lock.stat().st_mtime
+        if not _is_open(lock):
+            problem = f"{lock} is left by a compilation that was killed: DeepSpeed would wait for it"
+            # a home folder can be shared: another node may be compiling, which takes a minute or two
+            yield Finding("distributed_type", problem, "remove it", "error" if age > 600 else "note")
+
+
+def _is_open(path: Path) -> bool:
+    """Whether a process of this user on this machine has the file open."""
+    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):
+            if descriptor.samefile(path):
+                return True
+    return False
 
 
 def check_disk(output_dir: str, need: int) -> Iterator[Finding]:

@@ -181,8 +181,7 @@ def inspect_rollouts(
         filters = Filters(*(getattr(sampling, name, value) for name, value in off.items()))
         add_batch(inputs, inputs.length, sampling.max_completion_length, args, model_args, bool(filters))
     if inputs.memory and inputs.length and sampling.vllm_mode == "colocate":
-        length, dtype = sampling.vllm_max_model_length or inputs.length, models.compute_dtype(args, model_args)
-        dtype = dtype if dtype in memory.BYTES else models.weight_dtype(inputs.config, model_args)
+        length, dtype = sampling.vllm_max_model_length or inputs.length, models.compute_dtype(inputs.config, args, model_args)
         batch, about = args.per_device_train_batch_size, (inputs.memory, inputs.config, dtype, length)
         try:
             if sampling.use_vllm:
