@@ -159,7 +159,7 @@ def kill(slurm, job, out, name="train"):
 
 
 def reach_time_limit(slurm, job, out):
-    """A run is told to save 300 s before its limit: now, within the half minute of Slurm's checks. It is suspended until then."""
+    """A run is told to save 300 s before its limit: now, within half a minute (Slurm's checks). It is suspended until then."""
     run = f"^[^ ]*python[^ ]* .*recipes/.*{out}"
     subprocess.run(["pkill", "-STOP", "--full", run], check=True)
     minutes = int(slurm.ask("squeue", "--noheader", "--jobs", job, "--format=%M").split(":")[0])
