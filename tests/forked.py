@@ -63,6 +63,10 @@ class Program:
         """Sends SIGTERM."""
         self.send_signal(signal.SIGTERM)
 
+    def kill(self) -> None:
+        """Sends SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
     def communicate(self) -> tuple[str, str]:
         """Waits for the end; returns what was written to stdout and stderr."""
         self.wait()

@@ -1,11 +1,11 @@
-"""Runs a program once to completion, then kills and restarts it, twenty kills in all at random moments.
+"""Runs a program once to completion, then kills and restarts it, eight kills in all, at moments spread over its run.
 
     python -m tests.killed RESULT OPTION OUT ARGV ...
 
 The program is `python ARGV OPTION FOLDER`, with OUT/whole as the folder of the undisturbed run and OUT/killed-1, OUT/killed-2,
-... for the others. Each of these is restarted until RESULT, the file that the program writes last, exists. A kill comes after
-0.1 to 0.6 of the undisturbed run's time. Programs are forked from this process, which has imported the libraries; otherwise
-twenty starts would take minutes. Prints the number of kills.
+... for the others. Each of these is restarted until RESULT, the file that the program writes last, exists. Kills come after 0.1
+to 0.6 of the undisturbed run's time, one in each eighth of that. Programs are forked from this process, which has imported the
+libraries; otherwise the starts would take minutes. Prints the number of kills.
 """
 
 import os
@@ -18,7 +18,7 @@ from pathlib import Path
 from eval.generation import machine, spool
 from launch import fork_server
 
-KILLS = 20
+KILLS = 8
 
 
 def fork(argv: list[str]) -> int:
@@ -40,13 +40,15 @@ if __name__ == "__main__":
     os.waitpid(fork([*argv, option, f"{out}/whole"]), 0)
     duration = time.monotonic() - began
     random.seed(0)
+    moments = [0.1 + 0.5 * (i + random.random()) / KILLS for i in range(KILLS)]
+    random.shuffle(moments)
     kills, run = 0, 0
     while kills < KILLS:
         run += 1
         folder, ended = Path(out) / f"killed-{run}", 0
         while not ended and not (folder / result).exists():
             pid = fork([*argv, option, str(folder)])
-            deadline = time.monotonic() + random.uniform(0.1, 0.6) * duration
+            deadline = time.monotonic() + moments[kills % KILLS] * duration
             while not ended and (kills == KILLS or time.monotonic() < deadline):
                 ended, _ = os.waitpid(pid, os.WNOHANG)
                 time.sleep(0.02)

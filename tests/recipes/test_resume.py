@@ -32,10 +32,10 @@ def weights(folder):
 
 
 @pytest.mark.slow
-def test_sft_killed_at_twenty_random_moments_resumes_to_the_same_result(command, parity_run, tmp_path):
+def test_sft_killed_at_eight_moments_resumes_to_the_same_result(command, parity_run, tmp_path):
     run = ["recipes/sft.py", "--mixture", parity_run / "mixture", *SFT, *SAVES]
     said = command("-m", "tests.killed", "model.safetensors", "--output_dir", tmp_path, *run, OMP_NUM_THREADS="1").stdout
-    assert said.endswith("\n20\n")
+    assert said.endswith("\n8\n")
     whole = tmp_path / "whole"
     for killed in tmp_path.glob("killed-*"):
         assert weights(killed) == weights(whole)

@@ -116,7 +116,7 @@ def test_eval_takes_completions_from_a_server(command, where, server, tmp_path):
         engine.load(str(other), tokenizer, 40, seed=0)
 
 
-def test_two_processes_and_a_killed_server_change_no_rollout(command, where, server, tmp_path):
+def test_two_processes_and_a_killed_server_change_no_rollout(command, start, where, server, tmp_path):
     out = tmp_path.joinpath(where[-1])
     command(*arguments(where, server, 32))
     steps = [entry for entry in read_log(out) if "reward" in entry]
@@ -128,24 +128,15 @@ def test_two_processes_and_a_killed_server_change_no_rollout(command, where, ser
     assert not server_folder.weights_folder(str(out), ["127.0.0.1"]).exists()
 
     whole = out.rename(out.with_name("whole"))
-    words = [
-        "-m",
-        "accelerate.commands.launch",
-        "--config_file",
-        "launch/accelerate/cpu.yaml",
-        "--main_process_port",
-        "0",
-        *arguments(where, server, 16),
-    ]
-    with open(tmp_path / "log", "w") as log:
-        run = subprocess.Popen([sys.executable, *words], cwd=ROOT, stdout=log, stderr=log)
+    launch = ["-m", "accelerate.commands.launch", "--config_file", "launch/accelerate/cpu.yaml", "--main_process_port", 0]
+    run = start(*launch, *arguments(where, server, 16))
     while not (out / "log.jsonl").is_file() or len(rollouts(out)) < 3:
-        assert run.poll() is None, (tmp_path / "log").read_text()
+        assert run.poll() is None, run.communicate()
         time.sleep(0.05)
     server.kill()
     server.start()
-    assert run.wait() == 0, (tmp_path / "log").read_text()
-    assert "does not answer" in (tmp_path / "log").read_text()
+    assert run.wait() == 0, run.communicate()
+    assert any("does not answer" in text for text in run.communicate())
     assert rollouts(out) == rollouts(whole)
 
 
@@ -198,7 +189,7 @@ def test_the_servers_get_sharded_models_whole_and_adapters_merged(command, where
 
 
 @pytest.mark.slow
-def test_kills_of_server_or_trainer_change_no_rollout(command, where, server, tmp_path):
+def test_kills_of_server_or_trainer_change_no_rollout(command, start, where, server, tmp_path):
     words = [*arguments(where, server, 32), "--save_strategy", "steps", "--save_steps", "1"]
     out, draw, kills = tmp_path.joinpath(where[-1]), random.Random(0), 0
     shutil.rmtree(out, ignore_errors=True)
@@ -207,9 +198,9 @@ def test_kills_of_server_or_trainer_change_no_rollout(command, where, server, tm
     while kills < KILLS:
         status = None
         while status != 0:  # a killed run is started again, with the same server
-            run = subprocess.Popen([sys.executable, *words], cwd=ROOT, stderr=subprocess.DEVNULL)
+            run = start(*words)
             while run.poll() is None:
-                time.sleep(draw.uniform(1, 20))
+                time.sleep(draw.uniform(0.5, 10))
                 if kills == KILLS or run.poll() is not None:
                     continue
                 kills += 1
@@ -231,7 +222,7 @@ def problems_of_steps(log):
     return {step: problems for step, problems in records if len(problems) == 32}
 
 
-def test_asynchronous_rollouts_use_each_problem_once_and_are_one_step_old(command, where, server, tmp_path):
+def test_asynchronous_rollouts_use_each_problem_once_and_are_one_step_old(command, start, where, server, tmp_path):
     out, log = tmp_path.joinpath(where[-1]), tmp_path / "problems.jsonl"
     for earlier in (out, out.with_name("whole")):
         shutil.rmtree(earlier, ignore_errors=True)
@@ -243,10 +234,9 @@ def test_asynchronous_rollouts_use_each_problem_once_and_are_one_step_old(comman
     log.unlink()
 
     words += ["--async_steps", "1", "--save_strategy", "steps", "--save_steps", "1"]
-    with open(tmp_path / "log", "w") as said:
-        run = subprocess.Popen([sys.executable, *words], cwd=ROOT, stdout=said, stderr=said)
+    run = start(*words)
     while not find_complete(str(out)):
-        assert run.poll() is None, (tmp_path / "log").read_text()
+        assert run.poll() is None, run.communicate()
         time.sleep(0.05)
     run.kill()
     run.wait()
