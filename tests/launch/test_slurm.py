@@ -91,15 +91,15 @@ def test_an_ablation_is_a_job_array(slurm, tmp_path):
         "mixture": {"config": str(study / "mixture.yaml"), "n_train": 256, "n_test": 8},
         "sft": {"config": str(study / "sft.yaml"), **tiny},
     }
-    grid = {"seed": [0, 1], "mixture.p_cot": [0.1, 0.25, 0.4]}
+    grid = {"seed": [0, 1], "mixture.p_cot": [0.1, 0.4]}
     out = tmp_path / "runs" / "grid"
     ablation.write_text(
         json.dumps({"out": str(out), "grid": grid, "stages": stages, "eval": {"greedy": {"max_truncated": 1.0}}})
     )
-    job = submit(slurm, "--array-over", ablation, "--max-parallel", 3, *ONE_CORE, "--time", 10)
+    job = submit(slurm, "--array-over", ablation, "--max-parallel", 2, *ONE_CORE, "--time", 10)
     assert slurm.wait_for_end(job, 600) == "COMPLETED"
-    assert len(list(out.glob("cells/*/sft/model.safetensors"))) == 6
-    assert len(list(out.glob("cells/*/eval/sft/metrics.json"))) == 6
+    assert len(list(out.glob("cells/*/sft/model.safetensors"))) == 4
+    assert len(list(out.glob("cells/*/eval/sft/metrics.json"))) == 4
     assert (out / "report.html").is_file()
 
 
