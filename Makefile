@@ -67,7 +67,7 @@ lint: install
 
 # Two workers, each with half of the cores; `worksteal` gives each a run of neighbouring tests, which share fixtures.
 test: lint
-	.venv/bin/pytest -m "not slow" --numprocesses 2 --dist worksteal
+	.venv/bin/pytest -m "not slow" --numprocesses 2 --dist worksteal --durations 20
 
 bench: install models/smollm2-135m/config.json runs/demo/sft/model.safetensors
 	$(PY) -m tests.bench $(if $(DATA),--data $(DATA))
@@ -79,7 +79,7 @@ models/smollm2-135m/config.json: | install
 	$(PY) recipes/export_smollm2.py --out models/smollm2-135m
 
 test-slow: install
-	.venv/bin/pytest -m slow
+	.venv/bin/pytest -m slow --numprocesses 2 --dist loadfile --durations 20
 
 test-deps:
 	@which slurmctld slurmd sbatch munged chromium > /dev/null || \

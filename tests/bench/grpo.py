@@ -192,6 +192,7 @@ if __name__ == "__main__":
     parser.add_argument("--model", default="models/smollm2-135m", help="checkpoint of SmolLM2-135M")
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--batches", type=int, default=6, help="micro-batches of 16 completions in a step of SmolLM2-135M")
     parser.add_argument("--trl", action="store_true", help="also against `trl grpo` (minutes per step)")
     args = parser.parse_args()
     from data_mix.mixture_config import load_config
@@ -204,7 +205,7 @@ if __name__ == "__main__":
             load = Workload(HEADLINE / "grpo.yaml", f"{folder}/sft", mixture, rows=128, batches=4, limit=60, autocast=False)
         else:
             source = ROOT / "recipes" / "gsm_symbolic" / "mixture.yaml"
-            load = Workload(STUDY / "grpo.yaml", args.model, mixture, rows=16, batches=6, limit=96, autocast=True)
+            load = Workload(STUDY / "grpo.yaml", args.model, mixture, rows=16, batches=args.batches, limit=96, autocast=True)
         build(load_config(str(source), ["n_train=2560", "n_test=8"]), str(mixture))
         if args.workload == "parity":
             size = words(max_steps=60, heldout_problems=1, heldout_every=0, report_to="none")
@@ -221,5 +222,5 @@ if __name__ == "__main__":
             few = dataclasses.replace(load, mixture=longer)
             compare_shared("SmolLM2-135M, prompts of 600 tokens", few, args.steps, args.repeats)
         else:
-            name = "SmolLM2-135M, 96 completions" if args.workload == "smollm2" else "parity 50, 512 completions"
+            name = f"SmolLM2-135M, {16 * args.batches} completions" if args.workload == "smollm2" else "parity 50, 512 completions"
             compare(name, load, [row["prompt"] for row in rows], args.steps, args.repeats, args.trl)
