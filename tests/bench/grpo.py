@@ -222,5 +222,6 @@ if __name__ == "__main__":
             few = dataclasses.replace(load, mixture=longer)
             compare_shared("SmolLM2-135M, prompts of 600 tokens", few, args.steps, args.repeats)
         else:
-            name = f"SmolLM2-135M, {16 * args.batches} completions" if args.workload == "smollm2" else "parity 50, 512 completions"
+            model = "SmolLM2-135M" if args.workload == "smollm2" else "parity 50"
+            name = f"{model}, {load.rows * load.batches} completions"
             compare(name, load, [row["prompt"] for row in rows], args.steps, args.repeats, args.trl)
