@@ -7,7 +7,9 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from transformers import LlamaConfig
 
+from data_mix.errors import InputError
 from recipes.training.preflight import activations, memory
 from recipes.training.preflight.environment import (
     GIB,
@@ -145,6 +147,19 @@ def test_an_engine_that_sleeps_and_a_batch_share_their_memory():
     asleep = replace(need, sleeps=True)
     assert asleep.training() == 10 and asleep.generation() == asleep.total() == 11
     assert "11.00 in generation" in str(replace(asleep, parts={name: size * GIB for name, size in need.parts.items()}))
+
+
+def test_gpus_that_share_an_engine_hold_a_part_of_it_each():
+    config = LlamaConfig(num_hidden_layers=32, hidden_size=4096, num_attention_heads=32, num_key_value_heads=8)
+    need, gpu = memory.Memory(8 * GIB, 8 * GIB, {}), replace(NODE, memory=24 * GIB)
+
+    def with_engine(gpus):
+        sampling = SimpleNamespace(vllm_gpu_memory_utilization=0.5, vllm_tensor_parallel_size=gpus)
+        return memory.add_vllm(need, config, "bfloat16", 4096, sampling, 8, gpu).parts
+
+    with pytest.raises(InputError, match="do not hold the weights"):
+        with_engine(1)
+    assert with_engine(2) == {"vLLM weights": 8 * GIB, "KV cache": 4 * GIB}
 
 
 def test_one_process_with_several_gpus_is_refused():

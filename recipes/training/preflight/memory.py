@@ -156,7 +156,9 @@ def add_vllm(memory: Memory, config, dtype: str, max_length: int, sampling, sequ
     if environment.memory is None:
         return memory
     utilization, sleeps = sampling.vllm_gpu_memory_utilization, getattr(sampling, "vllm_enable_sleep_mode", True)
-    reserved, cache = int(utilization * environment.memory), cache_size(config, dtype, max_length, 1)
+    split = getattr(sampling, "vllm_tensor_parallel_size", 1)  # each GPU holds a part of the layers and of the cache
+    reserved, cache = int(utilization * environment.memory), cache_size(config, dtype, max_length, 1) // split
+    weights //= split
     if weights + cache > reserved:
         need = f"the weights ({weights / GIB:.1f} GiB) and a sequence of {max_length} tokens ({cache / GIB:.2f} GiB)"
         problem = f"vllm_gpu_memory_utilization is {utilization}: {reserved / GIB:.1f} GiB do not hold {need}"
