@@ -185,10 +185,12 @@ def runs(slurm, parity_run, tmp_path_factory):
     """
     folder = tmp_path_factory.mktemp("runs")
     jobs = {}
+    slurm.ask("scontrol", "update", "PartitionName=cpu", "State=DOWN")  # until all are submitted, which takes a minute
     for interruption in (None, *INTERRUPTIONS):
         for name, line in RECIPES.items():
             out = folder / f"{name}-{interruption}" / "run"
             jobs[name, interruption] = submit(slurm, *ONE_CORE, "--time", 60, *line(parity_run), "--output_dir", out), out
+    slurm.ask("scontrol", "update", "PartitionName=cpu", "State=UP")
 
     def interrupt(key):
         job, out = jobs[key]
