@@ -30,13 +30,18 @@ def slurm(tmp_path_factory):
         yield running
 
 
-def submit(slurm, *arguments, **more) -> str:
-    """Runs `python -m launch slurm ARGUMENTS --submit` with `more` in the environment; returns the job id."""
-    line = [sys.executable, "-m", "launch", "slurm", *map(str, arguments), "--submit"]
-    env = {**slurm.env, "HF_HUB_OFFLINE": "1", **more}
-    done = subprocess.run(line, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()[-1]
+@pytest.fixture(scope="module")
+def submit(forked):
+    """Runs `python -m launch slurm ARGUMENTS --submit`; returns the job id."""
+
+    def run(*arguments) -> str:
+        line = ["-m", "launch", "slurm", *map(str, arguments), "--submit"]
+        program = forked.start(line, ROOT, {**slurm.env, "HF_HUB_OFFLINE": "1"})
+        out, errors = program.communicate()
+        assert program.returncode == 0, errors
+        return out.split()[-1]
+
+    return run
 
 
 def log_of(out) -> str:
@@ -64,14 +69,14 @@ def grpo(parity_run):
 ONE_CORE = ["--gpus-per-node", 0, "--cpus-per-node", 1]
 
 
-def test_training_on_two_nodes_with_ddp_and_zero2(slurm, parity_run, tmp_path):
+def test_training_on_two_nodes_with_ddp_and_zero2(slurm, submit, parity_run, tmp_path):
     both = {}
     for config in ("cpu", "zero2"):
         out = both[config] = tmp_path / config / "sft"
         nodes = ["--nodes", 2, "--gpus-per-node", 0, "--accelerate", config, "--time", 10]
         size = ["--max_steps", 8, "--per_device_train_batch_size", 16, "--heldout_problems", 4, "--logging_steps", 1]
         where = ["--mixture", parity_run / "mixture", "--output_dir", out, "--report_to", "none"]
-        job = submit(slurm, "recipes/sft.py", *nodes, *where, *size)
+        job = submit("recipes/sft.py", *nodes, *where, *size)
         assert slurm.wait_for_end(job) == "COMPLETED", log_of(out)
         assert "attempt 0: starting on n[1-2]" in log_of(out) and "attempt 0: finished" in log_of(out)
     losses = [[e["loss"] for e in read_log(out) if "loss" in e] for out in both.values()]
@@ -83,7 +88,7 @@ def test_training_on_two_nodes_with_ddp_and_zero2(slurm, parity_run, tmp_path):
     assert losses[0] == pytest.approx([e["loss"] for e in read_log(alone) if "loss" in e], abs=1e-4)
 
 
-def test_an_ablation_is_a_job_array(slurm, tmp_path):
+def test_an_ablation_is_a_job_array(slurm, submit, tmp_path):
     ablation = tmp_path / "grid.yaml"
     study = ROOT / "recipes" / "parity"
     tiny = {"max_steps": 4, "per_device_train_batch_size": 16, "heldout_problems": 2, "report_to": "none"}
@@ -96,29 +101,29 @@ def test_an_ablation_is_a_job_array(slurm, tmp_path):
     ablation.write_text(
         json.dumps({"out": str(out), "grid": grid, "stages": stages, "eval": {"greedy": {"max_truncated": 1.0}}})
     )
-    job = submit(slurm, "--array-over", ablation, "--max-parallel", 2, *ONE_CORE, "--time", 10)
+    job = submit("--array-over", ablation, "--max-parallel", 2, *ONE_CORE, "--time", 10)
     assert slurm.wait_for_end(job, 600) == "COMPLETED"
     assert len(list(out.glob("cells/*/sft/model.safetensors"))) == 4
     assert len(list(out.glob("cells/*/eval/sft/metrics.json"))) == 4
     assert (out / "report.html").is_file()
 
 
-def test_special_characters_in_folder_names(slurm, tmp_path):
+def test_special_characters_in_folder_names(slurm, submit, tmp_path):
     out = tmp_path / "%j 'q' \"$HOME\" `x` #" / "sft"
-    job = submit(slurm, "recipes/sft.py", *ONE_CORE, "--time", 5, "--mixture", tmp_path / "none", "--output_dir", out)
+    job = submit("recipes/sft.py", *ONE_CORE, "--time", 5, "--mixture", tmp_path / "none", "--output_dir", out)
     assert slurm.wait_for_end(job) == "FAILED" and "error: failed with status" in log_of(out)
     [attempt] = (out.parent / "slurm").glob(f"*-{job}.attempt-0.log")
     assert "not a mixture folder" in attempt.read_text()
 
 
-def serve(slurm, out, arguments) -> str:
+def serve(submit, out, arguments) -> str:
     """Submits a GRPO job with a vLLM server on the second node; returns its id."""
-    return submit(slurm, *arguments, "--vllm-nodes", 1, *ONE_CORE, "--time", 60, "--output_dir", out)
+    return submit(*arguments, "--vllm-nodes", 1, *ONE_CORE, "--time", 60, "--output_dir", out)
 
 
-def test_rollouts_from_a_server_that_is_killed_and_through_the_time_limit(slurm, parity_run, tmp_path):
+def test_rollouts_from_a_server_that_is_killed_and_through_the_time_limit(slurm, submit, parity_run, tmp_path):
     out = tmp_path / "server" / "grpo"
-    job = serve(slurm, out, grpo(parity_run))
+    job = serve(submit, out, grpo(parity_run))
 
     def wait(happened):
         while not happened():
@@ -140,9 +145,9 @@ def test_rollouts_from_a_server_that_is_killed_and_through_the_time_limit(slurm,
     assert not any(token in path.read_text(errors="replace") for path in (out.parent / "slurm").iterdir())
 
 
-def test_a_failing_vllm_server_fails_the_job_with_a_message(slurm, parity_run, tmp_path):
+def test_a_failing_vllm_server_fails_the_job_with_a_message(slurm, submit, parity_run, tmp_path):
     out = tmp_path / "server" / "grpo"
-    job = serve(slurm, out, [*grpo(parity_run), "--model_name_or_path", tmp_path / "no model"])
+    job = serve(submit, out, [*grpo(parity_run), "--model_name_or_path", tmp_path / "no model"])
     assert slurm.wait_for_end(job) == "FAILED"
     assert "error: vLLM exited before it answered http://" in log_of(out)
     assert not list((out.parent / "slurm").glob("*attempt-0.log"))  # the trainer did not start
@@ -178,7 +183,7 @@ INTERRUPTIONS = {"requeue": requeue, "kill": kill, "time limit": reach_time_limi
 
 
 @pytest.fixture(scope="module")
-def runs(slurm, parity_run, tmp_path_factory):
+def runs(slurm, submit, parity_run, tmp_path_factory):
     """Runs each recipe without and with each interruption, all in one queue; returns (recipe, interruption) → folder.
 
     Slurm holds a requeued job for two minutes; the others run meanwhile.
@@ -189,7 +194,7 @@ def runs(slurm, parity_run, tmp_path_factory):
     for interruption in (None, *INTERRUPTIONS):
         for name, line in RECIPES.items():
             out = folder / f"{name}-{interruption}" / "run"
-            jobs[name, interruption] = submit(slurm, *ONE_CORE, "--time", 60, *line(parity_run), "--output_dir", out), out
+            jobs[name, interruption] = submit(*ONE_CORE, "--time", 60, *line(parity_run), "--output_dir", out), out
     slurm.ask("scontrol", "update", "PartitionName=cpu", "State=UP")
 
     def interrupt(key):
