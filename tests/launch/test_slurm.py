@@ -31,12 +31,13 @@ def slurm(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def submit(forked):
+def submit(slurm, forked):
     """Runs `python -m launch slurm ARGUMENTS --submit`; returns the job id."""
 
     def run(*arguments) -> str:
         line = ["-m", "launch", "slurm", *map(str, arguments), "--submit"]
-        program = forked.start(line, ROOT, {**slurm.env, "HF_HUB_OFFLINE": "1"})
+        # Slurm passes the environment on: its jobs' processes are not forked
+        program = forked.start(line, ROOT, {**slurm.env, "HF_HUB_OFFLINE": "1", "PYTHON_EXEC": sys.executable})
         out, errors = program.communicate()
         assert program.returncode == 0, errors
         return out.split()[-1]
