@@ -6,9 +6,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import httpx
@@ -26,6 +23,7 @@ from launch.patches import vllm as vllm_patches
 from recipes.training import config, models
 from recipes.training.models import load_tokenizer
 from tests.conftest import ROOT
+from tests.serving import Server
 
 LLAMA_3B = ROOT / "recipes" / "gsm8k" / "llama" / "3b-8x80gb" / "grpo.yaml"
 
@@ -143,56 +141,13 @@ def test_the_length_is_what_the_mixture_needs(capsys, monkeypatch, where, llama,
     )
 
 
-class Server:
-    """A real `launch serve` for the run of `where`, with its output in a file next to the run."""
-
-    def __init__(self, where: list[str], port: int) -> None:
-        self.out, self.url = where[-1], f"http://127.0.0.1:{port}"
-        self.log = Path(f"{self.out}.log")
-        line = [sys.executable, "-m", "launch", "serve", "recipes/parity/grpo.yaml", "--port", str(port), *where]
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(line, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
-
-    def wait_for(self, ready, seconds: float = 300) -> None:
-        deadline = time.monotonic() + seconds
-        while not ready():
-            assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()
-            time.sleep(0.2)
-
-    def wait_for_end(self) -> None:
-        """Fails if a process is left after ten seconds."""
-        deadline = time.monotonic() + 10
-        while self.processes():
-            assert time.monotonic() < deadline, self.processes()
-            time.sleep(0.2)
-
-    def is_healthy(self) -> bool:
-        with contextlib.suppress(httpx.HTTPError):
-            return httpx.get(f"{self.url}/health").status_code == 200
-        return False
-
-    def post(self, path: str, token: str, **call) -> httpx.Response:
-        return httpx.post(self.url + path, json=call, headers={"Authorization": f"Bearer {token}"}, timeout=60)
-
-    def processes(self) -> dict[int, str]:
-        """pid → command line of the server's processes that run."""
-        line = ["ps", "-o", "pid=,stat=,args=", "--sid", str(self.process.pid)]
-        lines = [one.split(None, 2) for one in subprocess.run(line, capture_output=True, text=True).stdout.splitlines()]
-        return {int(pid): args for pid, state, args in lines if state[0] != "Z"}
-
-
 @contextlib.contextmanager
 def serving(where):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = Server(where, port)
+    server = Server(where)
     try:
         yield server
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(server.process.pid, signal.SIGKILL)
-        server.process.wait()
+        server.kill()
 
 
 @pytest.mark.slow
@@ -228,7 +183,6 @@ def test_a_real_server(where, llama, tmp_path):
         assert len(server.processes()) > 1
         assert token not in server.log.read_text() + str(server.processes())
         os.kill(server.process.pid, signal.SIGKILL)
-        server.process.wait()
         server.wait_for_end()
 
     from vllm import SamplingParams
@@ -252,7 +206,7 @@ def test_ctrl_c_and_sigterm_end_the_server_with_all_its_processes(where, number,
     with serving(where) as server:
         server.wait_for(server.is_healthy if moment == "serving" else lambda: len(server.processes()) > 1)
         os.kill(server.process.pid, number)
-        assert server.process.wait(60) == (0 if moment == "serving" else 128 + number)
         server.wait_for_end()
+        assert server.process.returncode == (0 if moment == "serving" else 128 + number)
         log = server.log.read_text()
         assert "Traceback" not in log and "leaked" not in log

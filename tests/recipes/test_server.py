@@ -1,19 +1,13 @@
 """Runs that take their rollouts from a real vLLM server, with weights from files; the server is killed on the way."""
 
-import contextlib
 import json
-import os
 import random
 import shutil
 import signal
-import socket
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
-import httpx
 import pyarrow.parquet as pq
 import pytest
 
@@ -22,38 +16,10 @@ from data_mix.mixture_folder import read_rows
 from eval.generation import server_folder
 from eval.scoring.eval_folder import read_completions
 from recipes.training.checkpoints.atomic import find_complete, last_complete
-from tests.conftest import ROOT, read_log
+from tests.conftest import read_log
+from tests.serving import Server
 
 STEPS, KILLS = 4, 8
-
-
-class ServerProcess:
-    """`launch serve` for a run."""
-
-    def __init__(self, where: list[str], log) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = probe.getsockname()[1]
-        self.where, self.log = where, log
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.start()
-
-    def start(self) -> None:
-        words = ["-m", "launch", "serve", "recipes/parity/grpo.yaml", "--port", str(self.port), *self.where]
-        with open(self.log, "a") as log:
-            self.process = subprocess.Popen([sys.executable, *words], cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
-
-    def wait(self) -> None:
-        deadline = time.monotonic() + 300
-        while True:
-            with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"{self.url}/health").status_code == 200:
-                    return
-            assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()
-            time.sleep(0.2)
-
-    def kill(self) -> None:
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +30,9 @@ def where(parity_run, tmp_path_factory) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def server(where, tmp_path_factory):
-    started = ServerProcess(where, tmp_path_factory.mktemp("log") / "server.log")
-    started.wait()
+def server(where):
+    started = Server(where)
+    started.wait_for(started.is_healthy)
     yield started
     started.kill()
 
@@ -213,7 +179,7 @@ def test_kills_of_server_or_trainer_change_no_rollout(command, start, where, ser
             assert status in (0, -signal.SIGKILL)
         assert rollouts(out) == whole  # each step logged once
         shutil.rmtree(out)
-    server.wait()
+    server.wait_for(server.is_healthy)
 
 
 def problems_of_steps(log):
