@@ -7,8 +7,10 @@ initial weights. Its `weight_version`, which does not outlive a server, tells; t
 
 import asyncio
 import functools
+import queue
 import ssl
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -21,6 +23,7 @@ import httpx
 from eval.generation.server import INITIAL, LostError, Request, Sample, Server, ServerError
 
 CONCURRENT = 128  # requests at a time, per server
+IDLE = 2.0  # seconds before a connection is dropped; at vLLM's 5 s, also httpx's default, a request could meet its end
 POLL = 0.25  # seconds between two attempts to reach a lost server
 
 
@@ -29,7 +32,7 @@ class _Work:
     """The requests of one call of `Servers.complete`."""
 
     requests: dict[int, Request]
-    answers: asyncio.Queue = field(default_factory=asyncio.Queue)
+    answers: queue.SimpleQueue = field(default_factory=queue.SimpleQueue)
 
     def __post_init__(self) -> None:
         self.todo = deque(sorted(self.requests))
@@ -51,7 +54,7 @@ class _Work:
                 raise
             server.found()
             self.unanswered.discard(number)
-            self.answers.put_nowait((number, samples))
+            self.answers.put((number, samples))
 
 
 class Servers:
@@ -118,19 +121,20 @@ class Servers:
             ServerError: if no server answers within the timeout, or one refuses a request.
         """
         with asyncio.Runner() as runner:
-            work = _Work(requests)
-
-            async def run() -> None:
-                try:
-                    await self._connected(lambda: self._serve_all(work))
-                finally:
-                    work.answers.put_nowait(None)
-
-            task = runner.get_loop().create_task(run())
-            while answer := runner.run(work.answers.get()):
-                yield answer
-            if error := task.exception():
-                raise error
+            work, loop = _Work(requests), runner.get_loop()
+            task = loop.create_task(self._connected(lambda: self._serve_all(work)))
+            task.add_done_callback(lambda _: work.answers.put(None))
+            # In a thread: the caller may take its time with each answer, while servers would idle and close connections
+            thread = threading.Thread(target=loop.run_until_complete, args=(asyncio.wait([task]),), daemon=True)
+            thread.start()
+            try:
+                while answer := work.answers.get():
+                    yield answer
+                if error := task.exception():
+                    raise error
+            finally:
+                loop.call_soon_threadsafe(task.cancel)
+                thread.join()
 
     async def _serve_all(self, work: _Work) -> None:
         """Lets all servers work at the same time until everything is answered or one of them refuses a request."""
@@ -180,7 +184,8 @@ class Servers:
     async def _connected(self, work: Callable[[], Awaitable[Any]]) -> Any:
         """The result of `work()`, during which each server has an HTTP client."""
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        limits = httpx.Limits(max_connections=CONCURRENT + 2, max_keepalive_connections=CONCURRENT + 2)
+        most = CONCURRENT + 2
+        limits = httpx.Limits(max_connections=most, max_keepalive_connections=most, keepalive_expiry=IDLE)
         for server in self.servers:
             options = {"headers": headers, "limits": limits, "verify": _certificates(), "trust_env": False}
             server.client = httpx.AsyncClient(base_url=server.url, **options)

@@ -28,6 +28,7 @@ class Standin:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            timeout = 0.5  # closes a connection that has been idle for so long
 
             def log_message(self, *_):
                 pass
@@ -84,6 +85,7 @@ class Standin:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     monkeypatch.setattr(servers_module, "POLL", 0.02)
+    monkeypatch.setattr(servers_module, "IDLE", 0.2)
 
 
 @pytest.fixture
@@ -159,6 +161,25 @@ def test_a_push_does_not_wait_for_a_lost_server_which_gets_the_weights_later(two
     two[1].start()
     two[0].fails = 1000
     assert ids(servers.complete(requests(4))) == expected(4, "step-1")
+
+
+def test_servers_work_while_the_caller_does(two):
+    """Otherwise they would idle, and close connections."""
+    answers = connect(two[:1]).complete(requests(300))
+    next(answers)
+    deadline = time.monotonic() + 60
+    while two[0].answered < 300:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert len(ids(answers)) == 299
+
+
+def test_a_caller_that_stops_early_leaves_no_thread(two):
+    two[0].delay = 2
+    answers = connect(two).complete(requests(150))
+    next(answers)
+    answers.close()
+    assert not any("run_until_complete" in thread.name for thread in threading.enumerate())
 
 
 def test_no_server_is_one_line_after_the_timeout(two):
