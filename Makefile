@@ -78,6 +78,7 @@ gpu: .venv-gpu/.complete
 models/smollm2-135m/config.json: | install
 	$(PY) recipes/export_smollm2.py --out models/smollm2-135m
 
+# A worker per file: the tests of a file share a server, or a Slurm.
 test-slow: install
 	.venv/bin/pytest -m slow --numprocesses 2 --dist loadfile --durations 20
 

@@ -1,4 +1,4 @@
-"""Runs recipes, evals and `accelerate launch` in children of one process that has imported the libraries: it saves seconds.
+"""Runs recipes, evals and `accelerate launch` in children of one process that has imported the libraries, to save seconds.
 
 launch/fork_server.py does the same for one program at a time, with one log and no folder or environment of its own. A variable
 that is read at an import, except OMP_NUM_THREADS, has no effect in a forked program.

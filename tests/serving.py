@@ -21,8 +21,7 @@ class Server:
     def __init__(self, where: list[str]) -> None:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port = probe.getsockname()[1]
-        self.where, self.out, self.url = where, where[-1], f"http://127.0.0.1:{self.port}"
-        self.log = Path(f"{self.out}.log")
+        self.where, self.url, self.log = where, f"http://127.0.0.1:{self.port}", Path(f"{where[-1]}.log")
         self.start()
 
     def start(self) -> None:
@@ -31,9 +30,9 @@ class Server:
         with self.log.open("a") as log:
             self.process = subprocess.Popen(line, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
 
-    def wait_for(self, ready: Callable[[], bool], seconds: float = 300) -> None:
-        """Waits until `ready()`; fails if it exits first."""
-        deadline = time.monotonic() + seconds
+    def wait_for(self, ready: Callable[[], bool]) -> None:
+        """Waits until `ready()`; fails if it exits first, or after five minutes."""
+        deadline = time.monotonic() + 300
         while not ready():
             assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.2)

@@ -23,7 +23,7 @@ import httpx
 from eval.generation.server import INITIAL, LostError, Request, Sample, Server, ServerError
 
 CONCURRENT = 128  # requests at a time, per server
-IDLE = 2.0  # seconds before a connection is dropped; at vLLM's 5 s, also httpx's default, a request could meet its end
+IDLE = 2.0  # seconds; well below vLLM's keep-alive of 5 s, or a request could go out on a connection that is being closed
 POLL = 0.25  # seconds between two attempts to reach a lost server
 
 
@@ -124,7 +124,7 @@ class Servers:
             work, loop = _Work(requests), runner.get_loop()
             task = loop.create_task(self._connected(lambda: self._serve_all(work)))
             task.add_done_callback(lambda _: work.answers.put(None))
-            # In a thread: the caller may take its time with each answer, while servers would idle and close connections
+            # In a thread, so that requests proceed while the caller works on an answer
             thread = threading.Thread(target=loop.run_until_complete, args=(asyncio.wait([task]),), daemon=True)
             thread.start()
             try:
@@ -184,8 +184,8 @@ class Servers:
     async def _connected(self, work: Callable[[], Awaitable[Any]]) -> Any:
         """The result of `work()`, during which each server has an HTTP client."""
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        most = CONCURRENT + 2
-        limits = httpx.Limits(max_connections=most, max_keepalive_connections=most, keepalive_expiry=IDLE)
+        connections = CONCURRENT + 2
+        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=IDLE)
         for server in self.servers:
             options = {"headers": headers, "limits": limits, "verify": _certificates(), "trust_env": False}
             server.client = httpx.AsyncClient(base_url=server.url, **options)

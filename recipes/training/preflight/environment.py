@@ -128,11 +128,14 @@ def check_compilation() -> Iterator[Finding]:
     from torch.utils.cpp_extension import get_default_build_root
 
     for lock in Path(os.environ.get("TORCH_EXTENSIONS_DIR") or get_default_build_root()).rglob("lock"):
-        age = time.time() - lock.stat().st_mtime
-        if not _is_open(lock):
-            problem = f"{lock} is left by a compilation that was killed: DeepSpeed would wait for it"
-            # a home folder can be shared: another node may be compiling, which takes a minute or two
-            yield Finding("distributed_type", problem, "remove it", "error" if age > 600 else "note")
+        if _is_open(lock):
+            continue
+        with contextlib.suppress(FileNotFoundError):  # released meanwhile
+            old = time.time() - lock.stat().st_mtime > 600  # seconds; compiling takes a minute or two
+            problem = f"{lock} was left by a compilation that was killed: DeepSpeed would wait for it"
+            # a home folder can be shared
+            fix = "remove it" if old else "remove it, unless another node is compiling"
+            yield Finding("distributed_type", problem, fix, "error" if old else "note")
 
 
 def _is_open(path: Path) -> bool:
