@@ -96,6 +96,15 @@ def cache_size(config, dtype: str, max_length: int, sequences: int) -> int:
     return 2 * config.num_hidden_layers * width * (4 if dtype == "float32" else 2) * blocks * BLOCK * sequences
 
 
+def has_bfloat16() -> bool:
+    """Whether the CPU has instructions for bfloat16 (AVX-512, AMX). Without them, training SmolLM2-135M in bfloat16 takes more
+    than 30 times as long as in float32.
+    """
+    import torch
+
+    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
 def has_gpu() -> bool:
     """Whether an NVIDIA GPU is visible. Does not ask torch, which must not be imported before `prepare`."""
     return Path("/proc/driver/nvidia/version").exists() and os.environ.get("CUDA_VISIBLE_DEVICES") != ""

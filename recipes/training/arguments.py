@@ -4,7 +4,16 @@ from dataclasses import dataclass, field
 
 import trl
 
+from eval.generation import machine
+
 REPORT_TO = {"help": "trackers, such as tensorboard, wandb or trackio; none for log.jsonl alone"}
+BF16 = {"help": "compute in bfloat16; default: true on GPUs, and on CPUs that have instructions for it"}
+
+
+def choose_bf16(args) -> None:
+    """Sets the default of `bf16`, which in TRL is true everywhere."""
+    if args.bf16 is None and (args.use_cpu or not machine.has_gpu()):
+        args.bf16 = not args.fp16 and machine.has_bfloat16()
 
 
 @dataclass
@@ -12,6 +21,12 @@ class CotmixSFTConfig(trl.SFTConfig):
     """TRL's SFTConfig with other defaults."""
 
     report_to: None | str | list[str] = field(default="tensorboard", metadata=REPORT_TO)
+    bf16: bool | None = field(default=None, metadata=BF16)
+
+    def __post_init__(self) -> None:
+        """As in the base, after `choose_bf16`."""
+        choose_bf16(self)
+        super().__post_init__()
 
 
 @dataclass
@@ -53,6 +68,7 @@ class CotmixGRPOConfig(Rollouts, trl.GRPOConfig):
     """TRL's GRPOConfig with other defaults, and several servers."""
 
     report_to: None | str | list[str] = field(default="tensorboard", metadata=REPORT_TO)
+    bf16: bool | None = field(default=None, metadata=BF16)
     vllm_importance_sampling_mode: str = field(
         default="token_truncate",
         metadata={
@@ -65,6 +81,7 @@ class CotmixGRPOConfig(Rollouts, trl.GRPOConfig):
     )
 
     def __post_init__(self) -> None:
-        """As in both bases."""
+        """As in both bases, after `choose_bf16`."""
+        choose_bf16(self)
         Rollouts.__post_init__(self)
         trl.GRPOConfig.__post_init__(self)

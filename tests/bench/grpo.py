@@ -26,7 +26,7 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-from measure import ROOT, publish, read_log, run, words
+from measure import ROOT, choose_dtype, publish, read_log, run, words
 
 from eval.generation import machine
 
@@ -47,7 +47,7 @@ class Workload:
     rows: int  # per micro-batch
     batches: int  # micro-batches per step
     limit: int  # tokens per completion
-    autocast: bool  # float32 weights, bfloat16 compute
+    dtype: str  # of the computation; the trainer's weights are float32
     n: int = 8  # completions per prompt
 
     @property
@@ -79,7 +79,7 @@ def trl_grpo(load: Workload, steps: int, prompts: list, folder: Path) -> tuple[f
     folder.mkdir()
     (folder / "train.jsonl").write_text("\n".join(json.dumps({"prompt": prompt, "solution": "$1$"}) for prompt in prompts))
     where = words(model_name_or_path=load.model, dataset_name=folder, output_dir=folder / "out", max_steps=steps)
-    more = words(reward_funcs="accuracy_reward", use_cpu="true", bf16=str(load.autocast).lower())
+    more = words(reward_funcs="accuracy_reward", use_cpu="true", bf16=str(load.dtype == "bfloat16").lower())
     env = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "VLLM_"))}
     output, peak = run([Path(sys.executable).parent / "trl", "grpo", *where, *more, *load.size], env)
     times = [float(found) for found in re.findall(r"'step_time': '?([\d.e+-]+)", output)]
@@ -100,13 +100,12 @@ class Engines:
         self.load = load
         tokenizer = AutoTokenizer.from_pretrained(load.model)
         self.prompts = encode_prompts(tokenizer, prompts)
-        dtype = "bfloat16" if load.autocast else "float32"
         length = max(map(len, self.prompts)) + load.limit
         sequences = load.rows * load.batches
-        cache = machine.cache_bytes(load_config(load.model), dtype, length, sequences)
+        cache = machine.cache_bytes(load_config(load.model), load.dtype, length, sequences)
         self.llm = LLM(
             model=load.model,
-            dtype=dtype,
+            dtype=load.dtype,
             max_model_len=length,
             max_num_seqs=sequences,
             enforce_eager=True,
@@ -134,7 +133,7 @@ class Engines:
             for i, (prompt, completion) in enumerate(part):
                 first, last = widths[0] - len(prompt), widths[0] + len(completion)
                 ids[i, first:last], mask[i, first:last] = torch.tensor([*prompt, *completion]), 1
-            with torch.autocast("cpu", torch.bfloat16, enabled=self.load.autocast):
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.load.dtype == "bfloat16"):
                 logits = self.model(ids, attention_mask=mask, logits_to_keep=widths[1] + 1).logits[:, :-1]
             logps = logits.float().log_softmax(-1).gather(2, ids[:, widths[0] :, None]).squeeze(2)
             (-(logps * mask[:, widths[0] :]).sum() / 1000).backward()
@@ -202,10 +201,11 @@ if __name__ == "__main__":
         mixture = Path(folder) / "mixture"
         if args.workload == "parity":
             source = HEADLINE / "mixture.yaml"
-            load = Workload(HEADLINE / "grpo.yaml", f"{folder}/sft", mixture, rows=128, batches=4, limit=60, autocast=False)
+            load = Workload(HEADLINE / "grpo.yaml", f"{folder}/sft", mixture, rows=128, batches=4, limit=60, dtype="float32")
         else:
             source = ROOT / "recipes" / "gsm_symbolic" / "mixture.yaml"
-            load = Workload(STUDY / "grpo.yaml", args.model, mixture, rows=16, batches=args.batches, limit=96, autocast=True)
+            size = {"rows": 16, "batches": args.batches, "limit": 96}
+            load = Workload(STUDY / "grpo.yaml", args.model, mixture, **size, dtype=choose_dtype())
         build(load_config(str(source), ["n_train=2560", "n_test=8"]), str(mixture))
         if args.workload == "parity":
             size = words(max_steps=60, heldout_problems=1, heldout_every=0, report_to="none")

@@ -14,6 +14,13 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
+def choose_dtype() -> str:
+    """What the recipes compute SmolLM2-135M in on this CPU. Imports torch, so `machine.prepare` must come first."""
+    from eval.generation import machine
+
+    return "bfloat16" if machine.has_bfloat16() else "float32"
+
+
 def words(**options: object) -> list[str]:
     """Options as command-line words: `--name value ...`."""
     return [word for name, value in options.items() for word in (f"--{name}", str(value))]

@@ -7,7 +7,7 @@ Reports tokens/s, counting tokens up to each completion's end; the two run alter
 
 import argparse
 
-from measure import alternate, publish
+from measure import alternate, choose_dtype, publish
 
 from eval.generation import machine
 
@@ -28,7 +28,6 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
 
-    import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl.generation import vllm_generation
     from vllm import SamplingParams
@@ -36,7 +35,7 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(args.model)
     prompts = encode_prompts(tokenizer, [[{"role": "user", "content": q}] for q in QUESTIONS])
     length = max(map(len, prompts)) + args.limit
-    prepare_engine(seed=0, dtype="bfloat16")
+    prepare_engine(seed=0, dtype=choose_dtype())
     engine = vllm_generation.LLM(  # with the arguments of TRL's colocate mode
         model=args.model,
         max_model_len=length,
@@ -45,7 +44,7 @@ def main() -> None:
         logprobs_mode="processed_logprobs",
         seed=0,
     )
-    model = AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.bfloat16).eval()
+    model = AutoModelForCausalLM.from_pretrained(args.model, dtype=choose_dtype()).eval()
     theirs = TransformersEngine(model, tokenizer, seed=0, batch_size=len(prompts))
     ends = end_ids(tokenizer)
 

@@ -23,7 +23,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from measure import ROOT, publish, read_log, words
+from measure import ROOT, choose_dtype, publish, read_log, words
 
 from data_mix.mixture_config import load_config
 from data_mix.mixture_folder import build
@@ -105,7 +105,7 @@ if __name__ == "__main__":
         if args.workload == "smollm2":
             mixture = f"{name}/mixture"
             build(load_config(str(ROOT / "recipes/gsm_symbolic/mixture.yaml"), ["n_train=2560", "n_test=8"]), mixture)
-            config, model, dtype = "recipes/gsm_symbolic/smollm2-135m-cpu/grpo.yaml", "models/smollm2-135m", "bfloat16"
+            config, model, dtype = "recipes/gsm_symbolic/smollm2-135m-cpu/grpo.yaml", "models/smollm2-135m", choose_dtype()
         where = words(mixture=mixture, model_name_or_path=model, output_dir=out)
         synchronous, ahead, longer = [], [], []
         with server(config, where):

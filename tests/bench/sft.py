@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from measure import ROOT, publish, read_log, run, words
+from measure import ROOT, choose_dtype, publish, read_log, run, words
 
 STUDY = ROOT / "recipes" / "gsm8k" / "smollm2-135m-cpu"
 
@@ -64,7 +64,7 @@ if __name__ == "__main__":
             learning_rate="1e-4",
             lr_scheduler_type="linear",
             warmup_steps=0,
-            dtype="bfloat16",
+            dtype=choose_dtype(),
             bf16="false",
             use_cpu="true",
             seed=0,

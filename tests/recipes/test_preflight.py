@@ -1,5 +1,6 @@
 """Broken configs and environments: each check reports the field before a model is loaded."""
 
+import importlib
 import json
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from data_mix.mixture_config import parse_config
@@ -238,6 +240,19 @@ def test_finding(folders, tmp_path, monkeypatch, case):
     assert field in lines and words in lines[field], findings
     assert lines[field].startswith(field) and "\n" not in lines[field]
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("recipe", ["sft", "grpo", "star"])
+def test_bfloat16_on_a_cpu_without_instructions_for_it(folders, tmp_path, monkeypatch, recipe):
+    """It is not the default there; whoever asks for it gets a note."""
+    config = importlib.import_module(f"recipes.{recipe}").CONFIG_CLASSES[1]
+    for supported in (True, False):
+        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda supported=supported: supported)
+        assert config(output_dir=str(tmp_path), use_cpu=True).bf16 == supported
+        notes = [note for change in ({"bf16": True}, {"dtype": "bfloat16", "learning_rate": 1e-3})
+                 for note in check_config(write(tmp_path, folders, recipe, {"use_cpu": True} | change), LAPTOP)[0]]  # fmt: skip
+        assert [note.field for note in notes] == ([] if supported else ["bf16", "dtype"]), notes
+        assert all(note.level == "note" and "30 times slower" in note.problem for note in notes)
 
 
 def test_sft_notes_that_vllm_will_not_run_the_model(folders, tmp_path):

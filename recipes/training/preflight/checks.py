@@ -5,7 +5,7 @@ import importlib.util
 from collections.abc import Iterator, Sequence
 
 from data_mix.errors import InputError, nearest
-from eval.generation.machine import has_gpu
+from eval.generation.machine import has_bfloat16, has_gpu
 from eval.generation.tokens import encode_prompts, end_ids
 from recipes.training.preflight.environment import Environment
 from recipes.training.preflight.findings import Finding
@@ -19,8 +19,8 @@ DROPOUT = ("embd_pdrop", "resid_pdrop", "attn_pdrop", "attention_dropout", "hidd
 ENDING = 2  # tokens after a completion: the end token, and the newline that chat templates put after it
 
 
-def check_training(args, model_args) -> Iterator[Finding]:
-    """Optimization settings that learn nothing or lose updates, and metrics that would be wrong."""
+def check_training(args, model_args, gpu: bool) -> Iterator[Finding]:
+    """Optimization settings that learn nothing, lose updates or take forever, and metrics that would be wrong."""
     if args.include_num_input_tokens_seen != "no":
         problem = f"include_num_input_tokens_seen is {args.include_num_input_tokens_seen}: tokens would be counted twice"
         yield Finding("include_num_input_tokens_seen", problem, "leave it out; num_tokens in the log is the count")
@@ -36,6 +36,11 @@ def check_training(args, model_args) -> Iterator[Finding]:
     if model_args.dtype == "bfloat16" and not model_args.use_peft and args.learning_rate < 1e-4:
         problem = f"dtype is bfloat16 and learning_rate {args.learning_rate}: updates under 0.4% of a weight are lost"
         yield Finding("dtype", problem, "use dtype float32 with bf16 true", "note")
+    if (args.use_cpu or not gpu) and not has_bfloat16():
+        for name, value, other in (("bf16", args.bf16, "false"), ("dtype", model_args.dtype == "bfloat16", "float32")):
+            if value:
+                problem = "this CPU has no instructions for bfloat16, which makes training more than 30 times slower"
+                yield Finding(name, problem, f"use {name} {other}", "note")
 
 
 def check_batching(args, model_args) -> Iterator[Finding]:

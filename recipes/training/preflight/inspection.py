@@ -76,7 +76,7 @@ def inspect(inputs: Inputs, stage: str, recipe, args, model_args) -> Iterator[Fi
         _check_output_dir(recipe, args, model_args)
     except InputError as error:
         yield Finding("output_dir", error.problem, error.fix)
-    yield from checks.check_training(args, model_args)
+    yield from checks.check_training(args, model_args, inputs.environment.gpu)
     yield from services.check_hub(args, recipe.given)
     yield from services.check_trackers(args)
     yield from checks.check_heldout(recipe, inputs.environment.processes)
