@@ -26,6 +26,11 @@ ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the tests that share a server first, so that no other worker steals some of them and starts a second server."""
+    items.sort(key=lambda item: "server" not in item.fixturenames)
+
+
 def skip(reason: str) -> NoReturn:
     """Skips a test that needs more of the machine than Python packages; with CI=true it fails instead."""
     if os.environ.get("CI") == "true":

@@ -187,6 +187,7 @@ def wait_until_exited(pids):
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_recipe_exits_with_its_launcher_and_locks_its_folder_until_then(command, start, parity_run, tmp_path):
     out, launcher = tmp_path / "run", ["-m", "accelerate.commands.launch", "--num_processes", 1]
     run = endless_sft(parity_run / "mixture", out)

@@ -106,6 +106,7 @@ def test_two_processes_and_a_killed_server_change_no_rollout(command, start, whe
     assert rollouts(out) == rollouts(whole)
 
 
+@pytest.mark.slow
 def test_star_through_a_server_keeps_what_it_keeps_with_an_engine(command, where, server, tmp_path):
     """Completions depend on the seed, the round and the prompt alone: a server that is lost changes nothing."""
     small = ["--rounds", 2, "--problems", 16, "--num_generations", 4, "--heldout_problems", 9]
