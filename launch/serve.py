@@ -59,6 +59,8 @@ def serve(options: argparse.Namespace, fields: list[str]) -> None:
     recipe, args, model_args = config.parse(stage, classes, ["--config", options.config, *fields])
     sampling = recipe if stage == "star" else args
     mode, sampling.vllm_mode = [] if sampling.vllm_mode == "server" else ["--vllm_mode", "server"], "server"
+    url = server_url(options.host, options.port)
+    where = [] if sampling.vllm_server_base_url else ["--vllm_server_base_url", url]
     inputs, gpus = Inputs(Environment.here()), count_gpus()
     raise_if_errors(list(inspect_server(inputs, stage, recipe, sampling, args, model_args)))
     check_heads(inputs.config.num_attention_heads, gpus, "the number of visible GPUs")
@@ -68,8 +70,7 @@ def serve(options: argparse.Namespace, fields: list[str]) -> None:
     words += where_options(options)
     server_folder.create_token(args.output_dir)
 
-    url = server_url(options.host, options.port)
-    run = [f"recipes/{stage}.py", "--config", options.config, *fields, *mode, "--vllm_server_base_url", url]
+    run = [f"recipes/{stage}.py", "--config", options.config, *fields, *mode, *where]
     print(f"serving {model} at {url}: {dtype}, up to {inputs.length} tokens")
     print(f"requests need the token in {server_folder.folder(args.output_dir)}, which the run reads")
     print(f"start the run with: accelerate launch {shlex.join(run)}", flush=True)

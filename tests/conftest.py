@@ -24,6 +24,7 @@ machine.prepare()
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"
+LAUNCH = ["-m", "accelerate.commands.launch", "--config_file", "launch/accelerate/cpu.yaml", "--main_process_port", 0]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -139,6 +139,9 @@ def test_the_length_is_what_the_mixture_needs(capsys, monkeypatch, where, llama,
     assert os.environ["VLLM_SERVER_DEV_MODE"] == "1" and (tmp_path / "run.server" / "token").read_text() not in " ".join(
         [*words, *lines, *os.environ.values()]
     )
+    url = ["--vllm_server_base_url", "http://10.0.0.1:8000"]  # printed once
+    assert main(["serve", "recipes/parity/grpo.yaml", *where, "--vllm_max_model_length", "None", *url]) == 0
+    assert capsys.readouterr().out.splitlines()[2].endswith(f"{' '.join(url)} --vllm_mode server")
 
 
 @contextlib.contextmanager

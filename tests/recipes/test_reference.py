@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.conftest import LAUNCH
 from tests.recipes.reference import CASES, Case, distance
 
 CORE = [
@@ -37,7 +38,6 @@ def test_training_matches_plain_pytorch(tmp_path, case):
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
 def test_every_configuration_matches_in_one_and_two_processes(command, tmp_path, processes):
-    launch = ["-m", "accelerate.commands.launch", "--config_file", "launch/accelerate/cpu.yaml", "--main_process_port", 0]
-    stdout = command(*launch, "--num_processes", processes, "-m", "tests.recipes.reference", tmp_path).stdout
+    stdout = command(*LAUNCH, "--num_processes", processes, "-m", "tests.recipes.reference", tmp_path).stdout
     found = json.loads(next(line for line in stdout.splitlines() if line.startswith('{"')))
     assert len(found) == len(CASES) and max(found.values()) < 5e-5

@@ -5,11 +5,12 @@ As a script under `accelerate launch`, prints how many prompts the processes hav
 
 import pytest
 
+from tests.conftest import LAUNCH
+
 
 @pytest.mark.slow
 def test_processes_with_fewer_prompts_repeat_one(command):
-    launch = ["-m", "accelerate.commands.launch", "--config_file", "launch/accelerate/cpu.yaml", "--main_process_port", 0]
-    stdout = command(*launch, "--num_processes", 2, "-m", "tests.recipes.test_rollouts").stdout
+    stdout = command(*LAUNCH, "--num_processes", 2, "-m", "tests.recipes.test_rollouts").stdout
     assert "[2, 1] [2, 2]" in stdout
 
 

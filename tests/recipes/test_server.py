@@ -16,7 +16,7 @@ from data_mix.mixture_folder import read_rows
 from eval.generation import server_folder
 from eval.scoring.eval_folder import read_completions
 from recipes.training.checkpoints.atomic import find_complete, last_complete
-from tests.conftest import read_log
+from tests.conftest import LAUNCH, read_log
 from tests.serving import Server
 
 STEPS, KILLS = 4, 8
@@ -94,8 +94,7 @@ def test_two_processes_and_a_killed_server_change_no_rollout(command, start, whe
     assert not server_folder.weights_folder(str(out), ["127.0.0.1"]).exists()
 
     whole = out.rename(out.with_name("whole"))
-    launch = ["-m", "accelerate.commands.launch", "--config_file", "launch/accelerate/cpu.yaml", "--main_process_port", 0]
-    run = start(*launch, *arguments(where, server, 16))
+    run = start(*LAUNCH, *arguments(where, server, 16))
     while not (out / "log.jsonl").is_file() or len(rollouts(out)) < 3:
         assert run.poll() is None, run.communicate()
         time.sleep(0.05)
