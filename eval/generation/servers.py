@@ -24,7 +24,7 @@ from eval.generation.server import INITIAL, LostError, Request, Sample, Server, 
 
 CONCURRENT = 128  # requests at a time, per server
 IDLE = 2.0  # seconds; well below vLLM's keep-alive of 5 s, or a request could go out on a connection that is being closed
-POLL = 0.25  # seconds between two attempts to reach a lost server
+POLL = 0.25  # seconds between two looks at a server, in use or lost
 
 
 @dataclass
@@ -38,23 +38,20 @@ class _Work:
         self.todo = deque(sorted(self.requests))
         self.unanswered = set(self.requests)
 
-    async def take(self, server: Server, version: str | None) -> None:
-        """Sends one request after the other to a server; one that fails is put back.
-
-        Unless `version` is None, an answer counts only if the server has these weights afterwards: it may have been restarted.
-        """
+    async def take(self, server: Server, arrived: dict[int, list[Sample]]) -> None:
+        """Sends one request after the other to a server and puts the answers into `arrived`; one that fails is put back."""
         while self.todo:
             number = self.todo.popleft()
             try:
-                samples = await server.complete(self.requests[number])
-                if version and (await server.call("GET", "/weight_info"))["weight_version"] != version:
-                    raise LostError("it was restarted")
+                arrived[number] = await server.complete(self.requests[number])
             except BaseException:
                 self.todo.appendleft(number)
                 raise
-            server.found()
-            self.unanswered.discard(number)
-            self.answers.put((number, samples))
+
+    def answer(self, number: int, samples: list[Sample]) -> None:
+        """Hands an answer to the caller."""
+        self.unanswered.discard(number)
+        self.answers.put((number, samples))
 
 
 class Servers:
@@ -150,16 +147,17 @@ class Servers:
 
     async def _serve(self, server: Server, work: _Work) -> None:
         """One server's part; it takes the requests of a server that is lost, too."""
-        version = self.version if self.weights else None
         at_once = min(CONCURRENT, -(-len(work.requests) // len(self.servers)))
         while work.unanswered:
+            arrived: dict[int, list[Sample]] = {}
             try:
                 if work.todo:
                     await server.prepare(self.weights, self.version, self.timeout)
                     async with asyncio.TaskGroup() as group:
-                        watch = group.create_task(_watch(server))
-                        await asyncio.wait([group.create_task(work.take(server, version)) for _ in range(at_once)])
+                        watch = group.create_task(self._watch(server, work, arrived))
+                        await asyncio.wait([group.create_task(work.take(server, arrived)) for _ in range(at_once)])
                         watch.cancel()
+                    await self._confirm(server, work, arrived)
             except LostError as lost:
                 self._lose(server, lost)
             except ExceptionGroup as errors:
@@ -167,8 +165,26 @@ class Servers:
                 if refused:
                     raise refused.exceptions[0] from None
                 self._lose(server, errors.exceptions[0])
+            work.todo.extendleft(arrived)
             if work.unanswered:
                 await asyncio.sleep(POLL)
+
+    async def _watch(self, server: Server, work: _Work, arrived: dict[int, list[Sample]]) -> None:
+        """Hands over answers now and then; raises LostError when the server is gone, even if it closes no connection."""
+        while True:
+            await asyncio.sleep(POLL)
+            await self._confirm(server, work, arrived)
+
+    async def _confirm(self, server: Server, work: _Work, arrived: dict[int, list[Sample]]) -> None:
+        """Hands over what has arrived, if the server has the same weights as before: it may have been restarted."""
+        numbers = list(arrived)
+        if self.weights is None:
+            await server.call("GET", "/health")
+        elif (await server.call("GET", "/weight_info"))["weight_version"] != self.version:
+            raise LostError("it was restarted")
+        server.found()
+        for number in numbers:
+            work.answer(number, arrived.pop(number))
 
     def _lose(self, server: Server, reason: Exception, among: Sequence[Server] = ()) -> None:
         """Notes that a server does not answer; raises ServerError if none has for too long."""
@@ -201,10 +217,3 @@ class Servers:
 def _certificates() -> ssl.SSLContext:
     """The certificates to trust, which take 40 ms to read."""
     return httpx.create_ssl_context()
-
-
-async def _watch(server: Server) -> None:
-    """Raises LostError when the server is gone, even if its machine no longer closes connections."""
-    while True:
-        await asyncio.sleep(1)
-        await server.call("GET", "/health")
