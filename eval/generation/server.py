@@ -98,8 +98,11 @@ class Server:
         """Makes sure that it has the given weights, unless they are None; see `Servers.push`."""
         if self.model is None:
             self.model = (await self.call("GET", "/v1/models"))["data"][0]["id"]
-        if weights is None or (await self.call("GET", "/weight_info"))["weight_version"] == version:
-            return
+        if weights and (await self.call("GET", "/weight_info"))["weight_version"] != version:
+            await self.load(weights, version, timeout)
+
+    async def load(self, weights: Path, version: str, timeout: float) -> None:
+        """Makes it load weights; see `Servers.push`."""
         reload = {"method": "reload_weights", "kwargs": {"weights_path": str(weights)}}
         await self.call("POST", "/collective_rpc", reload, timeout)
         if not (await self.call("POST", "/reset_prefix_cache"))["success"]:

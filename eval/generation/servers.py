@@ -98,7 +98,7 @@ class Servers:
 
         async def push(server: Server) -> bool:
             try:
-                await server.prepare(weights, version, self.timeout)
+                await server.load(weights, version, self.timeout)
             except LostError as lost:
                 self._lose(server, lost)
                 return False

@@ -24,7 +24,7 @@ BENCHES = {
     "grpo-shared": ["grpo.py", "shared", "--steps", "3", "--repeats", "2"],
     "grpo-parity": ["grpo.py", "parity"],
     "server": ["server.py"],
-    "server-smollm2": ["server.py", "smollm2", "--repeats", "1", "--steps", "4"],
+    "server-smollm2": ["server.py", "smollm2", "--repeats", "1", "--steps", "3"],
     "ablate": ["ablate.py"],
     "memory": ["memory.py", "--data", "DATA"],
 }

@@ -1,7 +1,7 @@
 """GRPO through a rollout server, synchronous and asynchronous (`async_steps: 1`), with server and trainer on a core each.
 
     make demo && python tests/bench/server.py
-    python recipes/export_smollm2.py --out models/smollm2-135m && python tests/bench/server.py smollm2 --repeats 1 --steps 4
+    python recipes/export_smollm2.py --out models/smollm2-135m && python tests/bench/server.py smollm2 --repeats 1 --steps 3
 
 A step is the demo's, 64 prompts x 8 completions from runs/demo/sft, or that of recipes/gsm_symbolic/smollm2-135m-cpu.
 Generation alone is `generate_time` of the synchronous run, which includes the push of the weights; training alone is the rest
@@ -98,6 +98,7 @@ if __name__ == "__main__":
     parser.add_argument("workload", nargs="?", choices=["parity", "smollm2"], default="parity")
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--batches", type=int, help="micro-batches of 16 completions in a step of SmolLM2-135M (3)")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         out, mixture = Path(name) / "grpo", "runs/demo/mixture"
@@ -107,6 +108,7 @@ if __name__ == "__main__":
             build(load_config(str(ROOT / "recipes/gsm_symbolic/mixture.yaml"), ["n_train=2560", "n_test=8"]), mixture)
             config, model, dtype = "recipes/gsm_symbolic/smollm2-135m-cpu/grpo.yaml", "models/smollm2-135m", choose_dtype()
         where = words(mixture=mixture, model_name_or_path=model, output_dir=out)
+        where += words(gradient_accumulation_steps=args.batches) if args.batches else []
         synchronous, ahead, longer = [], [], []
         with server(config, where):
             for _ in range(args.repeats):
