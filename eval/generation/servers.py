@@ -147,6 +147,7 @@ class Servers:
 
     async def _serve(self, server: Server, work: _Work) -> None:
         """One server's part; it takes the requests of a server that is lost, too."""
+        version = self.version if self.weights else None
         at_once = min(CONCURRENT, -(-len(work.requests) // len(self.servers)))
         while work.unanswered:
             arrived: dict[int, list[Sample]] = {}
@@ -154,10 +155,10 @@ class Servers:
                 if work.todo:
                     await server.prepare(self.weights, self.version, self.timeout)
                     async with asyncio.TaskGroup() as group:
-                        watch = group.create_task(self._watch(server, work, arrived))
+                        watch = group.create_task(_watch(server, work, arrived, version))
                         await asyncio.wait([group.create_task(work.take(server, arrived)) for _ in range(at_once)])
                         watch.cancel()
-                    await self._confirm(server, work, arrived)
+                    await _confirm(server, work, arrived, version)
             except LostError as lost:
                 self._lose(server, lost)
             except ExceptionGroup as errors:
@@ -168,23 +169,6 @@ class Servers:
             work.todo.extendleft(arrived)
             if work.unanswered:
                 await asyncio.sleep(POLL)
-
-    async def _watch(self, server: Server, work: _Work, arrived: dict[int, list[Sample]]) -> None:
-        """Hands over answers now and then; raises LostError when the server is gone, even if it closes no connection."""
-        while True:
-            await asyncio.sleep(POLL)
-            await self._confirm(server, work, arrived)
-
-    async def _confirm(self, server: Server, work: _Work, arrived: dict[int, list[Sample]]) -> None:
-        """Hands over what has arrived, if the server has the same weights as before: it may have been restarted."""
-        numbers = list(arrived)
-        if self.weights is None:
-            await server.call("GET", "/health")
-        elif (await server.call("GET", "/weight_info"))["weight_version"] != self.version:
-            raise LostError("it was restarted")
-        server.found()
-        for number in numbers:
-            work.answer(number, arrived.pop(number))
 
     def _lose(self, server: Server, reason: Exception, among: Sequence[Server] = ()) -> None:
         """Notes that a server does not answer; raises ServerError if none has for too long."""
@@ -217,3 +201,22 @@ class Servers:
 def _certificates() -> ssl.SSLContext:
     """The certificates to trust, which take 40 ms to read."""
     return httpx.create_ssl_context()
+
+
+async def _watch(server: Server, work: _Work, arrived: dict[int, list[Sample]], version: str | None) -> None:
+    """Hands over answers now and then; raises LostError when the server is gone, even if it closes no connection."""
+    while True:
+        await asyncio.sleep(POLL)
+        await _confirm(server, work, arrived, version)
+
+
+async def _confirm(server: Server, work: _Work, arrived: dict[int, list[Sample]], version: str | None) -> None:
+    """Hands over what has arrived, if the server still has the weights `version` (None: any): it may have been restarted."""
+    numbers = list(arrived)
+    if version is None:
+        await server.call("GET", "/health")
+    elif (await server.call("GET", "/weight_info"))["weight_version"] != version:
+        raise LostError("it was restarted")
+    server.found()
+    for number in numbers:
+        work.answer(number, arrived.pop(number))

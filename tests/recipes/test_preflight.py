@@ -253,6 +253,8 @@ def test_bfloat16_on_a_cpu_without_instructions_for_it(folders, tmp_path, monkey
                  for note in check_config(write(tmp_path, folders, recipe, {"use_cpu": True} | change), LAPTOP)[0]]  # fmt: skip
         assert [note.field for note in notes] == ([] if supported else ["bf16", "dtype"]), notes
         assert all(note.level == "note" and "30 times slower" in note.problem for note in notes)
+        there = [check_config(write(tmp_path, folders, recipe, {"bf16": bf16}), NODE)[1] for bf16 in (None, True)]
+        assert str(there[0]) == str(there[1])  # it is on GPUs
 
 
 def test_sft_notes_that_vllm_will_not_run_the_model(folders, tmp_path):

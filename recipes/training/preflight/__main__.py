@@ -66,6 +66,8 @@ def check_config(path: str, environment: Environment, recipe: str | None = None,
         )
     except InputError as error:
         return [Finding("config", error.problem.removeprefix(f"{path}: "), error.fix)], None, None
+    if environment.gpu and not configs[0].given & {"bf16", "fp16"}:
+        configs[1].bf16 = True  # the default on a GPU, whatever this machine has
     from recipes.training.preflight import cost
     from recipes.training.preflight.inspection import Inputs
 
