@@ -24,7 +24,7 @@ def ablate(path: str, slots: int, dry_run: bool, cell: int | None) -> int:
     selected = grid if cell is None else ablation.select_cell(grid, cell)
     scheduler.check_folders(selected)
     if grid.out.is_dir() and not dry_run:
-        locks.lock(grid.out, shared=cell is not None).close()  # fails before the seconds that the next check takes
+        locks.lock(grid.out, shared=cell is not None).close()  # refuse it now: checking the jobs takes seconds
     done = sum(job.is_done() for job in selected.jobs.values())
     if done < len(selected.jobs) and (status := subprocess.call([sys.executable, "-m", "launch.check_jobs", path])):
         return status

@@ -97,8 +97,9 @@ def cache_size(config, dtype: str, max_length: int, sequences: int) -> int:
 
 
 def has_bfloat16() -> bool:
-    """Whether the CPU has instructions for bfloat16 (AVX-512, AMX). Without them, training SmolLM2-135M in bfloat16 takes more
-    than 30 times as long as in float32.
+    """Whether the CPU has instructions for bfloat16 (AVX-512, AMX).
+
+    Without them, training SmolLM2-135M in bfloat16 takes more than 30 times as long as in float32.
     """
     import torch
 

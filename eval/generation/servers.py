@@ -24,7 +24,7 @@ from eval.generation.server import INITIAL, LostError, Request, Sample, Server, 
 
 CONCURRENT = 128  # requests at a time, per server
 IDLE = 2.0  # seconds; well below vLLM's keep-alive of 5 s, or a request could go out on a connection that is being closed
-POLL = 0.25  # seconds between two looks at a server, in use or lost
+POLL = 0.25  # seconds between two checks of a server, in use or lost
 
 
 @dataclass

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def choose_dtype() -> str:
-    """What the recipes compute SmolLM2-135M in on this CPU. Imports torch, so `machine.prepare` must come first."""
+    """The precision in which recipes train SmolLM2-135M on this CPU. Imports torch, so `machine.prepare` must come first."""
     from eval.generation import machine
 
     return "bfloat16" if machine.has_bfloat16() else "float32"

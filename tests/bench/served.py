@@ -35,12 +35,8 @@ def train(folder: Path, seed: int) -> dict[str, list[dict]]:
     for way, options in WAYS.items():
         out = folder / way.replace(", ", "-").replace(" ", "-")
         where = words(mixture=mixture, model_name_or_path=sft, output_dir=out, seed=seed)
-        line = [
-            "recipes/grpo.py",
-            *words(config=STUDY / "grpo.yaml", heldout_problems=1024, heldout_every=0),
-            *where,
-            *words(**options),
-        ]
+        config = words(config=STUDY / "grpo.yaml", heldout_problems=1024, heldout_every=0)
+        line = ["recipes/grpo.py", *config, *where, *words(**options)]
         if "vllm_mode" in options:
             with server("recipes/parity/grpo.yaml", where):  # on core 1
                 run([*pinned(0), *line])

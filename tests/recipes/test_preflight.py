@@ -9,11 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 
 from data_mix.mixture_config import parse_config
 from data_mix.mixture_folder import build
+from eval.generation import machine
+from recipes.training.preflight import checks
 from recipes.training.preflight.__main__ import check_config
 from recipes.training.preflight.environment import GIB, Environment
 from tests.conftest import ROOT, skip
@@ -247,10 +248,12 @@ def test_bfloat16_on_a_cpu_without_instructions_for_it(folders, tmp_path, monkey
     """It is not the default there; whoever asks for it gets a note."""
     config = importlib.import_module(f"recipes.{recipe}").CONFIG_CLASSES[1]
     for supported in (True, False):
-        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda supported=supported: supported)
+        for module in (machine, checks):
+            monkeypatch.setattr(module, "has_bfloat16", lambda supported=supported: supported)
         assert config(output_dir=str(tmp_path), use_cpu=True).bf16 == supported
-        notes = [note for change in ({"bf16": True}, {"dtype": "bfloat16", "learning_rate": 1e-3})
-                 for note in check_config(write(tmp_path, folders, recipe, {"use_cpu": True} | change), LAPTOP)[0]]  # fmt: skip
+        notes = []
+        for change in ({"bf16": True}, {"dtype": "bfloat16", "learning_rate": 1e-3}):
+            notes += check_config(write(tmp_path, folders, recipe, {"use_cpu": True} | change), LAPTOP)[0]
         assert [note.field for note in notes] == ([] if supported else ["bf16", "dtype"]), notes
         assert all(note.level == "note" and "30 times slower" in note.problem for note in notes)
         there = [check_config(write(tmp_path, folders, recipe, {"bf16": bf16}), NODE)[1] for bf16 in (None, True)]

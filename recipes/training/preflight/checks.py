@@ -20,7 +20,7 @@ ENDING = 2  # tokens after a completion: the end token, and the newline that cha
 
 
 def check_training(args, model_args, gpu: bool) -> Iterator[Finding]:
-    """Optimization settings that learn nothing, lose updates or take forever, and metrics that would be wrong."""
+    """Optimization settings that learn nothing, lose updates or are very slow, and metrics that would be wrong."""
     if args.include_num_input_tokens_seen != "no":
         problem = f"include_num_input_tokens_seen is {args.include_num_input_tokens_seen}: tokens would be counted twice"
         yield Finding("include_num_input_tokens_seen", problem, "leave it out; num_tokens in the log is the count")
