@@ -4,7 +4,8 @@
 
 The program is `python ARGV OPTION FOLDER`, with OUT/whole as the folder of the undisturbed run and OUT/killed-1, OUT/killed-2,
 ... for the others. Each of these is restarted until RESULT, the file that the program writes last, exists. Kills come after 0.1
-to 0.6 of the undisturbed run's time, one in each eighth of that. Programs are forked from this process, which has imported the
+to 0.6 of the time of the shortest run so far, one in each eighth of that: the first run can take twice as long as a later one,
+and a moment that no run reaches would be waited for forever. Programs are forked from this process, which has imported the
 libraries; otherwise the starts would take minutes. Prints the number of kills.
 """
 
@@ -47,11 +48,13 @@ if __name__ == "__main__":
         run += 1
         folder, ended = Path(out) / f"killed-{run}", 0
         while not ended and not (folder / result).exists():
-            pid = fork([*argv, option, str(folder)])
-            deadline = time.monotonic() + moments[kills % KILLS] * duration
+            began, pid = time.monotonic(), fork([*argv, option, str(folder)])
+            deadline = began + moments[kills % KILLS] * duration
             while not ended and (kills == KILLS or time.monotonic() < deadline):
                 ended, _ = os.waitpid(pid, os.WNOHANG)
                 time.sleep(0.02)
+            if ended:
+                duration = min(duration, time.monotonic() - began)
             if not ended and (folder / result).exists():  # only its end is left, after which nothing restarts it
                 os.waitpid(pid, 0)
             elif not ended:
