@@ -7,6 +7,7 @@
 #                      Without them these tests are skipped; with CI=true they fail.
 # make gpu             on a machine with a GPU: install .venv-gpu from the locked GPU stack, then report what works (about ten
 #                      minutes); make gpu ROWS="sft lora" runs some rows (python -m tests.gpu --list lists them)
+# make claims          the table of the paper's claims in recipes/README.md, from the studies' result files
 # make bench DATA=DIR  the benchmarks, on idle cores, into runs/bench.json (DIR has gsm8k/ and math/; default ../shared/data)
 SEED ?= 0
 RUN := runs/demo
@@ -14,7 +15,7 @@ STUDY := recipes/parity
 MIX := --mixture $(RUN)/mixture
 PY := .venv/bin/python
 
-.PHONY: install demo headline test test-slow test-deps bench gpu lint
+.PHONY: install demo headline test test-slow test-deps bench claims gpu lint
 .DELETE_ON_ERROR:
 
 install: .venv/.complete
@@ -71,6 +72,9 @@ test: lint
 
 bench: install models/smollm2-135m/config.json runs/demo/sft/model.safetensors
 	$(PY) -m tests.bench $(if $(DATA),--data $(DATA))
+
+claims: install
+	$(PY) -m recipes.claims
 
 gpu: .venv-gpu/.complete
 	@.venv-gpu/bin/python -m tests.gpu $(ROWS)

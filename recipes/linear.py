@@ -227,8 +227,8 @@ def main() -> None:
     if "steps" in args.study:
         results["steps"] = steps_to_learn(args, rng)
     args.out.mkdir(parents=True, exist_ok=True)
-    config = vars(args) | {"out": str(args.out)}
-    (args.out / "linear.json").write_text(json.dumps({"config": config, **results}, indent=1) + "\n")
+    config = {name: value for name, value in vars(args).items() if name != "out"}
+    (args.out / "linear.json").write_text(json.dumps({"config": config, **results}) + "\n")
     draw(results, args.out / "linear.png")
     print(f"{args.out}/linear.png and linear.json, {time.monotonic() - began:.0f} s")
 

@@ -11,6 +11,7 @@ import numpy as np
 from data_mix import files
 from data_mix.errors import InputError
 from eval.report import figures
+from eval.report.results import write_results
 from eval.scoring.eval_folder import read_metrics
 
 METRIC_LABELS = {"accuracy": "accuracy", "p_long": "p_long", "length_p50": "median length (tokens)"}
@@ -46,7 +47,7 @@ class Table:
 
 
 def write_table(out: str) -> Table:
-    """Writes OUT/table.parquet, OUT/table.md and OUT/figures/*.png from the finished evals.
+    """Writes OUT/table.parquet, OUT/table.md, OUT/results.jsonl and OUT/figures/*.png from the finished evals.
 
     Raises:
         InputError: when `out` is not an ablation's folder, or no eval in it is finished.
@@ -64,6 +65,7 @@ def write_table(out: str) -> Table:
     axes = list(dict.fromkeys(axis for entry in evals for axis in entry["axes"]))
     with files.new_file(folder / "table.parquet") as path:
         pq.write_table(pa.Table.from_pylist(rows), path)
+    write_results(folder, finished, rows)
     groups = average_seeds(rows, [axis for axis in axes if axis != "seed"])
     (folder / "figures").mkdir(exist_ok=True)
     drawn = []

@@ -59,7 +59,16 @@ def test_an_ablation_has_a_report(run, tmp_path):
         {"folder": f"eval/{name}", "stage": "sft", "kind": "greedy", "axes": {"mixture.p_cot": p}} for name, p in axes.items()
     ]
     (folder / "evals.json").write_text(json.dumps(evals))
+    (folder / "sft" / "grpo").mkdir(parents=True)
+    log = [{"step": 5, "heldout/greedy/accuracy": 0.123456, "seconds": 3.0}, {"step": 6, "loss": 0.5}]
+    (folder / "sft" / "grpo" / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in log))
     assert "| 0.1 | sft | greedy | 1 | 0.500 |" in write_report(str(folder))
+    *found, logged = map(json.loads, (folder / "results.jsonl").read_text().splitlines())
+    assert [(line["mixture.p_cot"], line["kind"], line["accuracy"]) for line in found] == [
+        (0.1, "greedy", 0.5),
+        (0.4, "greedy", 0.9),
+    ]
+    assert logged == {"mixture.p_cot": 0.4, "stage": "sft", "kind": "log", "step": 5, "heldout/greedy/accuracy": 0.1235}
     page = (folder / "report.html").read_text()
     assert page.count("<figure>") == 2 and "Accuracy and length by p_cot" in page
 

@@ -1,5 +1,6 @@
 """The client of vLLM servers: lost, restarted and refusing ones. tests/recipes/test_server.py has the real one."""
 
+import contextlib
 import json
 import threading
 import time
@@ -67,7 +68,8 @@ class Standin:
                 self.send_response(200 if right else 401)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                with contextlib.suppress(OSError):  # the caller has stopped waiting
+                    self.wfile.write(body)
 
         self.http = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
         self.port = self.http.server_address[1]

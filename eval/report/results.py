@@ -1,0 +1,38 @@
+"""`results.jsonl` of an ablation: a line per eval and per logged held-out result, small enough to publish beside the study."""
+
+import json
+from pathlib import Path
+
+from data_mix import files
+
+LOGGED = ("accuracy", "p_long", "accuracy_long", "accuracy_short", "length/median")
+DIGITS = 4  # an accuracy of 1,024 problems has no more
+
+
+def write_results(folder: Path, evals: list[dict], rows: list[dict]) -> None:
+    """Writes FOLDER/results.jsonl.
+
+    Args:
+        folder: the ablation's folder.
+        evals: its finished evals, as in evals.json.
+        rows: their lines in table.parquet, in the same order.
+    """
+    models = {f"{entry['stage']}/{Path(entry['folder']).name}": entry for entry in evals}
+    logged = [line for model, entry in models.items() for line in _logged(folder / model, entry)]
+    lines = [json.dumps({name: _rounded(value) for name, value in row.items()}) for row in [*rows, *logged]]
+    files.write_text(folder / "results.jsonl", "\n".join(lines) + "\n")
+
+
+def _logged(model: Path, entry: dict) -> list[dict]:
+    """The held-out results in a stage's log, as lines of kind `log`."""
+    path = model / "log.jsonl"
+    kept = ("step", "num_tokens", "p_long", *(f"heldout/{kind}/{name}" for kind in ("greedy", "sampled") for name in LOGGED))
+    return [
+        {**entry["axes"], "stage": entry["stage"], "kind": "log", **{name: line[name] for name in kept if name in line}}
+        for line in (files.read_json_lines(path) if path.is_file() else [])
+        if "heldout/greedy/accuracy" in line
+    ]
+
+
+def _rounded(value: object) -> object:
+    return round(value, DIGITS) if isinstance(value, float) else value
