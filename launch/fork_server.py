@@ -73,3 +73,4 @@ if __name__ == "__main__":
     machine.prepare()
     import_libraries()
     serve()
+    gc.unfreeze()  # or else triton prints at exit what it takes for leaks

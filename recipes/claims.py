@@ -170,7 +170,7 @@ def make_table() -> str:
     """The table as Markdown."""
     lines = ["| the paper's claim | measured here | seeds | verdict | command |", "|---|---|---|---|---|"]
     for claim in CLAIMS:
-        measured, verdict, seeds = "see its page", "no result file yet", "-"
+        measured, verdict, seeds = "see its page", "no result file yet" if claim.command else "not run at its size", "-"
         if claim.judge:
             measured, verdict, seeds = claim.judge(files.read_json_lines(HERE / claim.results))
         command = f"`{claim.command}`" if claim.command else "-"
