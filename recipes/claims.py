@@ -97,7 +97,7 @@ def judge_start(lines: list[dict]) -> Verdict:
 
 
 def judge_linear(runs: list[dict]) -> Verdict:
-    """Linear model: calibration, threshold and recursion."""
+    """Linear model: calibration within 0.02, threshold within 0.02 of 1/3, recursion within 0.03."""
     full = [run for run in runs if "threshold" in run]
     off = [max(abs(row["sampled"]["p_long"] - row["p_cot"]) for row in run["calibration"]) for run in full]
     turns = [crossing(run["threshold"]) for run in full]
@@ -111,7 +111,7 @@ def judge_linear(runs: list[dict]) -> Verdict:
 
 
 def judge_rounds(runs: list[dict]) -> Verdict:
-    """Linear model: rounds until half of the samples are long, against log2((1 - p) / p), which 2p / (1 + p) implies."""
+    """Linear model: rounds until half of the samples are long, within 10% of log2((1 - p) / p), which 2p / (1 + p) implies."""
     by_p: dict[float, list[float]] = {}
     for run in runs:
         if "star" in run and (needed := rounds_to_half(run["star"])) is not None:
