@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipes.training.trainers.batching import rebatch_by_length
+from recipes.training.trainers.batching import rebatch_by_length, split_by_tokens
 from tests.conftest import read_log
 
 sizes = st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=4), min_size=1, max_size=4)
@@ -41,6 +41,15 @@ def test_rows_are_unchanged_and_padding_is_trimmed(lengths):
     assert all(
         batch["input_ids"].shape == batch["labels"].shape == (len(w), w.max()) for batch, w in zip(found, widths, strict=True)
     )
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=8), st.integers(1, 30))
+def test_parts_have_all_rows_and_at_most_so_many_tokens(lengths, most):
+    batch = collated(lengths, 1)
+    parts = split_by_tokens(batch, {"attention_mask": ("input_ids", "labels")}, most)
+    assert rows_of(parts) == rows_of([batch])
+    assert [n for part in parts for n in part["attention_mask"].sum(dim=1).tolist()] == lengths
+    assert all(part["input_ids"].numel() <= most or len(part["input_ids"]) == 1 for part in parts)
 
 
 def test_left_padded_prompts_and_right_padded_completions_are_trimmed():

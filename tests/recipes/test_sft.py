@@ -1,9 +1,15 @@
 """recipes/sft.py, a few steps each: from scratch, Llama base and instruct, full and LoRA, two processes."""
 
 import pytest
+import torch
+from datasets import Dataset
+from transformers import AutoModelForCausalLM, TrainerCallback
+from trl import SFTConfig, SFTTrainer
 
 from data_mix.mixture_config import parse_config
-from data_mix.mixture_folder import build
+from data_mix.mixture_folder import build, read_rows
+from recipes.training.models import load_tokenizer
+from recipes.training.trainers import sft
 from tests.conftest import read_log
 
 TINY = ["--max_steps", 2, "--per_device_train_batch_size", 2, "--gradient_accumulation_steps", 1, "--heldout_problems", 2]
@@ -33,13 +39,6 @@ def test_the_llama_recipes_run_with_a_tiny_llama(command, llama, word_problems, 
 
 def test_the_loss_covers_the_completion_and_one_end_token(llama, word_problems, tmp_path):
     """TRL's batches have labels on the answer and the model's end token only, and one BOS."""
-    from datasets import Dataset
-    from transformers import AutoModelForCausalLM
-    from trl import SFTConfig, SFTTrainer
-
-    from data_mix.mixture_folder import read_rows
-    from recipes.training.models import load_tokenizer
-
     for kind, end in (("base", "<|end_of_text|>"), ("instruct", "<|eot_id|>")):
         tokenizer = load_tokenizer(llama[kind])
         row = next(r for r in read_rows(str(word_problems[kind]), "train") if r["form"] == "short")
@@ -53,6 +52,38 @@ def test_the_loss_covers_the_completion_and_one_end_token(llama, word_problems, 
         learned = tokenizer.decode(batch["labels"][0][batch["labels"][0] != -100])
         assert learned == f"#### {row['answer']}{end}"
         assert batch["input_ids"][0].tolist().count(tokenizer.bos_token_id) == 1
+
+
+class Gradient(TrainerCallback):
+    """The gradient of the last step, and the tokens of each forward pass."""
+
+    def on_train_begin(self, args, state, control, model=None, **_):
+        self.sizes = []
+        model.register_forward_pre_hook(lambda _, a, kwargs: self.sizes.append(kwargs["input_ids"].numel()), with_kwargs=True)
+
+    def on_pre_optimizer_step(self, args, state, control, model=None, **_):
+        self.value = torch.cat([p.grad.flatten().clone() for p in model.parameters()])
+
+
+def test_on_cpu_a_micro_batch_runs_in_parts_with_the_same_gradient(llama, word_problems, tmp_path, monkeypatch):
+    rows = [{name: row[name] for name in ("prompt", "completion")} for row in read_rows(str(word_problems["base"]), "train")]
+    size = {"max_steps": 1, "per_device_train_batch_size": 8, "bf16": False, "use_cpu": True}
+    steps, losses = [], []
+    for tokens in (64, 100_000):
+        monkeypatch.setattr(sft, "PART_TOKENS", tokens)
+        trainer = sft.CotmixSFTTrainer(
+            model=AutoModelForCausalLM.from_pretrained(llama["base"]),
+            args=SFTConfig(output_dir=str(tmp_path), report_to="none", **size),
+            train_dataset=Dataset.from_list(rows[:8]),
+            processing_class=load_tokenizer(llama["base"]),
+            callbacks=[step := Gradient()],
+        )
+        losses.append(trainer.train().training_loss)
+        steps.append(step)
+    parts, whole = steps
+    assert len(parts.sizes) > 2 and max(parts.sizes) <= 64 and len(whole.sizes) == 1
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    torch.testing.assert_close(parts.value, whole.value, rtol=1e-4, atol=1e-6)
 
 
 def test_lora_saves_merged_weights_that_differ_from_the_initial_ones(command, llama, word_problems, tmp_path):

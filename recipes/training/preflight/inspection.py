@@ -21,6 +21,7 @@ from recipes.training.preflight import checks, memory, services
 from recipes.training.preflight.environment import Environment, check_disk, check_processes, check_versions
 from recipes.training.preflight.findings import Finding, raise_if_errors
 from recipes.training.preflight.memory import Memory
+from recipes.training.trainers.batching import PART_TOKENS
 from recipes.training.trainers.filters import Filters
 
 
@@ -253,8 +254,12 @@ def add_batch(inputs: Inputs, columns: int, predicted: int, args, model_args, fi
     """Adds to `inputs.memory` that of a micro-batch whose longest row has `columns` tokens, of which `predicted` are scored."""
     if not inputs.memory:
         return
-    batch, dtype = (args.per_device_train_batch_size, columns, predicted), models.weight_dtype(inputs.config, model_args)
-    inputs.memory = memory.add_batch(inputs.memory, inputs.config, batch, dtype, args, inputs.environment, filtered)
+    import trl
+
+    rows, here, dtype = args.per_device_train_batch_size, inputs.environment, models.weight_dtype(inputs.config, model_args)
+    if isinstance(args, trl.SFTConfig) and not here.gpu and here.processes == 1 and here.sharding == "none":
+        rows = min(rows, max(1, PART_TOKENS // columns))  # see trainers/sft.py
+    inputs.memory = memory.add_batch(inputs.memory, inputs.config, (rows, columns, predicted), dtype, args, here, filtered)
 
 
 def check_memory(inputs: Inputs) -> Iterator[Finding]:

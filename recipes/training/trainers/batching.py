@@ -9,6 +9,7 @@ import torch
 from torch.nn.functional import pad
 
 Batch = dict[str, torch.Tensor | None]
+PART_TOKENS = 1024  # on CPU, SFT runs a micro-batch in parts of this size
 FILL = {"labels": -100}  # fill values of padding; 0 for the other tensors, whose padding is never read
 
 
@@ -30,6 +31,26 @@ def rebatch_by_length(batches: list[Batch], masks: dict[str, tuple[str, ...]], g
         for key in (group, -longest[group]):
             order = order[key[order].argsort(stable=True)]
     return [_trim({name: _select(value, rows) for name, value in step.items()}, masks) for rows in order.split(sizes)]
+
+
+def split_by_tokens(batch: Batch, masks: dict[str, tuple[str, ...]], most: int) -> list[Batch]:
+    """Consecutive rows of a micro-batch in parts of at most `most` tokens, padding included, or of a single row.
+
+    Args:
+        batch: as in `rebatch_by_length`.
+        masks: the same.
+        most: tokens of a part.
+    """
+    lengths = sum(batch[mask].sum(dim=1) for mask in masks)
+    sizes, width = [0], 0
+    for length in lengths.tolist():
+        width = max(width, length)
+        if sizes[-1] and (sizes[-1] + 1) * width > most:
+            sizes.append(0)
+            width = length
+        sizes[-1] += 1
+    rows = torch.arange(len(lengths), device=lengths.device).split(sizes)
+    return [_trim({name: _select(value, part) for name, value in batch.items()}, masks) for part in rows]
 
 
 def _concatenate(tensors: list[torch.Tensor | None], fill: int) -> torch.Tensor | None:

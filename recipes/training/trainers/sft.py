@@ -1,14 +1,18 @@
-"""SFTTrainer with less padding: each step runs in micro-batches of similar length (see batching.py).
+"""SFTTrainer with less padding: each step runs in micro-batches of similar length, on CPU in small parts (see batching.py).
 
 It overrides TRL's private `_total_train_tokens` as well, so that a resumed run continues the count of tokens. Remove when: TRL
 keeps the count in the trainer's state, as GRPOTrainer does.
 """
 
+import torch
 import trl
+from accelerate.utils import DistributedType
 
 from recipes.training.checkpoints.card import OwnCard
-from recipes.training.trainers.batching import rebatch_by_length
+from recipes.training.trainers.batching import PART_TOKENS, rebatch_by_length, split_by_tokens
 from recipes.training.trainers.finite import StopOnNonFinite
+
+MASKS = {"attention_mask": ("input_ids", "labels")}
 
 
 class CotmixSFTTrainer(OwnCard, StopOnNonFinite, trl.SFTTrainer):
@@ -27,5 +31,20 @@ class CotmixSFTTrainer(OwnCard, StopOnNonFinite, trl.SFTTrainer):
         batches, tokens = super().get_batch_samples(epoch_iterator, num_batches, device)
         # Without the token count, each micro-batch has its own mean. Packed rows have neither padding nor a mask.
         if tokens is not None and "attention_mask" in batches[0]:
-            batches = rebatch_by_length(batches, {"attention_mask": ("input_ids", "labels")})
+            batches = rebatch_by_length(batches, MASKS)
         return batches, tokens
+
+    def training_step(self, model, inputs: dict, num_items_in_batch=None) -> torch.Tensor:
+        """Trains on a micro-batch and returns its loss.
+
+        A CPU is faster with fewer rows at a time (tests/bench/README.md), so there a micro-batch runs in parts, and the
+        activations of only one part are in memory. As in `get_batch_samples`, the loss must be a sum over tokens;
+        with experts it is not.
+        """
+        alone = self.accelerator.distributed_type == DistributedType.NO and self.args.device.type == "cpu"
+        if not alone or num_items_in_batch is None or "attention_mask" not in inputs or self.aux_loss_enabled:
+            return super().training_step(model, inputs, num_items_in_batch)
+        loss = torch.zeros(())
+        for part in split_by_tokens(inputs, MASKS, PART_TOKENS):
+            loss = loss + super().training_step(model, part, num_items_in_batch)
+        return loss
