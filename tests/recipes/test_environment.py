@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from transformers import LlamaConfig
+from trl import ModelConfig, SFTConfig
 
 from data_mix.errors import InputError
 from recipes.training.preflight import activations, memory
@@ -19,6 +20,7 @@ from recipes.training.preflight.environment import (
     check_processes,
     check_versions,
 )
+from recipes.training.preflight.inspection import Inputs, add_batch
 from tests.conftest import ROOT
 
 LAPTOP = Environment(processes=1, sharding="none", memory=8 * GIB, gpu=False)
@@ -173,3 +175,17 @@ def test_more_processes_than_cores_is_a_note(monkeypatch):
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "64")
     [note] = check_processes(SimpleNamespace(use_cpu=True, n_gpu=0), "sft", LAPTOP)
     assert note.level == "note" and note.field == "num_processes" and "64 processes share" in note.problem
+
+
+def test_sft_on_cpu_needs_the_activations_of_one_part():
+    """32 rows of 128 tokens run eight at a time, unless gradients are shared with another process, or on a GPU."""
+    config = LlamaConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, vocab_size=50)
+
+    def activations_of(rows, environment=LAPTOP):
+        inputs = Inputs(environment, config=config, memory=memory.Memory(1, 1, {}))
+        args = SFTConfig(output_dir="unused", per_device_train_batch_size=rows, bf16=False, use_cpu=True)
+        add_batch(inputs, 128, 128, args, ModelConfig(dtype="float32"))
+        return inputs.memory.parts["activations"]
+
+    others = replace(LAPTOP, processes=2), replace(LAPTOP, gpu=True)
+    assert activations_of(32) == activations_of(8) < min(activations_of(32, other) for other in others)
