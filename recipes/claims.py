@@ -66,7 +66,7 @@ def judge_calibration(lines: list[dict]) -> Verdict:
 
 
 def judge_repair(lines: list[dict]) -> Verdict:
-    """Demo: greedy completions are short and at chance after SFT, long and right after RL."""
+    """Demo: greedy accuracy below 0.6 at median length 1 after SFT, above 0.98 at the full length of 16 after RL."""
     before, after = (select(lines, stage, "greedy") for stage in ("sft", "grpo"))
     guess = [line["accuracy"] < 0.6 and line["length_p50"] == 1 for line in before]
     repaired = [line["accuracy"] > 0.98 and line["length_p50"] == 16 for line in after]
@@ -80,7 +80,7 @@ def _accuracy_and_length(lines: list[dict]) -> str:
 
 
 def judge_start(lines: list[dict]) -> Verdict:
-    """Switch: RL from early checkpoints, where long is no better than chance, does not reach 0.98; from later ones it does."""
+    """Switch: RL from early checkpoints ends below 0.98, at times with p_long above 0.1; from later ones it reaches 0.98."""
     by_step: dict[int, list[dict]] = {}
     for line in select(lines, "grpo", "greedy"):
         by_step.setdefault(int(line["rl.start"].removeprefix("checkpoint-")), []).append(line)

@@ -38,8 +38,8 @@ class CotmixSFTTrainer(OwnCard, StopOnNonFinite, trl.SFTTrainer):
         """Trains on a micro-batch and returns its loss.
 
         A CPU is faster with fewer rows at a time (tests/bench/README.md), so there a micro-batch runs in parts, and the
-        activations of only one part are in memory. As in `get_batch_samples`, the loss must be a sum over tokens;
-        with experts it is not.
+        activations of only one part are in memory. As in `get_batch_samples`, the loss must be a sum over tokens,
+        which the router loss of a mixture of experts is not.
         """
         alone = self.accelerator.distributed_type == DistributedType.NO and self.args.device.type == "cpu"
         if not alone or num_items_in_batch is None or "attention_mask" not in inputs or self.aux_loss_enabled:
