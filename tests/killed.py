@@ -4,11 +4,12 @@
 
 The program is `python ARGV OPTION FOLDER`, with OUT/whole as the folder of the undisturbed run and OUT/killed-1, OUT/killed-2,
 ... for the others. Each of these is restarted until RESULT, the file that the program writes last, exists. Kills come after 0.1
-to 0.6 of the time of the shortest run so far, one in each eighth of that: the first run can take twice as long as a later one,
-and a moment that no run reaches would be waited for forever. Programs are forked from this process, which has imported the
-libraries; otherwise the starts would take minutes. Prints the number of kills.
+to 0.7 of the time in which an undisturbed run writes RESULT (the shortest so far), one in each eighth of that. The time until a
+program has exited can be twice as long: a kill would then come too late in every run. Programs are forked from this process,
+which has imported the libraries; otherwise the starts would take minutes. Prints the number of kills.
 """
 
+import math
 import os
 import random
 import signal
@@ -32,33 +33,46 @@ def fork(argv: list[str]) -> int:
     return pid
 
 
+def wait_for(result: Path, pid: int, seconds: float = math.inf) -> float | None:
+    """Waits until the program has written the result and ended; kills it after the given time.
+
+    Returns:
+        the seconds until the result was there; None for a program that was killed.
+    """
+    began, ended = time.monotonic(), False
+    while not result.exists():
+        if ended:
+            sys.exit(f"the program ended without writing {result}")
+        if time.monotonic() - began > seconds:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            return None
+        time.sleep(0.02)
+        ended = os.waitpid(pid, os.WNOHANG)[0] == pid
+    took = time.monotonic() - began
+    if not ended:
+        os.waitpid(pid, 0)
+    return took
+
+
 if __name__ == "__main__":
     machine.prepare()
     fork_server.import_libraries()
     spool.FLUSH_SECONDS = 0.05
-    result, option, out, *argv = sys.argv[1:]
-    began = time.monotonic()
-    os.waitpid(fork([*argv, option, f"{out}/whole"]), 0)
-    duration = time.monotonic() - began
+    name, option, out, *argv = sys.argv[1:]
+    shortest = wait_for(Path(out, "whole", name), fork([*argv, option, f"{out}/whole"]))
     random.seed(0)
-    moments = [0.1 + 0.5 * (i + random.random()) / KILLS for i in range(KILLS)]
+    moments = [0.1 + 0.6 * (i + random.random()) / KILLS for i in range(KILLS)]
     random.shuffle(moments)
     kills, run = 0, 0
     while kills < KILLS:
         run += 1
-        folder, ended = Path(out) / f"killed-{run}", 0
-        while not ended and not (folder / result).exists():
-            began, pid = time.monotonic(), fork([*argv, option, str(folder)])
-            deadline = began + moments[kills % KILLS] * duration
-            while not ended and (kills == KILLS or time.monotonic() < deadline):
-                ended, _ = os.waitpid(pid, os.WNOHANG)
-                time.sleep(0.02)
-            if ended:
-                duration = min(duration, time.monotonic() - began)
-            if not ended and (folder / result).exists():  # only its end is left, after which nothing restarts it
-                os.waitpid(pid, 0)
-            elif not ended:
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
-                kills += 1
+        result, resumed = Path(out, f"killed-{run}", name), False
+        while not result.exists():
+            moment = moments[kills] * shortest if kills < KILLS else math.inf
+            took = wait_for(result, fork([*argv, option, str(result.parent)]), moment)
+            if took is None:
+                kills, resumed = kills + 1, True
+            elif not resumed:
+                shortest = min(shortest, took)
     print(kills)
