@@ -20,7 +20,8 @@ ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
 SlurmUser=root
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+# cred_expire is also how many seconds a requeued job is held; 120 by default
+AuthInfo=socket={folder}/munge.socket,cred_expire=20
 CryptoType=crypto/munge
 SlurmctldPort={port}
 StateSaveLocation={folder}/state
