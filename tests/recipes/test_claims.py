@@ -3,7 +3,8 @@
 import pytest
 
 from data_mix import files
-from recipes import claims
+from recipes.claims import __main__ as claims
+from recipes.claims import verdicts
 
 
 def test_the_table_is_up_to_date():
@@ -15,25 +16,68 @@ def evals(stage, kind, accuracy, **values):
     return [{"stage": stage, "kind": kind, "seed": seed, "accuracy": a} | values for seed, a in enumerate(accuracy)]
 
 
-@pytest.mark.parametrize(("last", "verdict"), [(1.0, claims.HOLDS), (0.7, claims.PARTLY)])
+@pytest.mark.parametrize(("last", "verdict"), [(1.0, verdicts.HOLDS), (0.7, verdicts.PARTLY)])
 def test_a_claim_holds_only_if_it_does_for_every_seed(last, verdict):
     lines = evals("sft", "greedy", (0.5, 0.48), length_p50=1) + evals("grpo", "greedy", (1.0, last), length_p50=16)
-    text, found, seeds = claims.judge_repair(lines)
+    text, found, seeds = verdicts.of_repair(lines)
     assert (found, seeds) == (verdict, 2) and "accuracy 0.490 [0.480, 0.500], median length 1 [1, 1]" in text
 
 
 @pytest.mark.parametrize(
     ("accuracy", "verdict"),
     [
-        ({20: 0.5, 60: 1.0, 100: 1.0}, claims.HOLDS),
-        ({20: 0.5, 60: 1.0, 100: 0.6}, claims.PARTLY),  # the latest start does not work
-        ({20: 1.0, 60: 1.0, 100: 1.0}, claims.FAILS),  # every start works
+        ({20: 0.5, 60: 1.0, 100: 1.0}, verdicts.HOLDS),
+        ({20: 0.5, 60: 1.0, 100: 0.6}, verdicts.PARTLY),  # the latest start does not work
+        ({20: 1.0, 60: 1.0, 100: 1.0}, verdicts.FAILS),  # every start works
     ],
 )
 def test_starting_too_early_is_judged_by_every_start(accuracy, verdict):
     starts = {f"checkpoint-{step}": value for step, value in accuracy.items()}
     lines = [line for start, a in starts.items() for line in evals("grpo", "greedy", (a, a), p_long=0.5, **{"rl.start": start})]
-    assert claims.judge_start(lines)[1] == verdict
+    assert verdicts.of_start(lines)[1] == verdict
+
+
+@pytest.mark.parametrize(("shares", "verdict"), [((0.0, 0.4, 1.0), verdicts.HOLDS), ((0.0, 0.0, 0.2), verdicts.FAILS)])
+def test_the_threshold_is_where_half_of_the_greedy_completions_are_long(shares, verdict):
+    lines = [
+        line
+        for p_cot, share in zip((0.25, 0.3, 0.4), shares, strict=True)
+        for line in evals("sft", "greedy", (0.5, 0.5), p_long=share, **{"mixture.p_cot": p_cot})
+    ]
+    text, found, seeds = verdicts.of_threshold(lines)
+    assert (found, seeds) == (verdict, 2)
+    assert text == ("half of the greedy completions are long at p_cot 0.317 [0.317, 0.317]" if shares[-1] == 1 else "never")
+
+
+@pytest.mark.parametrize(("third", "verdict"), [(0.46, verdicts.HOLDS), (0.6, verdicts.FAILS)])
+def test_the_recursion_is_judged_by_the_round_that_is_furthest_off(third, verdict):
+    rounds = [
+        {"stage": "star", "kind": "log", "seed": 0, "mixture.p_cot": 0.1, "step": step, "p_long": p}
+        for step, p in ((30, third), (10, 0.18), (20, 0.31))
+    ]
+    text, found, seeds = verdicts.of_recursion([*rounds, *evals("star", "sampled", (1.0,), p_long=0.9)])
+    assert (found, seeds) == (verdict, 1) and "from p_cot 0.1" in text
+
+
+@pytest.mark.parametrize(("hot", "verdict"), [(0.7, verdicts.HOLDS), (1.0, verdicts.FAILS)])
+def test_a_high_temperature_must_fail_where_a_low_one_does_not(hot, verdict):
+    lines = [
+        line
+        for temperature, answer in ((0.75, 1.0), (1.0, 0.99), (1.5, hot))
+        for rewards, accuracy in ((["answer"], answer), (["valid"], 0.5))
+        for line in evals("star", "greedy", (accuracy,) * 3, **{"rl.rewards": rewards, "rl.temperature": temperature})
+    ]
+    assert verdicts.of_temperature(lines)[1:] == (verdict, 3)
+
+
+@pytest.mark.parametrize(("p_long", "verdict"), [(0.0, verdicts.HOLDS), (0.1, verdicts.FAILS)])
+def test_one_long_completion_without_long_rows_refutes_the_claim(p_long, verdict):
+    lines = [
+        line
+        for p_cot, share in ((0, p_long), (0.05, 1.0))
+        for line in evals("grpo", "greedy", (0.5, 0.5), p_long=share, **{"mixture.p_cot": p_cot})
+    ]
+    assert verdicts.of_unseen(lines)[1:] == (verdict, 2)
 
 
 def test_rounds_to_half_are_those_of_the_recursion():
@@ -41,11 +85,11 @@ def test_rounds_to_half_are_those_of_the_recursion():
     for _ in range(8):
         star.append({"p_long": p})
         p = 2 * p / (1 + p)
-    assert claims.rounds_to_half(star) == pytest.approx(3.17, abs=0.005)  # log2(0.9 / 0.1)
-    assert claims.rounds_to_half(star[:3]) is None
+    assert verdicts.rounds_to_half(star) == pytest.approx(3.17, abs=0.005)  # log2(0.9 / 0.1)
+    assert verdicts.rounds_to_half(star[:3]) is None
 
 
 def test_every_result_file_belongs_to_a_claim():
     used = {claim.results for claim in claims.CLAIMS}
     kept = {str(path.relative_to(claims.HERE)) for path in claims.HERE.glob("**/results*/*.jsonl")}
-    assert kept <= used and all(files.read_json_lines(claims.HERE / name) for name in used - {None})
+    assert kept <= used and kept and all(files.read_json_lines(claims.HERE / name) for name in kept)

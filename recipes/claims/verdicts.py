@@ -1,45 +1,16 @@
-"""`make claims`: which of the paper's claims (arXiv 2510.11495) hold here, as the first table of recipes/README.md.
+"""The verdict on each claim: a function from a result file's lines to what was measured, the verdict and the number of seeds.
 
-Every number is computed from result files: `results.jsonl`, which `launch ablate` writes into the folder of an ablation, kept
-as recipes/TASK/results/STUDY.jsonl, and what linear.py writes, one line per run, in recipes/linear/results/runs.jsonl. A number
-over several seeds is their mean, with the smallest and the largest in brackets.
+Each docstring has the criterion. A number over several seeds is their mean, with the smallest and the largest in brackets.
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from data_mix import files
 from recipes.linear import crossing
 
-HERE = Path(__file__).parent
-PAGE = HERE / "README.md"
-BEGIN, END = "<!-- written by `make claims` -->\n", "<!-- end of what `make claims` writes -->\n"
 HOLDS, PARTLY, FAILS = "holds", "partly", "does not hold"
-ABLATE = "python -m launch ablate recipes/"
 Verdict = tuple[str, str, int]  # what was measured, whether the claim holds, the number of seeds
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A line of the table.
-
-    Attributes:
-        text: the paper's claim.
-        command: measures it.
-        link: the page and section that describes the study.
-        results: its result file below recipes/; None if the study was last run before these files were kept.
-        judge: result file's lines → verdict.
-    """
-
-    text: str
-    command: str
-    link: str
-    results: str | None = None
-    judge: Callable[[list[dict]], Verdict] | None = None
 
 
 def select(lines: list[dict], stage: str, kind: str) -> list[dict]:
@@ -58,14 +29,14 @@ def verdict_of(holds: list[bool]) -> str:
     return HOLDS if all(holds) else PARTLY if any(holds) else FAILS
 
 
-def judge_calibration(lines: list[dict]) -> Verdict:
+def of_calibration(lines: list[dict]) -> Verdict:
     """Demo: sampled p_long after SFT within 0.05 of the p_cot of 0.25."""
     p_long = [line["p_long"] for line in select(lines, "sft", "sampled")]
     text = f"sampled p_long {spread(p_long)} after SFT at p_cot 0.25"
     return text, verdict_of([abs(p - 0.25) <= 0.05 for p in p_long]), len(p_long)
 
 
-def judge_repair(lines: list[dict]) -> Verdict:
+def of_repair(lines: list[dict]) -> Verdict:
     """Demo: greedy accuracy below 0.6 at median length 1 after SFT, above 0.98 at the full length of 16 after RL."""
     before, after = (select(lines, stage, "greedy") for stage in ("sft", "grpo"))
     guess = [line["accuracy"] < 0.6 and line["length_p50"] == 1 for line in before]
@@ -79,7 +50,53 @@ def _accuracy_and_length(lines: list[dict]) -> str:
     return f"accuracy {spread(accuracy)}, median length {spread(length, 0)}"
 
 
-def judge_start(lines: list[dict]) -> Verdict:
+def of_threshold(lines: list[dict]) -> Verdict:
+    """Threshold: half of the greedy completions after SFT are long at a p_cot within 0.05 of 1/3."""
+    by_seed: dict[int, list[dict]] = {}
+    for line in sorted(select(lines, "sft", "greedy"), key=lambda line: line["mixture.p_cot"]):
+        by_seed.setdefault(line["seed"], []).append({"p_cot": line["mixture.p_cot"], "greedy": line})
+    turns = [crossing(rows) for rows in by_seed.values()]
+    found = [turn for turn in turns if turn is not None]
+    text = f"half of the greedy completions are long at p_cot {spread(found)}" if found else "never"
+    return text, verdict_of([turn is not None and abs(turn - 1 / 3) <= 0.05 for turn in turns]), len(by_seed)
+
+
+def of_recursion(lines: list[dict]) -> Verdict:
+    """Rounds: the p_long of every round of STaR within 0.05 of 2p / (1 + p), p being that of the round before."""
+    runs: dict[tuple, list[float]] = {}
+    rounds = [line for line in lines if (line["stage"], line["kind"]) == ("star", "log") and "p_long" in line]
+    for line in sorted(rounds, key=lambda line: line["step"]):
+        runs.setdefault((line["mixture.p_cot"], line["seed"]), []).append(line["p_long"])
+    off = {run: max(abs(q - 2 * p / (1 + p)) for p, q in zip(ps, ps[1:], strict=False)) for run, ps in runs.items()}
+    parts = [
+        f"{spread([value for (p, _), value in off.items() if p == p_cot])} from p_cot {p_cot:g}"
+        for p_cot in sorted({p for p, _ in off})
+    ]
+    text = f"the round that is furthest off: {', '.join(parts)}"
+    return text, verdict_of([value <= 0.05 for value in off.values()]), len({seed for _, seed in off})
+
+
+def of_temperature(lines: list[dict]) -> Verdict:
+    """Algorithms: STaR with the reward `answer` ends below 0.98 at temperature 1.5, and at 0.98 or more at 0.75 and 1."""
+    accuracy: dict[float, list[float]] = {}
+    for line in select(lines, "star", "greedy"):
+        if line["rl.rewards"] == ["answer"]:
+            accuracy.setdefault(line["rl.temperature"], []).append(line["accuracy"])
+    parts = [f"{spread(accuracy[temperature])} at temperature {temperature:g}" for temperature in sorted(accuracy)]
+    low = zip(*(accuracy[temperature] for temperature in (0.75, 1.0)), strict=True)
+    fails = [hot < 0.98 <= min(others) for hot, others in zip(accuracy[1.5], low, strict=True)]
+    return f"greedy accuracy after 4 rounds: {', '.join(parts)}", verdict_of(fails), len(fails)
+
+
+def of_unseen(lines: list[dict]) -> Verdict:
+    """Unseen: without long rows in SFT, no greedy completion is long after RL, and accuracy stays below 0.6."""
+    after = [line for line in select(lines, "grpo", "greedy") if line["mixture.p_cot"] == 0]
+    accuracy, p_long = ([line[name] for line in after] for name in ("accuracy", "p_long"))
+    text = f"at p_cot 0, greedy p_long {spread(p_long)} and accuracy {spread(accuracy)} after 30 GRPO steps"
+    return text, verdict_of([a < 0.6 and p == 0 for a, p in zip(accuracy, p_long, strict=True)]), len(after)
+
+
+def of_start(lines: list[dict]) -> Verdict:
     """Switch: RL from early checkpoints ends below 0.98, at times with p_long above 0.1; from later ones it reaches 0.98."""
     by_step: dict[int, list[dict]] = {}
     for line in select(lines, "grpo", "greedy"):
@@ -96,7 +113,7 @@ def judge_start(lines: list[dict]) -> Verdict:
     return text, verdict, len({line["seed"] for step in by_step for line in by_step[step]})
 
 
-def judge_linear(runs: list[dict]) -> Verdict:
+def of_linear(runs: list[dict]) -> Verdict:
     """Linear model: calibration within 0.02, threshold within 0.02 of 1/3, recursion within 0.03."""
     full = [run for run in runs if "threshold" in run]
     off = [max(abs(row["sampled"]["p_long"] - row["p_cot"]) for row in run["calibration"]) for run in full]
@@ -110,7 +127,7 @@ def judge_linear(runs: list[dict]) -> Verdict:
     return text, verdict_of(close), len(full)
 
 
-def judge_rounds(runs: list[dict]) -> Verdict:
+def of_rounds(runs: list[dict]) -> Verdict:
     """Linear model: rounds until half of the samples are long, within 10% of log2((1 - p) / p), which 2p / (1 + p) implies."""
     by_p: dict[float, list[float]] = {}
     for run in runs:
@@ -132,57 +149,3 @@ def rounds_to_half(star: list[dict]) -> float | None:
         if a < 0 <= b:
             return number - a / (b - a)
     return None
-
-
-def study(name: str, section: str) -> tuple[str, str]:
-    """Command and link of an ablation of parity."""
-    return f"{ABLATE}parity/{name}.yaml", f"parity/README.md#{section}"
-
-
-DEMO = (*study("seeds", "the-demo"), "parity/results/seeds.jsonl")
-LINEAR = ("python recipes/linear.py", "linear/README.md", "linear/results/runs.jsonl")
-CLAIMS = (
-    Claim("After SFT, samples are long as often as the training data", *DEMO, judge_calibration),
-    Claim("Below 1/3, greedy completions are short guesses; RL makes them long and right", *DEMO, judge_repair),
-    Claim("SFT alone needs a third", *study("threshold", "how-much-long-chain-of-thought-does-sft-need")),
-    Claim("STaR follows p' = 2p / (1 + p)", *study("rounds", "star-round-by-round")),
-    Claim("Its rounds grow as log((1 - p) / p)", *LINEAR, judge_rounds),
-    Claim(
-        "RL that starts too early makes completions longer, not right",
-        *study("switch", "when-to-switch-to-rl"),
-        "parity/results/switch.jsonl",
-        judge_start,
-    ),
-    Claim(
-        "STaR with the end-to-end reward fails at a high temperature",
-        *study("algorithms", "algorithms-rewards-and-sampling-temperatures"),
-    ),
-    Claim("RL cannot create what SFT never showed", *study("unseen", "can-rl-create-a-form-that-sft-never-showed")),
-    Claim("Partial chains generalise below 1/3", *study("partial", "partial-chains")),
-    Claim("Depth and architecture do not matter", *study("architectures", "depth-and-architecture")),
-    Claim("The same on multiplication", f"{ABLATE}multiplication/small.yaml", "multiplication/README.md"),
-    Claim("Accuracy and length rise together on GSM8K and MATH", "", "gsm8k/README.md"),
-    Claim("A linear model shows calibration, threshold and recursion", *LINEAR, judge_linear),
-)
-
-
-def make_table() -> str:
-    """The table as Markdown."""
-    lines = ["| the paper's claim | measured here | seeds | verdict | command |", "|---|---|---|---|---|"]
-    for claim in CLAIMS:
-        measured, verdict, seeds = "see its page", "no result file yet" if claim.command else "not run at its size", "-"
-        if claim.judge:
-            measured, verdict, seeds = claim.judge(files.read_json_lines(HERE / claim.results))
-        command = f"`{claim.command}`" if claim.command else "-"
-        lines.append(f"| [{claim.text}]({claim.link}) | {measured} | {seeds} | {verdict} | {command} |")
-    return "\n".join(lines) + "\n"
-
-
-def make_page() -> str:
-    """recipes/README.md with the table of today's result files."""
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    return f"{before}{BEGIN}{make_table()}{END}{rest.partition(END)[2]}"
-
-
-if __name__ == "__main__":
-    files.write_text(PAGE, make_page())

@@ -1,0 +1,98 @@
+"""`make claims`: which of the paper's claims (arXiv 2510.11495) hold here, as the first table of recipes/README.md.
+
+Every number is computed from result files: `results.jsonl`, which `launch ablate` writes into the folder of an ablation, kept
+as recipes/TASK/results/STUDY.jsonl, and what linear.py writes, one line per run, in recipes/linear/results/runs.jsonl.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_mix import files
+from recipes.claims import verdicts
+
+HERE = Path(__file__).parents[1]
+PAGE = HERE / "README.md"
+BEGIN, END = "<!-- written by `make claims` -->\n", "<!-- end of what `make claims` writes -->\n"
+ABLATE = "python -m launch ablate recipes/"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A line of the table.
+
+    Attributes:
+        text: the paper's claim.
+        command: measures it.
+        link: the page and section that describes the study.
+        results: its result file below recipes/, which is missing for a study last run before these files were kept.
+        judge: result file's lines → verdict.
+    """
+
+    text: str
+    command: str
+    link: str
+    results: str | None = None
+    judge: Callable[[list[dict]], verdicts.Verdict] | None = None
+
+
+def study(name: str, section: str) -> tuple[str, str, str]:
+    """Command, link and result file of an ablation of parity."""
+    return f"{ABLATE}parity/{name}.yaml", f"parity/README.md#{section}", f"parity/results/{name}.jsonl"
+
+
+DEMO = study("seeds", "the-demo")
+LINEAR = ("python recipes/linear.py", "linear/README.md", "linear/results/runs.jsonl")
+CLAIMS = (
+    Claim("After SFT, samples are long as often as the training data", *DEMO, verdicts.of_calibration),
+    Claim("Below 1/3, greedy completions are short guesses; RL makes them long and right", *DEMO, verdicts.of_repair),
+    Claim(
+        "SFT alone needs a third",
+        *study("threshold", "how-much-long-chain-of-thought-does-sft-need"),
+        verdicts.of_threshold,
+    ),
+    Claim("STaR follows p' = 2p / (1 + p)", *study("rounds", "star-round-by-round"), verdicts.of_recursion),
+    Claim("Its rounds grow as log((1 - p) / p)", *LINEAR, verdicts.of_rounds),
+    Claim(
+        "RL that starts too early makes completions longer, not right",
+        *study("switch", "when-to-switch-to-rl"),
+        verdicts.of_start,
+    ),
+    Claim(
+        "STaR with the end-to-end reward fails at a high temperature",
+        *study("algorithms", "algorithms-rewards-and-sampling-temperatures"),
+        verdicts.of_temperature,
+    ),
+    Claim(
+        "RL cannot create what SFT never showed",
+        *study("unseen", "can-rl-create-a-form-that-sft-never-showed"),
+        verdicts.of_unseen,
+    ),
+    Claim("Partial chains generalise below 1/3", *study("partial", "partial-chains")),
+    Claim("Depth and architecture do not matter", *study("architectures", "depth-and-architecture")),
+    Claim("The same on multiplication", f"{ABLATE}multiplication/small.yaml", "multiplication/README.md"),
+    Claim("Accuracy and length rise together on GSM8K and MATH", "", "gsm8k/README.md"),
+    Claim("A linear model shows calibration, threshold and recursion", *LINEAR, verdicts.of_linear),
+)
+
+
+def make_table() -> str:
+    """The table as Markdown."""
+    lines = ["| the paper's claim | measured here | seeds | verdict | command |", "|---|---|---|---|---|"]
+    for claim in CLAIMS:
+        measured, verdict, seeds = "see its page", "no result file yet" if claim.command else "not run at its size", "-"
+        if claim.judge and (HERE / claim.results).is_file():
+            measured, verdict, seeds = claim.judge(files.read_json_lines(HERE / claim.results))
+        command = f"`{claim.command}`" if claim.command else "-"
+        lines.append(f"| [{claim.text}]({claim.link}) | {measured} | {seeds} | {verdict} | {command} |")
+    return "\n".join(lines) + "\n"
+
+
+def make_page() -> str:
+    """recipes/README.md with the table of today's result files."""
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    return f"{before}{BEGIN}{make_table()}{END}{rest.partition(END)[2]}"
+
+
+if __name__ == "__main__":
+    files.write_text(PAGE, make_page())
