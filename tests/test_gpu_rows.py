@@ -111,12 +111,13 @@ def test_a_command_that_hangs_is_killed(monkeypatch, tmp_path):
 
 @pytest.mark.slow
 def test_the_rows_that_need_no_gpu(capsys, tmp_path):
-    rows = ["sft", "grpo-colocate", "lora", "server-files", "resume"]
+    """All but the demo, which CI runs as `make demo`, with the same bars."""
+    rows = ["sft", "grpo-colocate", "lora", "server-files", "resume", "zero2", "zero3", "fsdp2"]
     assert gpu.main([*rows, "--cpu", "--out", str(tmp_path)]) == 0, capsys.readouterr().out
     said = capsys.readouterr().out
     assert [line.split()[:2] for line in said.splitlines() if line.split(" ")[0] in rows] == [[row, "pass"] for row in rows]
     gaps = [float(gap) for gap in re.findall(r"log-prob gap ([\d.]+)", said)]
-    assert len(gaps) == 4 and max(gaps) < 1e-3  # float32
+    assert len(gaps) == 7 and max(gaps) < 1e-3  # float32
 
 
 @pytest.mark.slow

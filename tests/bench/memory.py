@@ -3,7 +3,8 @@
     python recipes/export_smollm2.py --out models/smollm2-135m && python tests/bench/memory.py --data ../shared/data
 
 Each stage runs for a few steps on real GSM8K rows, all in long form, so that every batch has the largest width. For SFT and
-GRPO it also compares the estimate of the preflight checks, plus the libraries' own memory, with the measured peak.
+GRPO, also of the demo's small Llama, it compares the estimate of the preflight checks, plus the libraries' own memory, with
+the measured peak.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from measure import ROOT, publish, run, words
 
-STUDY = ROOT / "recipes" / "gsm8k"
+STUDY, DEMO = ROOT / "recipes" / "gsm8k", ROOT / "recipes" / "parity"
 LIMIT = 12.0  # GiB
 SHORT = {"max-tokens": 200, "max-truncated": 1}  # completions of `eval run`
 
@@ -34,6 +35,13 @@ if __name__ == "__main__":
             "SFT": ["recipes/sft.py", *words(config=cpu / "sft.yaml", output_dir=folder / "sft"), *shared],
             "GRPO": ["recipes/grpo.py", *words(config=cpu / "grpo.yaml", output_dir=folder / "grpo"), *shared],
             "eval run": ["-m", "eval", "run", *asked, *words(problems=32, samples=8, temperature=1), *words(**SHORT)],
+        }
+        steps = words(mixture=folder / "demo", max_steps=args.steps, report_to="none")
+        start = words(model_name_or_path=folder / "demo-sft", output_dir=folder / "demo-grpo")
+        stages |= {
+            "the demo's mixture": ["-m", "data_mix", "build", DEMO / "mixture.yaml", "--out", folder / "demo"],
+            "the demo's SFT": ["recipes/sft.py", *words(config=DEMO / "sft.yaml", output_dir=folder / "demo-sft"), *steps],
+            "the demo's GRPO": ["recipes/grpo.py", *words(config=DEMO / "grpo.yaml"), *start, *steps],
         }
         imports = "from launch import fork_server; fork_server.import_libraries()"
         _, libraries = run([sys.executable, "-c", imports])

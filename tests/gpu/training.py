@@ -27,7 +27,8 @@ def sharded(lab: Lab, config: str) -> str:
     lab.run("one", [*where, *one], gpus=[])
     launch = ["-m", "accelerate.commands.launch", "--config_file", f"launch/accelerate/{config}.yaml"]
     launch += words(num_processes=2, main_process_port=0)
-    two = words(per_device_train_batch_size=16, output_dir=folder / "two", bf16="true")
+    # transformers takes bf16 with DeepSpeed only on GPUs
+    two = words(per_device_train_batch_size=16, output_dir=folder / "two", bf16=str(bool(lab.gpus)).lower())
     lab.run("two", [*launch, *where, *two], gpus=lab.gpus[:2])
     figures = compare_losses(folder / "two", folder / "one")
     lab.run("grpo", [*launch, *lab.grpo(folder / "grpo", per_device_train_batch_size=32)], gpus=lab.gpus[:2])
