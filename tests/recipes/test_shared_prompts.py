@@ -5,11 +5,10 @@ import torch
 import trl
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AttentionInterface, AutoConfig, AutoModelForCausalLM
 from trl.trainer.utils import add_fused_lm_head
 
 from recipes.training.trainers import shared_prompts
-from recipes.training.trainers.shared_prompts import Plan
 from tests.recipes.test_algorithms import COMPLETIONS, as_generated, make_trainer
 
 MODELS = {
@@ -18,6 +17,12 @@ MODELS = {
     "mistral": {"num_key_value_heads": 2, "sliding_window": None},
 }
 SIZE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 64, "vocab_size": 50}
+
+
+@pytest.fixture(autouse=True)
+def attention():
+    """What a trainer does at its start; it changes nothing for rows without shared prompts."""
+    AttentionInterface.register("sdpa", shared_prompts.attend)
 
 
 def make_model(model_type, attention="sdpa", **more):
@@ -50,10 +55,10 @@ def ordinary(model, ids, mask, columns):
     return scored.log_probs[:, -columns:], scored.entropy[:, -columns:]
 
 
-def packed(model, ids, mask, columns, plan):
-    one = shared_prompts.pack(plan, ids, mask, columns)
+def packed(model, ids, mask, columns):
+    one = shared_prompts.pack(ids, mask, columns)
     scored = model(**one.inputs(model.config._attn_implementation), shift_labels=one.labels, fused_lm_head=True)
-    return one.unpack(scored.log_probs[one.place]), one.unpack(scored.entropy[one.place])
+    return tuple(one.unpack(values[0, one.first :]) for values in (scored.log_probs, scored.entropy))
 
 
 def gradient(model, scored):
@@ -64,8 +69,8 @@ def gradient(model, scored):
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.requires_grad}
 
 
-def assert_same(model, ids, mask, columns, plan):
-    both = [score(model, ids, mask, columns, *more) for score, more in ((ordinary, ()), (packed, (plan,)))]
+def assert_same(model, ids, mask, columns):
+    both = [score(model, ids, mask, columns) for score in (ordinary, packed)]
     torch.testing.assert_close(both[1], both[0], rtol=1e-4, atol=1e-5)
     wanted, found = (gradient(model, scored) for scored in both)
     for name, one in wanted.items():  # some are zero but for rounding, such as that of the keys' bias
@@ -76,14 +81,16 @@ GROUPS = [(9, [5, 1, 7, 2]), (4, [3, 0, 3, 6]), (1, [2, 2, 7, 1])]
 
 
 @pytest.mark.parametrize("model_type", MODELS)
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_log_probs_entropies_and_gradient_equal_those_of_an_ordinary_pass(model_type, attention):
+def test_log_probs_entropies_and_gradient_equal_those_of_an_ordinary_pass(model_type):
     ids, mask = micro_batch(GROUPS, 7)
-    model = make_model(model_type, attention)
-    for width in (7, 14, 28):
-        plan = Plan.of_width(mask[:, 9:].sum(dim=1).tolist(), [0] * 4 + [1] * 4 + [2] * 4, 8, width)
-        assert len(plan.leaders) < len(ids)
-        assert_same(model, ids, mask, 7, plan)
+    assert shared_prompts.pack(ids, mask, 7).input_ids.shape == (1, 8 + 3 + 0 + 15 + 12 + 12)
+    assert_same(make_model(model_type), ids, mask, 7)
+
+
+def test_prompts_of_a_single_token_have_nothing_to_share():
+    ids, mask = micro_batch([(1, [3, 2]), (1, [4])], 4)
+    assert shared_prompts.pack(ids, mask, 4).first == 0
+    assert_same(make_model("llama"), ids, mask, 4)
 
 
 @pytest.mark.slow
@@ -92,8 +99,7 @@ def test_flex_attention_gives_the_same_log_probs(monkeypatch):
     """It is compiled, and has no backward pass on CPU."""
     monkeypatch.setattr(torch._dynamo.config, "disable", False)  # conftest.py disables compilation
     ids, mask = micro_batch(GROUPS, 7)
-    plan = shared_prompts.plan(ids, mask, 7, 32)
-    wanted, found = (packed(make_model("llama", attention), ids, mask, 7, plan) for attention in ("sdpa", "flex_attention"))
+    wanted, found = (packed(make_model("llama", attention), ids, mask, 7) for attention in ("sdpa", "flex_attention"))
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
 
 
@@ -102,40 +108,47 @@ def test_lora_and_gradient_checkpointing_get_the_same_gradient():
 
     ids, mask = micro_batch(GROUPS, 7)
     model = get_peft_model(make_model("llama"), LoraConfig(target_modules="all-linear", init_lora_weights=False))
-    plan = shared_prompts.plan(ids, mask, 7, 32)
-    assert_same(model, ids, mask, 7, plan)
+    assert_same(model, ids, mask, 7)
     model.enable_input_require_grads()
     model.gradient_checkpointing_enable({"use_reentrant": False})
-    assert_same(model, ids, mask, 7, plan)
+    assert_same(model, ids, mask, 7)
 
 
-lengths = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9)), min_size=1, max_size=12)
+groups = st.lists(st.tuples(st.integers(1, 5), st.lists(st.integers(0, 6), min_size=1, max_size=4)), min_size=1, max_size=4)
 
 
 @settings(deadline=None)
-@given(lengths.filter(lambda rows: any(length for _, length in rows)), st.integers(0, 3))
-def test_every_completion_has_a_place_of_its_own_in_a_row_of_its_prompt(rows, doublings):
-    prompts, lengths = zip(*rows, strict=True)
-    width = max(lengths) * 2**doublings
-    plan = Plan.of_width(list(lengths), list(prompts), 5, width)
-    taken = [(plan.rows[i], plan.starts[i] + k) for i, length in enumerate(lengths) for k in range(length)]
-    assert len(set(taken)) == len(taken) and max(column for _, column in taken) == plan.columns - 6 < width
-    assert all(prompts[plan.leaders[plan.rows[i]]] == prompts[i] for i, length in enumerate(lengths) if length)
+@given(groups.filter(lambda groups: any(any(lengths) for _, lengths in groups)))
+def test_the_row_has_each_prompt_and_completion_once_and_no_padding(groups):
+    ids, mask = micro_batch(groups, 6)
+    one = shared_prompts.pack(ids, mask, 6)
+    width = ids.shape[1] - 6
+    prompts = {tuple(row[: width - 1][used[: width - 1].bool()].tolist()) for row, used in zip(ids, mask, strict=True)}
+    assert one.first == sum(map(len, prompts))  # without the last token, which each completion has
+    assert one.input_ids.shape[1] == one.first + sum(sum(lengths) for _, lengths in groups)
+    assert one.unpack(one.labels[0, one.first :]).equal(ids[:, width:])
+    assert (one.labels[0, : one.first] == -100).all()
 
 
-def test_a_micro_batch_is_packed_only_where_that_is_cheaper():
+def test_a_micro_batch_is_packed_only_where_that_is_cheaper(tmp_path, monkeypatch):
+    trainer = make_trainer(tmp_path, "dr_grpo", lambda ids: 0.0)
+    monkeypatch.setattr(type(trainer), "_hidden_size", 576)
+    trainer.shares_prompts = True
     shared = micro_batch([(80, [96] * 8)], 96)
-    plan = shared_prompts.plan(*shared, 96, hidden=576)
-    assert plan.cost(576) < 0.75 * shared_prompts.cost(8, 176, 576)
-    assert shared_prompts.plan(*micro_batch([(80, [96])] * 8, 96), 96, 576) is None  # eight prompts
-    assert shared_prompts.plan(*micro_batch([(4, [2000] * 2)], 2000), 2000, 64) is None  # attention would cost more
-    assert shared_prompts.plan(*micro_batch([(4, [0, 0])], 3), 3, 64) is None  # all truncated and masked
+    packed = trainer._pack(*shared, 96)
+    assert packed.input_ids.shape == (1, 79 + 8 * 96)
+    assert packed.cost(576) < 0.65 * shared_prompts.cost(8, 176, 576)
+    assert trainer._pack(*micro_batch([(80, [96])] * 8, 96), 96) is None  # eight prompts
+    assert trainer._pack(*micro_batch([(4, [0, 0])], 3), 3) is None  # all truncated and masked
+    trainer.shares_prompts = False
+    assert trainer._pack(*shared, 96) is None
 
 
 @pytest.mark.parametrize(
     ("model_type", "more", "reason"),
     [
         ("mistral", {"sliding_window": 8}, "a sliding window of 8 tokens"),
+        ("llama", {"attn_implementation": "eager"}, "attn_implementation eager cannot do it (sdpa can)"),
         ("bloom", {"hidden_size": 32}, "bloom takes no positions"),
         ("gpt_oss", {"num_key_value_heads": 2, "head_dim": 8}, "not all layers of gpt_oss have full attention"),
     ],
@@ -170,11 +183,9 @@ def test_a_step_with_shared_prompts_runs_fewer_tokens(tmp_path, monkeypatch, cap
     assert "not shared" not in printed
 
 
-def test_prompts_are_not_shared_by_a_model_that_ignores_the_mask(tmp_path, monkeypatch, capsys):
+def test_prompts_are_not_shared_by_a_model_that_ignores_the_spans(tmp_path, monkeypatch, capsys):
     def ignore(_, args, kwargs):
-        if kwargs["attention_mask"].ndim == 4:
-            kwargs["attention_mask"] = None
-        return args, kwargs
+        return args, {name: value for name, value in kwargs.items() if name != "shared_prompts"}
 
     ordinary, tokens, _ = trained(tmp_path, monkeypatch, capsys, share=False)
     found, found_tokens, printed = trained(tmp_path, monkeypatch, capsys, hook=ignore)

@@ -2,6 +2,7 @@
 
 import torch
 from tqdm.auto import tqdm
+from transformers import AttentionInterface
 
 from recipes.training.trainers import shared_prompts
 from recipes.training.trainers.filters import Filters, filtered_logps
@@ -20,6 +21,7 @@ class ScoresCompletions:
     def __init__(self, *args, share_prompts: bool = True, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.filters = Filters(self.top_k, self.top_p, self.min_p)
+        AttentionInterface.register("sdpa", shared_prompts.attend)
         self.shares_prompts: bool | None = None if share_prompts else False  # None: undecided before the first step
 
     def training_step(self, model, inputs, num_items_in_batch):
@@ -35,13 +37,14 @@ class ScoresCompletions:
         """What a forward pass over a micro-batch costs, up to a factor."""
         ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1)
         mask = torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1)
-        plan = self._plan(ids, mask, batch["completion_ids"].shape[1])
-        return plan.cost(self._hidden_size) if plan else shared_prompts.cost(*ids.shape, self._hidden_size)
+        packed = self._pack(ids, mask, batch["completion_ids"].shape[1])
+        return packed.cost(self._hidden_size) if packed else shared_prompts.cost(*ids.shape, self._hidden_size)
 
-    def _plan(self, input_ids, attention_mask, logits_to_keep: int) -> shared_prompts.Plan | None:
-        if not self.shares_prompts:
-            return None
-        return shared_prompts.plan(input_ids, attention_mask, logits_to_keep, self._hidden_size)
+    def _pack(self, input_ids, attention_mask, logits_to_keep: int) -> shared_prompts.Packed | None:
+        """A micro-batch with shared prompts; None where they save too little."""
+        packed = shared_prompts.pack(input_ids, attention_mask, logits_to_keep) if self.shares_prompts else None
+        limit = shared_prompts.SAVING * shared_prompts.cost(*input_ids.shape, self._hidden_size)
+        return packed if packed and packed.cost(self._hidden_size) < limit else None
 
     def _get_per_token_logps_and_entropies(
         self, model, input_ids, attention_mask, logits_to_keep, batch_size=None, compute_entropy=False, **more
@@ -53,11 +56,10 @@ class ScoresCompletions:
             )
         scored = []
         for ids, mask in zip(*(t.split(batch_size or len(t)) for t in (input_ids, attention_mask)), strict=True):
-            plan = self._plan(ids, mask, logits_to_keep)
-            if plan is None:
+            packed = self._pack(ids, mask, logits_to_keep)
+            if packed is None:
                 scored.append(self._score_rows(model, ids, mask, logits_to_keep, compute_entropy))
             else:
-                packed = shared_prompts.pack(plan, ids, mask, logits_to_keep)
                 scored.append(self._score_packed(model, packed, compute_entropy))
         logps, entropies = zip(*scored, strict=True)
         return torch.cat(logps), torch.cat(entropies) if compute_entropy else None, None
@@ -87,16 +89,16 @@ class ScoresCompletions:
     def _score_packed(self, model, packed: shared_prompts.Packed, compute_entropy: bool) -> tuple:
         """The same for a packed micro-batch."""
         inputs = packed.inputs(self._base_model(model).config.get_text_config()._attn_implementation)
-        row, column = packed.place
+        labels = packed.labels[0, packed.first :]
         if self.filters:  # they need all logits of a token, which TRL's fused LM head never holds
             with self.accelerator.autocast():
-                logits = model(**inputs, logits_to_keep=packed.input_ids.shape[1] - packed.first).logits
-            logits = logits[row, column - packed.first] / self.temperature
-            logps, entropies = filtered_logps(logits, packed.labels[packed.place], self.filters)
+                logits = model(**inputs, logits_to_keep=len(labels)).logits[0]
+            logps, entropies = filtered_logps(logits / self.temperature, labels, self.filters)
         else:
             with self.accelerator.autocast():
                 outputs = model(**inputs, shift_labels=packed.labels, fused_lm_head=True)
-            logps, entropies = outputs.log_probs[row, column], outputs.entropy[row, column] if compute_entropy else None
+            logps = outputs.log_probs[0, packed.first :]
+            entropies = outputs.entropy[0, packed.first :] if compute_entropy else None
         return packed.unpack(logps), packed.unpack(entropies) if compute_entropy else None
 
     def _why_not_shared(self, model) -> str | None:
@@ -122,8 +124,7 @@ class ScoresCompletions:
         ids = torch.randint(vocabulary, mask.shape, generator=torch.Generator().manual_seed(0))
         ids[:, :8] = ids[[0, 0, 0, 3, 3, 3], :8]
         ids, mask = (ids * mask).to(self.accelerator.device), mask.to(self.accelerator.device)
-        plan = shared_prompts.Plan.of_width(completions.tolist(), prompts.tolist(), before=7, width=7)
         ordinary, _ = self._score_rows(model, ids, mask, 6, compute_entropy=False)
-        packed, _ = self._score_packed(model, shared_prompts.pack(plan, ids, mask, 6), compute_entropy=False)
+        packed, _ = self._score_packed(model, shared_prompts.pack(ids, mask, 6), compute_entropy=False)
         scored = mask[:, 8:].bool()
         return ((packed - ordinary)[scored].abs().mean() / ordinary[scored].std()).item()

@@ -1,214 +1,218 @@
-"""Packs a micro-batch of GRPO so that a prompt goes through the model once for several completions, not once for each.
+"""Runs a micro-batch of GRPO as one row of tokens, in which each prompt occurs once.
 
-A packed row has a prompt and as many of its completions as fit:
-
-    prompt A, completion 1        prompt A, completion 1
-    prompt A, completion 2        prompt A, completion 2, completion 3
-    prompt A, completion 3   ->   prompt B, completion 4, completion 5
+    prompt A, completion 1
+    prompt A, completion 2
+    prompt A, completion 3   ->   prompt A, prompt B, completion 1, completion 2, ..., completion 5
     prompt B, completion 4
     prompt B, completion 5
 
-An attention mask lets each completion see its prompt and itself, at the positions that it has in a row of its own. So the
-log-probs are the same up to rounding, and a single forward pass scores the micro-batch, under any wrapper of the model. The
-last token of the prompt is repeated for each completion, since it predicts the completion's first token.
+The row has no padding. A prompt attends to itself, and a completion to its prompt and itself, at the positions that they have
+in rows of their own. So the log-probs are the same up to rounding, and a single forward pass scores the micro-batch, under any
+wrapper of the model. The last token of a prompt is repeated for each completion, since it predicts its first token.
+
+Attention runs in two calls of PyTorch's scaled dot-product attention, one for prompts and one for completions: with a mask over
+the row, it takes more than twice as long (tests/bench/README.md). FlexAttention takes that mask, and skips what it hides.
 
 Prefix sharing for GRPO: PrefixGrouper, arXiv 2506.05433. An alternative is a KV cache of the prompts, expanded to their
-completions. It was as fast with SmolLM2-135M, and up to 1.4 times as fast with parity's small Llama (tests/bench/README.md).
-But it needs two passes, which wrappers of sharded models do not expect, and gradient checkpointing turns caches off.
+completions; it needs two passes, which wrappers of sharded models do not expect, and gradient checkpointing turns caches off.
 """
 
 import inspect
-from collections import defaultdict
 from dataclasses import dataclass
 
 import torch
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-MASKS = ("sdpa", "eager", "flex_attention")  # attention implementations that take such a mask
-SAVING = 0.9  # a packed micro-batch must cost less than this share of an ordinary one
+IMPLEMENTATIONS = ("sdpa", "flex_attention")  # of attention, which can do this
+SAVING = 0.9  # a row must cost less than this share of an ordinary micro-batch
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Where prompts and completions are in a row of tokens; an index is a place in the row, or 0 for padding.
+
+    Attributes:
+        prompts: (prompts, columns), index of their tokens, padded on the right.
+        completions: (completions, columns), the same.
+        prompt_of: (completions,), the prompt of each.
+        mask: (completions, 1, columns, columns of prompts + columns), which keys of its prompt and of itself a token sees.
+        row: (tokens,), where the row's tokens are in prompts and completions, flattened one after the other.
+    """
+
+    prompts: torch.Tensor
+    completions: torch.Tensor
+    prompt_of: torch.Tensor
+    mask: torch.Tensor
+    row: torch.Tensor
+
+
+def attend(module, query, key, value, attention_mask, shared_prompts: Spans | None = None, **kwargs) -> tuple:
+    """Attention within a row with shared prompts. Without spans, it is transformers' `sdpa`, whose arguments it takes.
+
+    Args:
+        module: the attention layer.
+        query: (1, heads, tokens, head size); key and value alike.
+        attention_mask: unused with spans.
+        shared_prompts: spans of the row.
+
+    Returns:
+        (1, tokens, heads, head size), and None.
+    """
+    spans = shared_prompts
+    if spans is None:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+
+    def take(states: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        tokens = states[0].transpose(0, 1)
+        return tokens.flatten(1)[index.flatten()].view(*index.shape, *tokens.shape[1:]).transpose(1, 2)
+
+    keys, values = take(key, spans.prompts), take(value, spans.prompts)
+    of_prompts, _ = sdpa_attention_forward(module, take(query, spans.prompts), keys, values, None, **kwargs)
+    keys, values = (
+        torch.cat([of_prompt[spans.prompt_of], take(states, spans.completions)], dim=2)
+        for of_prompt, states in ((keys, key), (values, value))
+    )
+    queries = take(query, spans.completions)
+    of_completions, _ = sdpa_attention_forward(module, queries, keys, values, spans.mask, **kwargs)
+    both = torch.cat([of_prompts.flatten(0, 1).flatten(1), of_completions.flatten(0, 1).flatten(1)])
+    return both[spans.row].view(1, -1, *of_prompts.shape[2:]), None
 
 
 @dataclass(frozen=True)
 class Packed:
-    """A packed micro-batch.
+    """A micro-batch as one row; `first` prompt tokens, then the completions' tokens, one completion after the other.
 
     Attributes:
-        input_ids: (rows, columns).
-        position_ids: (rows, columns).
-        labels: (rows, columns), the completion token that each position predicts, or -100.
-        segments: (rows, columns), 0 for prompts, 1, 2, ... for completions and -1 for padding.
-        place: row and column of each label, both (tokens,).
-        token: the completion that each label is from, and its column there, both (tokens,).
+        input_ids: (1, tokens).
+        position_ids: (1, tokens).
+        labels: (1, tokens), the completion token that each one predicts; -100 for prompts.
+        spans: of the row.
+        token: completion and column of each token after the first ones, both (tokens - first,).
+        first: number of prompt tokens.
         shape: number of completions, and their columns before packing.
-        first: the first column after the prompts.
     """
 
     input_ids: torch.Tensor
     position_ids: torch.Tensor
     labels: torch.Tensor
-    segments: torch.Tensor
-    place: tuple[torch.Tensor, torch.Tensor]
+    spans: Spans
     token: tuple[torch.Tensor, torch.Tensor]
-    shape: tuple[int, int]
     first: int
+    shape: tuple[int, int]
 
     def unpack(self, values: torch.Tensor) -> torch.Tensor:
-        """One value per label, (tokens,), at the place of its token, (completions, columns); 0 for padding."""
+        """One value per completion token, (tokens - first,), at the place of its token, (completions, columns); else 0."""
         return values.new_zeros(self.shape).index_put(self.token, values)
 
     def inputs(self, implementation: str) -> dict:
-        """Keyword arguments of the model, for an attention implementation of `MASKS`."""
-        return {
-            "input_ids": self.input_ids,
-            "position_ids": self.position_ids,
-            "attention_mask": attention_mask(self.segments, implementation),
-        }
+        """Keyword arguments of the model, for an attention implementation of `IMPLEMENTATIONS`."""
+        inputs = {"input_ids": self.input_ids, "position_ids": self.position_ids}
+        if implementation == "flex_attention":
+            return inputs | {"attention_mask": self.block_mask()}
+        # `attend` needs no mask; given one of four dimensions, transformers makes none
+        placeholder = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=self.input_ids.device)
+        return inputs | {"attention_mask": placeholder, "shared_prompts": self.spans}
 
-
-def attention_mask(segments: torch.Tensor, implementation: str):
-    """A token sees those before it that are of the prompt or of its own segment, (rows, 1, columns, columns).
-
-    Padding sees padding, because a row of the mask must not be empty.
-
-    Returns:
-        Booleans for sdpa, numbers to add for eager attention, a BlockMask for FlexAttention.
-    """
-
-    def sees(row, head, query, key):
-        of_key = segments[row, key]
-        return (key <= query) & ((of_key == 0) | (of_key == segments[row, query]))
-
-    rows, columns = segments.shape
-    if implementation == "flex_attention":
+    def block_mask(self):
+        """The row's mask for FlexAttention, a BlockMask."""
         from torch.nn.attention.flex_attention import create_block_mask
 
-        return create_block_mask(sees, rows, None, columns, columns, device=segments.device)
-    column = torch.arange(columns, device=segments.device)
-    mask = sees(torch.arange(rows, device=segments.device).view(-1, 1, 1, 1), 0, column.view(-1, 1), column)
-    if implementation == "sdpa":
-        return mask
-    return torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, torch.finfo(torch.float32).min)
+        columns, tokens = self.spans.prompts.shape[1], self.input_ids.shape[1]
+        prompt, completion = self.spans.row // max(columns, 1), torch.full_like(self.spans.row, -1)
+        prompt[self.first :], completion[self.first :] = self.spans.prompt_of[self.token[0]], self.token[0]
 
+        def sees(row, head, query, key):
+            same = (completion[key] == -1) | (completion[key] == completion[query])
+            return (key <= query) & (prompt[key] == prompt[query]) & same
 
-@dataclass(frozen=True)
-class Plan:
-    """Where completions go.
-
-    Attributes:
-        rows: packed row of each completion.
-        starts: its first column in that row, after the prompt.
-        leaders: for each packed row, a completion whose prompt it has.
-        columns: columns of the packed rows.
-    """
-
-    rows: list[int]
-    starts: list[int]
-    leaders: list[int]
-    columns: int
-
-    @classmethod
-    def of_width(cls, lengths: list[int], prompts: list[int], before: int, width: int) -> "Plan":
-        """First fit, longest first, into rows of at most `width` completion tokens."""
-        rows, starts, leaders, used = [0] * len(lengths), [0] * len(lengths), [], []
-        rows_of = defaultdict(list)
-        for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-            if not lengths[i]:
-                continue  # a truncated completion that is masked
-            row = next((row for row in rows_of[prompts[i]] if used[row] + lengths[i] <= width), None)
-            if row is None:
-                row = len(used)
-                rows_of[prompts[i]].append(row)
-                leaders.append(i)
-                used.append(0)
-            rows[i], starts[i] = row, used[row]
-            used[row] += lengths[i]
-        return cls(rows, starts, leaders, before + max(used))
+        return create_block_mask(sees, None, None, tokens, tokens, device=self.input_ids.device)
 
     def cost(self, hidden: int) -> int:
-        """See the function `cost`."""
-        return cost(len(self.leaders), self.columns, hidden)
+        """What a forward pass costs; see the function `cost`."""
+        (prompts, before), (completions, columns) = self.spans.prompts.shape, self.spans.completions.shape
+        attention = prompts * before**2 + completions * columns * (before + columns)
+        return self.input_ids.shape[1] * 6 * hidden + attention
 
 
 def cost(rows: int, columns: int, hidden: int) -> int:
-    """What a forward pass costs, up to a factor: per token and layer, 24 h^2 operations, and 4 h for each key in its row."""
+    """What an ordinary pass costs, up to a factor: per token and layer, 24 h^2 operations, and 4 h for each key in its row."""
     return rows * columns * (6 * hidden + columns)
 
 
-def plan(input_ids: torch.Tensor, attention_mask: torch.Tensor, completion_columns: int, hidden: int) -> Plan | None:
-    """The cheapest plan for a micro-batch as TRL makes it, or None where packing saves too little.
+def pack(input_ids: torch.Tensor, attention_mask: torch.Tensor, completion_columns: int) -> Packed | None:
+    """Packs a micro-batch as TRL makes it; None if it has no completion tokens, as when all are truncated and masked.
 
     Args:
         input_ids: (completions, columns): prompts padded on the left, then completions padded on the right.
         attention_mask: the same shape, 1 for tokens and 0 for padding.
         completion_columns: columns of the completions.
-        hidden: the model's hidden size.
     """
-    before = input_ids.shape[1] - completion_columns - 1
-    lengths = attention_mask[:, before + 1 :].sum(dim=1).tolist()
-    if not any(lengths):
+    device, before = input_ids.device, input_ids.shape[1] - completion_columns - 1
+    lengths = attention_mask[:, before + 1 :].sum(dim=1)
+    columns = int(lengths.max())
+    if not columns:
         return None
-    prompts = same_prompts(input_ids[:, :before], attention_mask[:, :before]).tolist()
-    totals = defaultdict(int)
-    for prompt, length in zip(prompts, lengths, strict=True):
-        totals[prompt] += length
-    widths = [max(lengths)]
-    while widths[-1] < max(totals.values()):
-        widths.append(2 * widths[-1])
-    plans = [Plan.of_width(lengths, prompts, before, width) for width in widths]
-    best = min(plans, key=lambda plan: plan.cost(hidden))
-    return best if best.cost(hidden) < SAVING * cost(*input_ids.shape, hidden) else None
+    prompt_of = same_prompts(input_ids[:, :before], attention_mask[:, :before])
+    rows = torch.arange(len(input_ids), device=device)
+    leaders = prompt_of.new_zeros(int(prompt_of.max()) + 1).scatter(0, prompt_of, rows)  # a row with each prompt
+    prompt_lengths = attention_mask[leaders, :before].sum(dim=1)
+    of_prompts = torch.arange(int(prompt_lengths.max()), device=device) < prompt_lengths.unsqueeze(1)
+    of_completions = torch.arange(columns, device=device) < lengths.unsqueeze(1)
+    first = int(prompt_lengths.sum())
+    completion, column = of_completions.nonzero(as_tuple=True)
+
+    def places(used: torch.Tensor, start: int) -> torch.Tensor:
+        """Index of the tokens of each line: the tokens of all lines follow one another."""
+        return torch.zeros(used.shape, dtype=torch.long, device=device).masked_scatter(
+            used, torch.arange(start, start + int(used.sum()), device=device)
+        )
+
+    visible = of_prompts[prompt_of].unsqueeze(1).expand(-1, columns, -1)
+    own = torch.ones(columns, columns, dtype=torch.bool, device=device).tril().expand(len(lengths), -1, -1)
+    spans = Spans(
+        prompts=places(of_prompts, 0),
+        completions=places(of_completions, first),
+        prompt_of=prompt_of,
+        mask=torch.cat([visible, own], dim=2).unsqueeze(1),
+        row=torch.cat([of_prompts.flatten(), of_completions.flatten()]).nonzero().squeeze(1),
+    )
+    prompt_ids = input_ids[leaders, :before][attention_mask[leaders, :before].bool()]
+    labels = input_ids[completion, before + 1 + column]
+    return Packed(
+        input_ids=torch.cat([prompt_ids, input_ids[completion, before + column]]).unsqueeze(0),
+        position_ids=torch.cat([of_prompts.nonzero()[:, 1], prompt_lengths[prompt_of][completion] + column]).unsqueeze(0),
+        labels=torch.cat([torch.full_like(prompt_ids, -100), labels]).unsqueeze(0),
+        spans=spans,
+        token=(completion, column),
+        first=first,
+        shape=(len(input_ids), completion_columns),
+    )
 
 
 def same_prompts(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """A number for each row, (rows,), equal where the tokens are; both arguments (rows, columns)."""
     if ids.shape[1] == 0:
-        return ids.new_zeros(len(ids))
+        return torch.zeros(len(ids), dtype=torch.long, device=ids.device)
     return torch.cat([mask, ids * mask], dim=1).unique(dim=0, return_inverse=True)[1]
 
 
-def pack(plan: Plan, input_ids: torch.Tensor, attention_mask: torch.Tensor, completion_columns: int) -> Packed:
-    """Packs a micro-batch; arguments as in `plan`."""
-    device, before = input_ids.device, input_ids.shape[1] - completion_columns - 1
-    lengths = attention_mask[:, before + 1 :].sum(dim=1)
-    completion = torch.arange(len(lengths), device=device).repeat_interleave(lengths)
-    column = torch.arange(len(completion), device=device) - (lengths.cumsum(0) - lengths)[completion]
-    rows, starts, leaders = (torch.tensor(values, device=device) for values in (plan.rows, plan.starts, plan.leaders))
-    place = rows[completion], before + starts[completion] + column
-
-    def arrange(prompt: torch.Tensor | None, tokens: torch.Tensor, fill: int) -> torch.Tensor:
-        """The prompts' values and one value per completion token, in packed rows."""
-        packed = torch.full((len(leaders), plan.columns), fill, device=device)
-        if prompt is not None:
-            packed[:, :before] = prompt[leaders, :before]
-        return packed.index_put(place, tokens)
-
-    return Packed(
-        input_ids=arrange(input_ids, input_ids[completion, before + column], 0),
-        position_ids=arrange(
-            (attention_mask.cumsum(dim=1) - 1).clamp(min=0), attention_mask[:, :before].sum(dim=1)[completion] + column, 0
-        ),
-        labels=arrange(None, input_ids[completion, before + 1 + column], -100),
-        segments=arrange(attention_mask - 1, completion + 1, -1),
-        place=place,
-        token=(completion, column),
-        shape=(len(input_ids), completion_columns),
-        first=before,
-    )
-
-
 def why_not(model) -> str | None:
-    """Why a model cannot score packed rows, or None if nothing speaks against it.
+    """Why a model cannot score such rows, or None if nothing speaks against it.
 
     Args:
         model: a PreTrainedModel, without wrappers.
     """
     config = model.config.get_text_config()
     window = getattr(config, "sliding_window", None)
-    if config._attn_implementation not in MASKS:
-        return f"attn_implementation {config._attn_implementation} takes no mask for them (sdpa does)"
+    parameters = inspect.signature(type(model).forward).parameters
     if set(getattr(config, "layer_types", None) or ()) - {"full_attention"}:
         return f"not all layers of {config.model_type} have full attention"
     if window and window < config.max_position_embeddings:
         return f"the model's attention has a sliding window of {window} tokens"
-    if "position_ids" not in inspect.signature(type(model).forward).parameters:
+    if "position_ids" not in parameters:
         return f"{config.model_type} takes no positions"
+    if not any(parameter.kind == inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return f"{config.model_type} passes nothing on to its attention"
+    if config._attn_implementation not in IMPLEMENTATIONS:
+        return f"attn_implementation {config._attn_implementation} cannot do it (sdpa can)"
     return None
