@@ -19,6 +19,8 @@ from tests.forked import ForkServer
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):  # "gw0", "gw1", ...: each has its share of the cores
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, cores[int(worker[2:]) :: int(os.environ["PYTEST_XDIST_WORKER_COUNT"])] or cores)
+# As in an activated environment: with one ninja here and Debian's there, DeepSpeed's extension is compiled again each time.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 os.environ.setdefault("TORCH_COMPILE_DISABLE", "1")  # vLLM compiles a function of its sampler: 2 s per process
 machine.prepare()
 
