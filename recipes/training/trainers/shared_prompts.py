@@ -18,6 +18,7 @@ completions; it needs two passes, which wrappers of sharded models do not expect
 """
 
 import inspect
+import math
 from dataclasses import dataclass
 
 import torch
@@ -28,22 +29,51 @@ SAVING = 0.9  # a row must cost less than this share of an ordinary micro-batch
 
 
 @dataclass(frozen=True)
-class Spans:
-    """Where prompts and completions are in a row of tokens; an index is a place in the row, or 0 for padding.
+class Part:
+    """Prompts, or completions of similar length, for one call of attention.
 
     Attributes:
-        prompts: (prompts, columns), index of their tokens, padded on the right.
-        completions: (completions, columns), the same.
-        prompt_of: (completions,), the prompt of each.
-        mask: (completions, 1, columns, columns of prompts + columns), which keys of its prompt and of itself a token sees.
-        row: (tokens,), where the row's tokens are in prompts and completions, flattened one after the other.
+        shape: their number, and the columns of the longest.
+        prompt_of: (completions,), the prompt of each; None for prompts.
+        mask: (completions, 1, columns, columns of prompts + columns), which keys of its prompt and of itself a token sees; None
+            for prompts.
     """
 
-    prompts: torch.Tensor
-    completions: torch.Tensor
-    prompt_of: torch.Tensor
-    mask: torch.Tensor
+    shape: tuple[int, int]
+    prompt_of: torch.Tensor | None = None
+    mask: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Where prompts and completions are in a row of tokens.
+
+    Attributes:
+        parts: the prompts, then the completions in one or two parts.
+        padded: (places,), the token at each place, or -1 for padding. The places are those of the parts, padded on the
+            right and flattened, one after the other.
+        row: (tokens,), the inverse: the place of each token.
+    """
+
+    parts: tuple[Part, ...]
+    padded: torch.Tensor
     row: torch.Tensor
+
+
+class Rearrange(torch.autograd.Function):
+    """Lines of a tensor in another order; any line for -1. The gradient is rearranged, too: faster than a sum by index."""
+
+    @staticmethod
+    def forward(ctx, lines: torch.Tensor, order: torch.Tensor, inverse: torch.Tensor) -> torch.Tensor:
+        """(lines, ...) and (places,) → (places, ...)."""
+        ctx.inverse = inverse
+        return lines.index_select(0, order.clamp(min=0))
+
+    @staticmethod
+    def backward(ctx, gradient: torch.Tensor) -> tuple:
+        """(places, ...) → (lines, ...), zero for lines without a place."""
+        absent = (ctx.inverse < 0).view(-1, *[1] * (gradient.ndim - 1))
+        return gradient.index_select(0, ctx.inverse.clamp(min=0)).masked_fill_(absent, 0), None, None
 
 
 def attend(module, query, key, value, attention_mask, shared_prompts: Spans | None = None, **kwargs) -> tuple:
@@ -62,31 +92,36 @@ def attend(module, query, key, value, attention_mask, shared_prompts: Spans | No
     if spans is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
 
-    def take(states: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-        tokens = states[0].transpose(0, 1)
-        return tokens.flatten(1)[index.flatten()].view(*index.shape, *tokens.shape[1:]).transpose(1, 2)
+    def split(states: torch.Tensor) -> list[torch.Tensor]:
+        """(1, heads, tokens, head size) → the same of each part, (number, heads, columns, head size)."""
+        places = Rearrange.apply(states[0].transpose(0, 1), spans.padded, spans.row)
+        pieces = places.split([math.prod(part.shape) for part in spans.parts])
+        return [
+            piece.view(*part.shape, *piece.shape[1:]).transpose(1, 2) for part, piece in zip(spans.parts, pieces, strict=True)
+        ]
 
-    keys, values = take(key, spans.prompts), take(value, spans.prompts)
-    of_prompts, _ = sdpa_attention_forward(module, take(query, spans.prompts), keys, values, None, **kwargs)
-    keys, values = (
-        torch.cat([of_prompt[spans.prompt_of], take(states, spans.completions)], dim=2)
-        for of_prompt, states in ((keys, key), (values, value))
-    )
-    queries = take(query, spans.completions)
-    of_completions, _ = sdpa_attention_forward(module, queries, keys, values, spans.mask, **kwargs)
-    both = torch.cat([of_prompts.flatten(0, 1).flatten(1), of_completions.flatten(0, 1).flatten(1)])
-    return both[spans.row].view(1, -1, *of_prompts.shape[2:]), None
+    queries, keys, values = map(split, (query, key, value))
+    outputs = []
+    for part, *of_part in zip(spans.parts, queries, keys, values, strict=True):
+        if part.prompt_of is not None:
+            of_part[1:] = (
+                torch.cat([prompts.index_select(0, part.prompt_of), own], dim=2)
+                for prompts, own in zip((keys[0], values[0]), of_part[1:], strict=True)
+            )
+        outputs.append(sdpa_attention_forward(module, *of_part, part.mask, **kwargs)[0].flatten(0, 1))
+    return Rearrange.apply(torch.cat(outputs), spans.row, spans.padded).unsqueeze(0), None
 
 
 @dataclass(frozen=True)
 class Packed:
-    """A micro-batch as one row; `first` prompt tokens, then the completions' tokens, one completion after the other.
+    """A micro-batch as one row: `first` prompt tokens, then the completions' tokens, the longest completion first.
 
     Attributes:
         input_ids: (1, tokens).
         position_ids: (1, tokens).
         labels: (1, tokens), the completion token that each one predicts; -100 for prompts.
         spans: of the row.
+        prompt_of: (completions,), the prompt of each.
         token: completion and column of each token after the first ones, both (tokens - first,).
         first: number of prompt tokens.
         shape: number of completions, and their columns before packing.
@@ -96,6 +131,7 @@ class Packed:
     position_ids: torch.Tensor
     labels: torch.Tensor
     spans: Spans
+    prompt_of: torch.Tensor
     token: tuple[torch.Tensor, torch.Tensor]
     first: int
     shape: tuple[int, int]
@@ -117,9 +153,9 @@ class Packed:
         """The row's mask for FlexAttention, a BlockMask."""
         from torch.nn.attention.flex_attention import create_block_mask
 
-        columns, tokens = self.spans.prompts.shape[1], self.input_ids.shape[1]
+        tokens, columns = self.input_ids.shape[1], self.spans.parts[0].shape[1]
         prompt, completion = self.spans.row // max(columns, 1), torch.full_like(self.spans.row, -1)
-        prompt[self.first :], completion[self.first :] = self.spans.prompt_of[self.token[0]], self.token[0]
+        prompt[self.first :], completion[self.first :] = self.prompt_of[self.token[0]], self.token[0]
 
         def sees(row, head, query, key):
             same = (completion[key] == -1) | (completion[key] == completion[query])
@@ -129,14 +165,29 @@ class Packed:
 
     def cost(self, hidden: int) -> int:
         """What a forward pass costs; see the function `cost`."""
-        (prompts, before), (completions, columns) = self.spans.prompts.shape, self.spans.completions.shape
-        attention = prompts * before**2 + completions * columns * (before + columns)
+        (prompts, before), *completions = [part.shape for part in self.spans.parts]
+        attention = prompts * before**2 + sum(attention_cost(*shape, before) for shape in completions)
         return self.input_ids.shape[1] * 6 * hidden + attention
 
 
 def cost(rows: int, columns: int, hidden: int) -> int:
     """What an ordinary pass costs, up to a factor: per token and layer, 24 h^2 operations, and 4 h for each key in its row."""
     return rows * columns * (6 * hidden + columns)
+
+
+def attention_cost(completions: int, columns: int, before: int) -> int:
+    """Query and key pairs of completions after `before` columns of prompts."""
+    return completions * columns * (before + columns)
+
+
+def cut(lengths: list[int], before: int) -> int:
+    """Where to cut descending lengths in two so that attention costs least; at the end if that does not save enough."""
+    costs = {
+        i: attention_cost(i, lengths[0], before) + attention_cost(len(lengths) - i, lengths[i], before)
+        for i in range(1, len(lengths))
+    }
+    best, whole = min(costs, key=costs.get, default=0), attention_cost(len(lengths), lengths[0], before)
+    return best if costs and costs[best] < SAVING * whole else len(lengths)
 
 
 def pack(input_ids: torch.Tensor, attention_mask: torch.Tensor, completion_columns: int) -> Packed | None:
@@ -149,44 +200,50 @@ def pack(input_ids: torch.Tensor, attention_mask: torch.Tensor, completion_colum
     """
     device, before = input_ids.device, input_ids.shape[1] - completion_columns - 1
     lengths = attention_mask[:, before + 1 :].sum(dim=1)
-    columns = int(lengths.max())
-    if not columns:
+    if not lengths.any():
         return None
     prompt_of = same_prompts(input_ids[:, :before], attention_mask[:, :before])
     rows = torch.arange(len(input_ids), device=device)
     leaders = prompt_of.new_zeros(int(prompt_of.max()) + 1).scatter(0, prompt_of, rows)  # a row with each prompt
     prompt_lengths = attention_mask[leaders, :before].sum(dim=1)
-    of_prompts = torch.arange(int(prompt_lengths.max()), device=device) < prompt_lengths.unsqueeze(1)
-    of_completions = torch.arange(columns, device=device) < lengths.unsqueeze(1)
-    first = int(prompt_lengths.sum())
-    completion, column = of_completions.nonzero(as_tuple=True)
+    of_prompts = tokens_of(prompt_lengths)
+    parts, used = [Part(tuple(of_prompts.shape))], [of_prompts.flatten()]
+    completions, columns = [], []
 
-    def places(used: torch.Tensor, start: int) -> torch.Tensor:
-        """Index of the tokens of each line: the tokens of all lines follow one another."""
-        return torch.zeros(used.shape, dtype=torch.long, device=device).masked_scatter(
-            used, torch.arange(start, start + int(used.sum()), device=device)
-        )
+    by_length = lengths.argsort(descending=True, stable=True)
+    first_part = cut(lengths[by_length].tolist(), of_prompts.shape[1])
+    for part in (by_length[:first_part], by_length[first_part:]):
+        own = tokens_of(lengths[part])
+        if own.numel():
+            width = own.shape[1]
+            sees_prompt = of_prompts[prompt_of[part]].unsqueeze(1).expand(-1, width, -1)
+            sees_own = torch.ones(width, width, dtype=torch.bool, device=device).tril().expand(len(part), -1, -1)
+            mask = torch.cat([sees_prompt, sees_own], dim=2).unsqueeze(1)
+            parts.append(Part(tuple(own.shape), prompt_of[part], mask))
+            used.append(own.flatten())
+            line, column = own.nonzero(as_tuple=True)
+            completions.append(part[line])
+            columns.append(column)
 
-    visible = of_prompts[prompt_of].unsqueeze(1).expand(-1, columns, -1)
-    own = torch.ones(columns, columns, dtype=torch.bool, device=device).tril().expand(len(lengths), -1, -1)
-    spans = Spans(
-        prompts=places(of_prompts, 0),
-        completions=places(of_completions, first),
-        prompt_of=prompt_of,
-        mask=torch.cat([visible, own], dim=2).unsqueeze(1),
-        row=torch.cat([of_prompts.flatten(), of_completions.flatten()]).nonzero().squeeze(1),
-    )
+    places = torch.cat(used)
+    completion, column = torch.cat(completions), torch.cat(columns)
     prompt_ids = input_ids[leaders, :before][attention_mask[leaders, :before].bool()]
     labels = input_ids[completion, before + 1 + column]
     return Packed(
         input_ids=torch.cat([prompt_ids, input_ids[completion, before + column]]).unsqueeze(0),
         position_ids=torch.cat([of_prompts.nonzero()[:, 1], prompt_lengths[prompt_of][completion] + column]).unsqueeze(0),
         labels=torch.cat([torch.full_like(prompt_ids, -100), labels]).unsqueeze(0),
-        spans=spans,
+        spans=Spans(tuple(parts), padded=torch.where(places, places.cumsum(0) - 1, -1), row=places.nonzero().squeeze(1)),
+        prompt_of=prompt_of,
         token=(completion, column),
-        first=first,
+        first=len(prompt_ids),
         shape=(len(input_ids), completion_columns),
     )
+
+
+def tokens_of(lengths: torch.Tensor) -> torch.Tensor:
+    """Which places are tokens in lines of these lengths, padded on the right: (lines, the largest length)."""
+    return torch.arange(int(lengths.max()) if len(lengths) else 0, device=lengths.device) < lengths.unsqueeze(1)
 
 
 def same_prompts(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
