@@ -10,8 +10,9 @@ The row has no padding. A prompt attends to itself, and a completion to its prom
 in rows of their own. So the log-probs are the same up to rounding, and a single forward pass scores the micro-batch, under any
 wrapper of the model. The last token of a prompt is repeated for each completion, since it predicts its first token.
 
-Attention runs in two calls of PyTorch's scaled dot-product attention, one for prompts and one for completions: with a mask over
-the row, it takes more than twice as long (tests/bench/README.md). FlexAttention takes that mask, and skips what it hides.
+PyTorch's scaled dot-product attention is called once for prompts, and once or twice for completions (long and short ones, to
+pad less): with a mask over the row, it takes about twice as long (tests/bench/README.md). FlexAttention takes that mask, and
+skips what it hides.
 
 Prefix sharing for GRPO: PrefixGrouper, arXiv 2506.05433. An alternative is a KV cache of the prompts, expanded to their
 completions; it needs two passes, which wrappers of sharded models do not expect, and gradient checkpointing turns caches off.
