@@ -96,6 +96,39 @@ def of_unseen(lines: list[dict]) -> Verdict:
     return text, verdict_of([a < 0.6 and p == 0 for a, p in zip(accuracy, p_long, strict=True)]), len(after)
 
 
+def of_partial(lines: list[dict]) -> Verdict:
+    """Partial: after SFT alone on a quarter of partial chains, greedy accuracy of at least 0.98, for every leap."""
+    parts, holds = [], []
+    greedy, sampled = select(lines, "sft", "greedy"), select(lines, "sft", "sampled")
+    for form, leap in (("second", 2), ("fourth", 4)):
+        accuracy = [line["accuracy"] for line in greedy if line["mixture.forms"] == form]
+        p_long = [line["p_long"] for line in sampled if line["mixture.forms"] == form]
+        parts.append(f"leap {leap}: greedy accuracy {spread(accuracy)}, sampled p_long {spread(p_long)}")
+        holds += [value >= 0.98 for value in accuracy]
+    return "; ".join(parts), verdict_of(holds), len({line["seed"] for line in greedy})
+
+
+def of_architectures(lines: list[dict]) -> Verdict:
+    """Architectures: every model is below 0.6 after SFT and at 0.98 or more after RL, in greedy accuracy."""
+    models = list(dict.fromkeys(line["sft.model_config"] for line in lines))
+    accuracy = {
+        (model, stage): [line["accuracy"] for line in select(lines, stage, "greedy") if line["sft.model_config"] == model]
+        for model in models
+        for stage in ("sft", "grpo")
+    }
+    parts = [f"{model} {spread(accuracy[model, 'sft'])}, then {spread(accuracy[model, 'grpo'])}" for model in models]
+    holds = [
+        before < 0.6 and after >= 0.98
+        for model in models
+        for before, after in zip(accuracy[model, "sft"], accuracy[model, "grpo"], strict=True)
+    ]
+    return (
+        f"greedy accuracy after SFT and after 15 GRPO steps: {'; '.join(parts)}",
+        verdict_of(holds),
+        len(holds) // len(models),
+    )
+
+
 def of_start(lines: list[dict]) -> Verdict:
     """Switch: RL from early checkpoints ends below 0.98, at times with p_long above 0.1; from later ones it reaches 0.98."""
     by_step: dict[int, list[dict]] = {}

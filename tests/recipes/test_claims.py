@@ -80,6 +80,30 @@ def test_one_long_completion_without_long_rows_refutes_the_claim(p_long, verdict
     assert verdicts.of_unseen(lines)[1:] == (verdict, 2)
 
 
+@pytest.mark.parametrize(("fourth", "verdict"), [(1.0, verdicts.HOLDS), (0.5, verdicts.PARTLY)])
+def test_partial_chains_are_judged_by_every_leap(fourth, verdict):
+    lines = [
+        line
+        for form, accuracy in (("second", 1.0), ("fourth", fourth))
+        for kind in ("greedy", "sampled")
+        for line in evals("sft", kind, (accuracy,), p_long=0.25, **{"mixture.forms": form})
+    ]
+    text, found, seeds = verdicts.of_partial(lines)
+    assert (found, seeds) == (verdict, 1) and "leap 2: greedy accuracy 1.000 [1.000, 1.000], sampled p_long 0.250" in text
+
+
+@pytest.mark.parametrize(("before", "verdict"), [(0.5, verdicts.HOLDS), (0.9, verdicts.PARTLY)])
+def test_every_architecture_must_guess_after_sft_and_be_repaired(before, verdict):
+    lines = [
+        line
+        for model, guess in (("llama-2", 0.5), ("gpt2-2", before))
+        for stage, accuracy in (("sft", guess), ("grpo", 1.0))
+        for line in evals(stage, "greedy", (accuracy, accuracy), **{"sft.model_config": model})
+    ]
+    text, found, seeds = verdicts.of_architectures(lines)
+    assert (found, seeds) == (verdict, 2) and "llama-2 0.500 [0.500, 0.500], then 1.000" in text
+
+
 def test_rounds_to_half_are_those_of_the_recursion():
     p, star = 0.1, []
     for _ in range(8):
