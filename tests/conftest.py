@@ -81,9 +81,11 @@ def command(forked):
 
 
 def imports_torch(words: list[str]) -> bool:
-    """Whether the program `python WORDS` is a recipe, also one that a test has patched (`-c`), an evaluation or a launcher."""
+    """Whether the program `python WORDS` is a recipe, also one that a test has patched (`-c`), its checks, an evaluation or a
+    launcher."""
     if words[0] == "-m":
-        return words[1:3] == ["eval", "run"] or words[1] in ("tests.killed", "accelerate.commands.launch")
+        checks_or_evaluates = words[1:3] in (["eval", "run"], ["launch", "check"])
+        return checks_or_evaluates or words[1] in ("tests.killed", "accelerate.commands.launch")
     return re.search(r"recipes/(sft|grpo|star)\.py", " ".join(words[:2])) is not None
 
 

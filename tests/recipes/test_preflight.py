@@ -314,10 +314,9 @@ def test_recipe_option_for_a_file_without_the_key(folders, tmp_path):
     assert check_config(str(path), LAPTOP)[0] and check_config(str(path), LAPTOP, "star")[0] == []
 
 
-def test_json_has_all_findings(folders, tmp_path):
+def test_json_has_all_findings(command, folders, tmp_path):
     config = write(tmp_path, folders, "grpo", {"mixture": "no", "learning_rate": 0, "temperature": 0})
-    line = [sys.executable, "-m", "launch", "check", config, "--json"]
-    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = command("-m", "launch", "check", config, "--json", check=False)
     report = json.loads(done.stdout)[config]
     assert done.returncode == 2
     assert {finding["field"] for finding in report["findings"]} == {"mixture", "learning_rate", "temperature"}
