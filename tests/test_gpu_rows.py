@@ -110,6 +110,7 @@ def test_a_command_that_hangs_is_killed(monkeypatch, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2700)  # 18 commands, none forked from a process that has imported the libraries
 def test_the_rows_that_need_no_gpu(capsys, tmp_path):
     """All but the demo, which CI runs as `make demo`, with the same bars."""
     rows = ["sft", "grpo-colocate", "lora", "server-files", "resume", "zero2", "zero3", "fsdp2"]
