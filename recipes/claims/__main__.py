@@ -11,8 +11,8 @@ from pathlib import Path
 from data_mix import files
 from recipes.claims import verdicts
 
-HERE = Path(__file__).parents[1]
-PAGE = HERE / "README.md"
+RECIPES = Path(__file__).parents[1]
+PAGE = RECIPES / "README.md"
 BEGIN, END = "<!-- written by `make claims` -->\n", "<!-- end of what `make claims` writes -->\n"
 ABLATE = "python -m launch ablate recipes/"
 
@@ -25,7 +25,8 @@ class Claim:
         text: the paper's claim.
         command: measures it.
         link: the page and section that describes the study.
-        results: its result file below recipes/, which is missing for a study last run before these files were kept.
+        results: its result file below recipes/, which is missing for a study last run before these files were kept; None for a
+            study without a verdict.
         judge: result file's lines → verdict.
     """
 
@@ -85,8 +86,8 @@ def make_table() -> str:
     lines = ["| the paper's claim | measured here | seeds | verdict | command |", "|---|---|---|---|---|"]
     for claim in CLAIMS:
         measured, verdict, seeds = "see its page", "no result file yet" if claim.command else "not run at its size", "-"
-        if claim.judge and (HERE / claim.results).is_file():
-            measured, verdict, seeds = claim.judge(files.read_json_lines(HERE / claim.results))
+        if claim.judge and (RECIPES / claim.results).is_file():
+            measured, verdict, seeds = claim.judge(files.read_json_lines(RECIPES / claim.results))
         command = f"`{claim.command}`" if claim.command else "-"
         lines.append(f"| [{claim.text}]({claim.link}) | {measured} | {seeds} | {verdict} | {command} |")
     return "\n".join(lines) + "\n"

@@ -13,7 +13,7 @@ from eval.generation import machine
 machine.prepare()
 
 import torch
-from transformers import AttentionInterface, AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 from trl.trainer.utils import add_fused_lm_head
 
 from recipes.training.patches.trl import score_labels_only
@@ -22,11 +22,10 @@ from tests.bench.measure import publish
 from tests.recipes.test_shared_prompts import micro_batch, ordinary, packed
 
 PARITY = {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 50}
-MIXED = [96, 96, 96, *[10] * 5]
 CASES = {  # prompt tokens, completion tokens, groups
     "SmolLM2-135M, 80 + 96": (80, [96] * 8, 1),
     "SmolLM2-135M, 80 + 96, two groups": (80, [96] * 8, 2),
-    "SmolLM2-135M, 80 + 96, two mixed groups": (80, MIXED, 2),
+    "SmolLM2-135M, 80 + 96, two mixed groups": (80, [96, 96, 96, *[10] * 5], 2),
     "SmolLM2-135M, 600 + 96": (600, [96] * 8, 1),
     "parity's Llama, 17 + 16, 16 mixed groups": (17, [16, 16, 16, *[1] * 5], 16),
     "parity's Llama, 50 + 51, 16 mixed groups": (50, [51, 51, 51, *[1] * 5], 16),
@@ -49,7 +48,7 @@ if __name__ == "__main__":
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
     score_labels_only()
-    AttentionInterface.register("sdpa", shared_prompts.attend)
+    shared_prompts.register_attention()
     small = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", **PARITY))
     large = AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.float32)
     for model in (small, large):

@@ -182,7 +182,7 @@ def reach_time_limit(slurm, job, out):
 
 RECIPES = {"sft": sft, "grpo": grpo}
 INTERRUPTIONS = {"requeue": requeue, "kill": kill, "time limit": reach_time_limit}
-# Every start imports all libraries, so not each of both: tests/recipes/test_resume.py interrupts either recipe without Slurm
+# Not every combination, since each start imports all libraries; tests/recipes/test_resume.py interrupts both without Slurm
 CASES = [("sft", "requeue"), ("sft", "time limit"), ("grpo", "kill"), ("grpo", "time limit")]
 
 

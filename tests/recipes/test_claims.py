@@ -115,5 +115,5 @@ def test_rounds_to_half_are_those_of_the_recursion():
 
 def test_every_result_file_belongs_to_a_claim():
     used = {claim.results for claim in claims.CLAIMS}
-    kept = {str(path.relative_to(claims.HERE)) for path in claims.HERE.glob("**/results*/*.jsonl")}
-    assert kept <= used and kept and all(files.read_json_lines(claims.HERE / name) for name in kept)
+    kept = {str(path.relative_to(claims.RECIPES)) for path in claims.RECIPES.glob("**/results*/*.jsonl")}
+    assert kept <= used and kept and all(files.read_json_lines(claims.RECIPES / name) for name in kept)

@@ -5,7 +5,7 @@ import torch
 import trl
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AttentionInterface, AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 from trl.trainer.utils import add_fused_lm_head
 
 from recipes.training.trainers import shared_prompts
@@ -22,7 +22,7 @@ SIZE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "ma
 @pytest.fixture(autouse=True)
 def attention():
     """What a trainer does at its start; it changes nothing for rows without shared prompts."""
-    AttentionInterface.register("sdpa", shared_prompts.attend)
+    shared_prompts.register_attention()
 
 
 def make_model(model_type, attention="sdpa", **more):

@@ -2,7 +2,6 @@
 
 import torch
 from tqdm.auto import tqdm
-from transformers import AttentionInterface
 
 from recipes.training.trainers import shared_prompts
 from recipes.training.trainers.filters import Filters, filtered_logps
@@ -21,7 +20,7 @@ class ScoresCompletions:
     def __init__(self, *args, share_prompts: bool = True, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.filters = Filters(self.top_k, self.top_p, self.min_p)
-        AttentionInterface.register("sdpa", shared_prompts.attend)
+        shared_prompts.register_attention()
         self.shares_prompts: bool | None = None if share_prompts else False  # None: undecided before the first step
 
     def training_step(self, model, inputs, num_items_in_batch):

@@ -23,6 +23,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 IMPLEMENTATIONS = ("sdpa", "flex_attention")  # of attention, which can do this
@@ -62,17 +63,17 @@ class Spans:
 
 
 class Rearrange(torch.autograd.Function):
-    """Lines of a tensor in another order; any line for -1. The gradient is rearranged, too: faster than a sum by index."""
+    """Gathers along the first dimension; -1 gathers any entry. The backward pass gathers, too: faster than a scatter-add."""
 
     @staticmethod
-    def forward(ctx, lines: torch.Tensor, order: torch.Tensor, inverse: torch.Tensor) -> torch.Tensor:
-        """(lines, ...) and (places,) → (places, ...)."""
+    def forward(ctx, entries: torch.Tensor, index: torch.Tensor, inverse: torch.Tensor) -> torch.Tensor:
+        """(entries, ...) and (places,) → (places, ...); `inverse` is the place of each entry, or -1."""
         ctx.inverse = inverse
-        return lines.index_select(0, order.clamp(min=0))
+        return entries.index_select(0, index.clamp(min=0))
 
     @staticmethod
     def backward(ctx, gradient: torch.Tensor) -> tuple:
-        """(places, ...) → (lines, ...), zero for lines without a place."""
+        """(places, ...) → (entries, ...), zero for entries without a place."""
         absent = (ctx.inverse < 0).view(-1, *[1] * (gradient.ndim - 1))
         return gradient.index_select(0, ctx.inverse.clamp(min=0)).masked_fill_(absent, 0), None, None
 
@@ -111,6 +112,11 @@ def attend(module, query, key, value, attention_mask, shared_prompts: Spans | No
             )
         outputs.append(sdpa_attention_forward(module, *of_part, part.mask, **kwargs)[0].flatten(0, 1))
     return Rearrange.apply(torch.cat(outputs), spans.row, spans.padded).unsqueeze(0), None
+
+
+def register_attention() -> None:
+    """Makes transformers' `sdpa` take spans, in any model. Nothing changes without them."""
+    AttentionInterface.register("sdpa", attend)
 
 
 @dataclass(frozen=True)
@@ -207,32 +213,32 @@ def pack(input_ids: torch.Tensor, attention_mask: torch.Tensor, completion_colum
     rows = torch.arange(len(input_ids), device=device)
     leaders = prompt_of.new_zeros(int(prompt_of.max()) + 1).scatter(0, prompt_of, rows)  # a row with each prompt
     prompt_lengths = attention_mask[leaders, :before].sum(dim=1)
-    of_prompts = tokens_of(prompt_lengths)
-    parts, used = [Part(tuple(of_prompts.shape))], [of_prompts.flatten()]
+    prompt_mask = token_mask(prompt_lengths)
+    parts, masks = [Part(tuple(prompt_mask.shape))], [prompt_mask.flatten()]
     completions, columns = [], []
 
     by_length = lengths.argsort(descending=True, stable=True)
-    first_part = cut(lengths[by_length].tolist(), of_prompts.shape[1])
+    first_part = cut(lengths[by_length].tolist(), prompt_mask.shape[1])
     for part in (by_length[:first_part], by_length[first_part:]):
-        own = tokens_of(lengths[part])
-        if own.numel():
-            width = own.shape[1]
-            sees_prompt = of_prompts[prompt_of[part]].unsqueeze(1).expand(-1, width, -1)
+        part_mask = token_mask(lengths[part])
+        if part_mask.numel():
+            width = part_mask.shape[1]
+            sees_prompt = prompt_mask[prompt_of[part]].unsqueeze(1).expand(-1, width, -1)
             sees_own = torch.ones(width, width, dtype=torch.bool, device=device).tril().expand(len(part), -1, -1)
             mask = torch.cat([sees_prompt, sees_own], dim=2).unsqueeze(1)
-            parts.append(Part(tuple(own.shape), prompt_of[part], mask))
-            used.append(own.flatten())
-            line, column = own.nonzero(as_tuple=True)
-            completions.append(part[line])
+            parts.append(Part(tuple(part_mask.shape), prompt_of[part], mask))
+            masks.append(part_mask.flatten())
+            of_part, column = part_mask.nonzero(as_tuple=True)
+            completions.append(part[of_part])
             columns.append(column)
 
-    places = torch.cat(used)
+    places = torch.cat(masks)  # of which some are padding
     completion, column = torch.cat(completions), torch.cat(columns)
     prompt_ids = input_ids[leaders, :before][attention_mask[leaders, :before].bool()]
     labels = input_ids[completion, before + 1 + column]
     return Packed(
         input_ids=torch.cat([prompt_ids, input_ids[completion, before + column]]).unsqueeze(0),
-        position_ids=torch.cat([of_prompts.nonzero()[:, 1], prompt_lengths[prompt_of][completion] + column]).unsqueeze(0),
+        position_ids=torch.cat([prompt_mask.nonzero()[:, 1], prompt_lengths[prompt_of][completion] + column]).unsqueeze(0),
         labels=torch.cat([torch.full_like(prompt_ids, -100), labels]).unsqueeze(0),
         spans=Spans(tuple(parts), padded=torch.where(places, places.cumsum(0) - 1, -1), row=places.nonzero().squeeze(1)),
         prompt_of=prompt_of,
@@ -242,8 +248,8 @@ def pack(input_ids: torch.Tensor, attention_mask: torch.Tensor, completion_colum
     )
 
 
-def tokens_of(lengths: torch.Tensor) -> torch.Tensor:
-    """Which places are tokens in lines of these lengths, padded on the right: (lines, the largest length)."""
+def token_mask(lengths: torch.Tensor) -> torch.Tensor:
+    """True for tokens, False for padding, of sequences padded on the right: (sequences, longest length)."""
     return torch.arange(int(lengths.max()) if len(lengths) else 0, device=lengths.device) < lengths.unsqueeze(1)
 
 
