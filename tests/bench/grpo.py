@@ -6,7 +6,7 @@ The bare engines: vLLM generates the same number of completions for the same num
 one plain PyTorch forward and backward pass over them in micro-batches, and a step of AdamW. `trl grpo` has the same model,
 prompts, batch size, completions per prompt, lengths and dtype, and its own reward; otherwise its defaults, i.e. it generates
 with transformers. The learning rate is close to zero, so every step samples from the same model. Reports the median seconds
-per step, without the first step.
+per step, without the first step and, for the recipe, without the last.
 
     python tests/bench/grpo.py shared
 
@@ -17,6 +17,7 @@ solved problems before each (about 600 tokens).
 import argparse
 import dataclasses
 import json
+import multiprocessing
 import os
 import re
 import statistics
@@ -24,6 +25,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from measure import ROOT, choose_dtype, publish, read_log, run, words
@@ -66,11 +68,14 @@ class Workload:
 
 
 def ours(load: Workload, steps: int, out: Path, *more: str) -> tuple[float, float]:
-    """Median seconds per step of the recipe, between two entries of its log, and its peak memory in GiB."""
+    """Median seconds per step of the recipe, between two entries of its log, and its peak memory in GiB.
+
+    Without the first step, and without the last, whose entry comes after the final held-out completions.
+    """
     where = words(config=load.config, mixture=load.mixture, model_name_or_path=load.model, output_dir=out, max_steps=steps)
     quiet = words(heldout_problems=1, heldout_every=0)
     _, peak = run([sys.executable, "recipes/grpo.py", *where, *load.size, *quiet, *more])
-    ends = [entry["seconds"] for entry in read_log(out) if "loss" in entry]
+    ends = [entry["seconds"] for entry in read_log(out) if "loss" in entry][:-1]
     return statistics.median(after - before for before, after in zip(ends, ends[1:], strict=False)), peak
 
 
@@ -142,16 +147,21 @@ class Engines:
         return time.perf_counter() - began
 
 
+def bare(load: Workload, steps: int, prompts: list) -> float:
+    """Median seconds per step of the bare engines, without the first step."""
+    engines = Engines(load, prompts)
+    return statistics.median([engines.step(number) for number in range(steps)][1:])
+
+
 def compare(name: str, load: Workload, prompts: list, steps: int, repeats: int, against_trl: bool) -> None:
     """Runs and prints the comparisons of one workload."""
-    engines = Engines(load, prompts)
-    engines.step(0)
     seconds: dict[str, list[float]] = defaultdict(list)
     peaks: dict[str, list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as folder:
         for repeat in range(repeats):
             found = {"ours": ours(load, steps, Path(folder) / f"ours-{repeat}")}
-            seconds[ENGINES].append(statistics.median(engines.step(repeat * steps + i) for i in range(1, steps)))
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:  # its memory is free again afterwards
+                seconds[ENGINES].append(pool.submit(bare, load, steps, prompts).result())
             if against_trl:
                 found[TRL] = trl_grpo(load, steps, prompts, Path(folder) / f"trl-{repeat}")
             for system, (median, peak) in found.items():
