@@ -185,7 +185,7 @@ def draw_axis(groups: list[dict], axis: str, labels: dict[str, str], path: Path)
     """Metrics over one axis of an ablation, one line per stage, decoding and combination of the other axes' values.
 
     Args:
-        groups: from `eval.report.table.average_seeds`; bands show their half widths.
+        groups: from `eval.report.table.average_seeds`; bands show their ranges.
         axis: the horizontal axis; values that are not numbers are treated as categories.
         labels: metric → panel title, one panel each.
         path: PNG to write.
@@ -205,9 +205,9 @@ def draw_axis(groups: list[dict], axis: str, labels: dict[str, str], path: Path)
         for number, (line, members) in enumerate(lines.items()):
             points = sorted((places[str(m["axes"][axis])], *m[metric]) for m in members if m[metric] is not None)
             if points:
-                x, mean, half = (np.array(column) for column in zip(*points, strict=True))
+                x, mean, low, high = (np.array(column) for column in zip(*points, strict=True))
                 ax.plot(x, mean, marker="o", ms=3, label=line, color=LINES[number % len(LINES)])
-                ax.fill_between(x, mean - half, mean + half, alpha=0.2, color=LINES[number % len(LINES)], lw=0)
+                ax.fill_between(x, low, high, alpha=0.2, color=LINES[number % len(LINES)], lw=0)
         ax.set_title(label, fontsize=10)
         ax.set_xlabel(short[axis])
         if not numeric:
@@ -216,7 +216,7 @@ def draw_axis(groups: list[dict], axis: str, labels: dict[str, str], path: Path)
     axes[len(labels) // 2].legend(
         frameon=False, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.4 if long_names else -0.16), ncols=2
     )
-    text = "Means over seeds with 95% intervals (Student's t)."
+    text = "Means over seeds; bands reach from the smallest to the largest value."
     return _save(fig, f"Over {axis}", text, path)
 
 

@@ -1,7 +1,6 @@
-"""`eval table`: all evals of an ablation in one table (parquet and Markdown), and figures with intervals over seeds."""
+"""`eval table`: all evals of an ablation in one table (parquet and Markdown), and figures with bands over seeds."""
 
 import json
-import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,6 @@ from eval.scoring.eval_folder import read_metrics
 
 METRIC_LABELS = {"accuracy": "accuracy", "p_long": "p_long", "length_p50": "median length (tokens)"}
 COLUMNS = ("accuracy", "p_long", "accuracy_long", "accuracy_short", "length_mean", "length_p50", "truncated")
-# 97.5% quantiles of Student's t for 1, 2, ... degrees of freedom: half width of a mean's 95% interval in standard errors.
-T975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 
 
 @dataclass(frozen=True)
@@ -142,7 +139,7 @@ def average_seeds(rows: list[dict], axes: list[str]) -> list[dict]:
     """Groups the rows that differ only in their seed, and averages them.
 
     Returns:
-        Groups with `axes`, stage, kind, `seeds` (how many), and for each of COLUMNS its mean and `half_width`, or None.
+        Groups with `axes`, stage, kind, `seeds` (how many), and for each of COLUMNS its mean, minimum and maximum, or None.
     """
     by_cell: dict[str, list[dict]] = {}
     for row in rows:
@@ -155,29 +152,23 @@ def average_seeds(rows: list[dict], axes: list[str]) -> list[dict]:
         group |= {"stage": first["stage"], "kind": first["kind"], "seeds": len(members)}
         for name in COLUMNS:
             values = [member[name] for member in members if member[name] is not None]
-            group[name] = (float(np.mean(values)), half_width(values)) if values else None
+            group[name] = (float(np.mean(values)), min(values), max(values)) if values else None
         groups.append(group)
     return groups
 
 
-def half_width(values: list[float]) -> float:
-    """Half width of the 95% interval of the mean (Student's t); 0 for a single value."""
-    n = len(values)
-    return T975[min(n - 2, len(T975) - 1)] * float(np.std(values, ddof=1)) / math.sqrt(n) if n > 1 else 0.0
-
-
 def as_text(groups: list[dict]) -> tuple[list[str], list[list[str]]]:
-    """Column names and cells of the table of groups: mean ± half width over seeds."""
+    """Column names and cells of the table of groups: mean [minimum, maximum] over seeds."""
     axes = figures.short_names(groups)
     lines = []
     for group in groups:
         line = [str(group["axes"].get(axis, "")) for axis in axes]
         line += [group["stage"], group["kind"], str(group["seeds"])]
-        line += ["-" if group[name] is None else _with_width(*group[name], group["seeds"]) for name in COLUMNS]
+        line += ["-" if group[name] is None else _with_range(*group[name], group["seeds"]) for name in COLUMNS]
         lines.append(line)
     return [*axes.values(), "stage", "decoding", "seeds", *COLUMNS], lines
 
 
-def _with_width(mean: float, half: float, seeds: int) -> str:
+def _with_range(mean: float, low: float, high: float, seeds: int) -> str:
     digits = 1 if mean >= 10 else 3
-    return f"{mean:.{digits}f} ± {half:.{digits}f}" if seeds > 1 else f"{mean:.{digits}f}"
+    return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]" if seeds > 1 else f"{mean:.{digits}f}"

@@ -15,7 +15,7 @@ import yaml
 
 from data_mix import locks
 from data_mix.errors import InputError
-from eval.report.table import average_seeds, half_width
+from eval.report.table import average_seeds
 from launch import ablation
 from launch.ablation import folder_name, to_arguments
 from tests.conftest import ROOT
@@ -115,16 +115,16 @@ def test_an_invalid_file_is_an_error_before_anything_runs(tmp_path, fields, mess
         ablation.read(write(tmp_path, **fields))
 
 
-def test_seeds_are_averaged_with_a_confidence_interval():
+def test_seeds_are_averaged_with_their_range():
     rows = [
         {"seed": seed, "p": 0.1, "stage": "sft", "kind": "greedy", "accuracy": value}
         | dict.fromkeys(("p_long", "length_mean", "length_p50", "truncated"), 0.0)
         | dict.fromkeys(("accuracy_long", "accuracy_short"))
-        for seed, value in ((0, 0.4), (1, 0.6))
+        for seed, value in ((0, 0.3), (1, 0.6))
     ]
     [group] = average_seeds(rows, ["p"])
-    assert group["seeds"] == 2 and group["accuracy"][0] == pytest.approx(0.5) and group["accuracy_long"] is None
-    assert half_width([0.4, 0.6]) == pytest.approx(12.706 * 0.1) and half_width([0.4]) == 0
+    assert group["seeds"] == 2 and group["accuracy_long"] is None
+    assert group["accuracy"] == (pytest.approx(0.45), 0.3, 0.6)
 
 
 def read_metrics(out):
@@ -186,15 +186,16 @@ exit 1
 """
 
 
-def write_interrupted(folder, **fields):
-    """Writes an ablation file of one SFT run that never finishes, with a finished mixture; returns it and the run's log."""
+def write_interrupted(folder, seeds=(0,), **fields):
+    """Writes an ablation of SFT runs that never finish, with finished mixtures; returns its file and the first run's log."""
     script = folder.parent / "interrupted.sh"
     script.write_text(INTERRUPTED)
     script.chmod(0o755)
-    path = write(folder, launcher=str(script), **fields)
-    mixture = folder / "out" / "mixture" / "seed=0"
-    mixture.mkdir(parents=True)
-    (mixture / "manifest.json").touch()
+    path = write(folder, launcher=str(script), grid={"seed": list(seeds)}, **fields)
+    for seed in seeds:
+        mixture = folder / "out" / "mixture" / f"seed={seed}"
+        mixture.mkdir(parents=True)
+        (mixture / "manifest.json").touch()
     return path, folder / "out" / "sft" / "seed=0" / "log.jsonl"
 
 
@@ -208,17 +209,21 @@ def test_an_unfinished_run_of_another_command_is_refused_and_kept(command, tmp_p
     assert log.read_text() == "step\n"
 
 
-@pytest.mark.parametrize("broken", ["", '["recip', "3", "null"])
-def test_a_run_resumes_despite_a_corrupt_record(command, tmp_path, broken):
-    path, log = write_interrupted(tmp_path)
-    record = tmp_path / "out" / "logs" / "sft" / "seed=0.json"
-    record.parent.mkdir(parents=True)
-    record.write_text(broken)
-    log.parent.mkdir(parents=True)
-    log.write_text("step\n")
+def test_runs_resume_despite_corrupt_records(command, tmp_path):
+    broken = ["", '["recip', "3", "null"]
+    path, _ = write_interrupted(tmp_path, range(4))
+    records = [tmp_path / "out" / "logs" / "sft" / f"seed={seed}.json" for seed in range(4)]
+    logs = [tmp_path / "out" / "sft" / f"seed={seed}" / "log.jsonl" for seed in range(4)]
+    for record, log, text in zip(records, logs, broken, strict=True):
+        record.parent.mkdir(parents=True, exist_ok=True)
+        log.parent.mkdir(parents=True)
+        record.write_text(text)
+        log.write_text("step\n")
     done = command("-m", "launch", "ablate", path, check=False)
-    assert done.returncode == 1 and "FAILED sft/seed=0" in done.stdout and "Traceback" not in done.stderr
-    assert log.read_text() == "step\nstep\n" and "--max_steps" in json.loads(record.read_text())
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    for seed, (record, log) in enumerate(zip(records, logs, strict=True)):
+        assert f"FAILED sft/seed={seed}" in done.stdout
+        assert log.read_text() == "step\nstep\n" and "--max_steps" in json.loads(record.read_text())
 
 
 @pytest.mark.slow
