@@ -15,7 +15,7 @@ from launch import serve
 
 def ablate(path: str, slots: int, dry_run: bool, cell: int | None) -> int:
     """Runs the unfinished jobs of an ablation or of one cell, then writes the report; returns 1 if a job failed."""
-    from launch import ablation, scheduler
+    from launch import ablation, check_jobs, scheduler
 
     cores = len(os.sched_getaffinity(0))
     if not 1 <= slots <= cores:
@@ -26,7 +26,7 @@ def ablate(path: str, slots: int, dry_run: bool, cell: int | None) -> int:
     if grid.out.is_dir() and not dry_run:
         locks.lock(grid.out, shared=cell is not None).close()  # refuse it now: checking the jobs takes seconds
     done = sum(job.is_done() for job in selected.jobs.values())
-    if done < len(selected.jobs) and (status := subprocess.call([sys.executable, "-m", "launch.check_jobs", path])):
+    if done < len(selected.jobs) and (status := check_jobs.run_checks(path)):
         return status
     print(f"{len(selected.cells)} cells, {len(selected.jobs)} jobs, {done} of them done", flush=True)
     if dry_run:

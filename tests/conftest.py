@@ -61,14 +61,15 @@ def forked(tmp_path_factory):
 def command(forked):
     """Runs `python ARGS` as a user would, by default in the repository root; returns the finished process with its output.
 
-    Programs that import torch are forked (see tests/forked.py), unless `fresh`; their imports would take most of the time.
+    Programs that import torch are forked (see tests/forked.py), since their imports would take most of the time; `fresh` says
+    otherwise.
     """
 
     def run(
-        *args: object, check: bool = True, cwd: Path = ROOT, fresh: bool = False, **env: str
+        *args: object, check: bool = True, cwd: Path = ROOT, fresh: bool | None = None, **env: str
     ) -> subprocess.CompletedProcess[str]:
         words, env = [*map(str, args)], {"HF_HUB_OFFLINE": "1", **env}
-        if not fresh and imports_torch(words):
+        if imports_torch(words) if fresh is None else not fresh:
             program = forked.start(words, cwd, env)
             done = subprocess.CompletedProcess(words, program.wait(), *program.communicate())
         else:

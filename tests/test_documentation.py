@@ -15,5 +15,5 @@ def test_the_examples_for_python_run(command, parity_run, tmp_path):
         (tmp_path / "runs" / "demo" / model).symlink_to(parity_run / "sft")
     # vLLM asks stdout for its descriptor, which doctest's does not have
     code = "import doctest, sys; doctest._SpoofOut.fileno = lambda _: 1; print(doctest.testfile(sys.argv[1], False))"
-    done = command("-c", code, ROOT / "eval/README.md", cwd=tmp_path)
+    done = command("-c", code, ROOT / "eval/README.md", cwd=tmp_path, fresh=False)
     assert done.stdout.splitlines()[-1] == "TestResults(failed=0, attempted=16)"

@@ -20,7 +20,7 @@ from eval.scoring.eval_folder import read_completions, read_metrics
 def test_run_covers_every_test_problem_and_never_overwrites(command, parity_run, tmp_path):
     out = tmp_path / "eval"
     args = ["-m", "eval", "run", "--model", parity_run / "sft", "--mixture", parity_run / "mixture", "--out", out]
-    command(*args, "--samples", 3, "--temperature", 1.0, fresh=True)
+    command(*args, "--samples", 3, "--temperature", 1.0)
     rows, info = read_completions(str(out))
     assert len(rows) == 64 * 3 and info["temperature"] == 1.0
     assert len({(row["problem_id"], row["sample"]) for row in rows}) == 64 * 3

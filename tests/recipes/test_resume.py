@@ -50,6 +50,7 @@ def wait_for(path, process):
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "status", "saves"),
     [(signal.SIGKILL, -9, ["--save_steps", 2]), (signal.SIGTERM, 75, ["--save_steps", 1, "--num_iterations", 2])],
@@ -70,6 +71,7 @@ def test_grpo_resumes_with_the_same_rollouts(command, start, parity_run, tmp_pat
     assert weights(stopped) == weights(whole)
 
 
+@pytest.mark.slow
 def test_grpo_resumes_in_a_later_epoch_with_the_same_problems(command, parity_run, tmp_path):
     build_command = ["-m", "data_mix", "build", "recipes/parity/mixture.yaml", "--out", tmp_path / "mixture"]
     command(*build_command, "--set", "n_train=64", "n_test=8")

@@ -21,6 +21,8 @@ from tests.serving import Server
 
 STEPS, KILLS = 4, 8
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def where(parity_run, tmp_path_factory) -> list[str]:
@@ -105,7 +107,6 @@ def test_two_processes_and_a_killed_server_change_no_rollout(command, start, whe
     assert rollouts(out) == rollouts(whole)
 
 
-@pytest.mark.slow
 def test_star_through_a_server_keeps_what_it_keeps_with_an_engine(command, where, server, tmp_path):
     """Completions depend on the seed, the round and the prompt alone: a server that is lost changes nothing."""
     small = ["--rounds", 2, "--problems", 16, "--num_generations", 4, "--heldout_problems", 9]
@@ -140,7 +141,6 @@ def record(problem_id, trainer_state, **kwargs):
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("config", "lora"), [("zero3", False), ("zero3", True), ("fsdp2", True)])
 def test_the_servers_get_sharded_models_whole_and_adapters_merged(command, where, server, config, lora):
     out = Path(where[-1])
@@ -154,7 +154,6 @@ def test_the_servers_get_sharded_models_whole_and_adapters_merged(command, where
     shutil.rmtree(out)
 
 
-@pytest.mark.slow
 def test_kills_of_server_or_trainer_change_no_rollout(command, start, where, server, tmp_path):
     words = [*arguments(where, server, 32), "--save_strategy", "steps", "--save_steps", "1"]
     out, draw, kills = tmp_path.joinpath(where[-1]), random.Random(0), 0

@@ -62,6 +62,7 @@ def test_a_run_killed_in_its_second_round_resumes_to_the_same_result(command, pa
     assert again.returncode == 0 and "nothing to do" in again.stdout
 
 
+@pytest.mark.slow
 def test_a_run_saves_on_sigterm_and_resumes(command, parity_run, star, tmp_path):
     out = tmp_path / "star"
     line = [sys.executable, *map(str, arguments(parity_run, out))]

@@ -89,6 +89,7 @@ def test_completions_depend_on_number_purpose_and_step_but_not_on_the_batch(sour
     assert source.generate(repeats, None, 8)[1] == first
 
 
+@pytest.mark.slow
 def test_grpo_without_vllm_resumes_with_the_same_rollouts_after_a_kill(command, start, parity_run, tmp_path):
     where = ["--mixture", parity_run / "mixture", "--model_name_or_path", parity_run / "sft", "--report_to", "none"]
     size = ["--max_steps", 4, "--per_device_train_batch_size", 64, "--heldout_problems", 8, "--heldout_every", 2]
@@ -124,6 +125,7 @@ def test_grpo_without_vllm_resumes_with_the_same_rollouts_after_a_kill(command, 
     assert any(entry["resampled_groups"] > 0 for entry in steps)
 
 
+@pytest.mark.slow
 def test_star_without_vllm_resumes_with_the_same_rollouts(command, parity_run, tmp_path):
     size = ["--rounds", 2, "--problems", 16, "--num_generations", 4, "--heldout_problems", 8, "--report_to", "none"]
     where = ["--mixture", parity_run / "mixture", "--model_name_or_path", parity_run / "sft", "--rewards", "answer"]
