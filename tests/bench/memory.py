@@ -27,8 +27,9 @@ if __name__ == "__main__":
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        quiet = {"report_to": "none", "heldout_problems": 1}  # held-out completions take time, and less memory than training
         long = ["--set", "p_cot=1", f"sources.0.path={args.data}/gsm8k"]
-        shared = words(model_name_or_path=args.model, mixture=folder / "mixture", max_steps=args.steps, report_to="none")
+        shared = words(model_name_or_path=args.model, mixture=folder / "mixture", max_steps=args.steps, **quiet)
         cpu, asked = STUDY / "smollm2-135m-cpu", words(model=args.model, mixture=folder / "mixture", out=folder / "eval")
         stages = {
             "data_mix build": ["-m", "data_mix", "build", STUDY / "mixture.yaml", "--out", folder / "mixture", *long],
@@ -36,7 +37,7 @@ if __name__ == "__main__":
             "GRPO": ["recipes/grpo.py", *words(config=cpu / "grpo.yaml", output_dir=folder / "grpo"), *shared],
             "eval run": ["-m", "eval", "run", *asked, *words(problems=32, samples=8, temperature=1), *words(**SHORT)],
         }
-        steps = words(mixture=folder / "demo", max_steps=args.steps, report_to="none")
+        steps = words(mixture=folder / "demo", max_steps=args.steps, **quiet)
         start = words(model_name_or_path=folder / "demo-sft", output_dir=folder / "demo-grpo")
         stages |= {
             "the demo's mixture": ["-m", "data_mix", "build", DEMO / "mixture.yaml", "--out", folder / "demo"],
