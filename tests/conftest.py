@@ -29,11 +29,6 @@ DATA = ROOT.parent / "shared" / "data"
 LAUNCH = ["-m", "accelerate.commands.launch", "--config_file", "launch/accelerate/cpu.yaml", "--main_process_port", 0]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the tests that share a server first, so that no other worker steals some of them and starts a second server."""
-    items.sort(key=lambda item: "server" not in item.fixturenames)
-
-
 def skip(reason: str) -> NoReturn:
     """Skips a test that needs more of the machine than Python packages; with CI=true it fails instead."""
     if os.environ.get("CI") == "true":
@@ -61,8 +56,8 @@ def forked(tmp_path_factory):
 def command(forked):
     """Runs `python ARGS` as a user would, by default in the repository root; returns the finished process with its output.
 
-    Programs that import torch are forked (see tests/forked.py), since their imports would take most of the time; `fresh` says
-    otherwise.
+    Programs that import torch are forked (see tests/forked.py), since their imports would take most of the time. `fresh=True`
+    starts Python anew, `fresh=False` forks any program.
     """
 
     def run(

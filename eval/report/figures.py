@@ -216,7 +216,7 @@ def draw_axis(groups: list[dict], axis: str, labels: dict[str, str], path: Path)
     axes[len(labels) // 2].legend(
         frameon=False, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.4 if long_names else -0.16), ncols=2
     )
-    text = "Means over seeds; bands reach from the smallest to the largest value."
+    text = "Means over seeds; bands span the smallest to the largest value."
     return _save(fig, f"Over {axis}", text, path)
 
 

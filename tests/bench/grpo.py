@@ -199,7 +199,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workload", choices=["smollm2", "parity", "shared"])
     parser.add_argument("--model", default="models/smollm2-135m", help="checkpoint of SmolLM2-135M")
-    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=4, help="at least 3: neither the first nor the last is counted")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--batches", type=int, default=6, help="micro-batches of 16 completions in a step of SmolLM2-135M")
     parser.add_argument("--trl", action="store_true", help="also against `trl grpo` (minutes per step)")

@@ -125,6 +125,7 @@ def test_seeds_are_averaged_with_their_range():
     [group] = average_seeds(rows, ["p"])
     assert group["seeds"] == 2 and group["accuracy_long"] is None
     assert group["accuracy"] == (pytest.approx(0.45), 0.3, 0.6)
+    assert average_seeds(rows[:1], ["p"])[0]["accuracy"] == (0.3, 0.3, 0.3)
 
 
 def read_metrics(out):
