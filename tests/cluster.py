@@ -132,11 +132,14 @@ class Cluster:
             sorted({field.removeprefix("JobState=") for line in lines for field in line.split() if "JobState=" in field})
         )
 
+    def has_ended(self, job: str) -> bool:
+        """Whether a job, or each of its array tasks, has ended for good. Until then Slurm names many states: it may be SIGNALING."""
+        return set(self.state(job).split()) <= {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL"}
+
     def wait_for_end(self, job: str, seconds: float = 400) -> str:
         """Waits until a job has ended; returns its state. Fails after the given time."""
-        final = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL"}
         deadline = time.monotonic() + seconds
-        while not set(self.state(job).split()) <= final:
+        while not self.has_ended(job):
             assert time.monotonic() < deadline, f"job {job} has not ended within {seconds} s; see {self.folder}"
             time.sleep(0.2)
         return self.state(job)
