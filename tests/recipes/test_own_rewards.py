@@ -1,6 +1,7 @@
 """Own reward functions in training: preflight, TRL's trainer, dynamic sampling, STaR's selection; a failing one stops a run."""
 
 import json
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -53,7 +54,8 @@ MODEL = {"model_type": "llama", "hidden_size": 16, "intermediate_size": 32, "num
 
 
 @pytest.fixture
-def mine(tmp_path):
+def mine(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])  # its folder is added; other tests have a mine.py, too
     (tmp_path / "mine.py").write_text(MINE)
     return tmp_path / "mine.py"
 
