@@ -29,6 +29,7 @@ from recipes.training import models
 from recipes.training.arguments import CotmixGRPOConfig
 from recipes.training.errors import TrainingError
 from recipes.training.generation.generators import SourceGenerator
+from recipes.training.patches import lm_head
 from recipes.training.patches import trl as trl_patches
 from recipes.training.preflight import checks, inspection, services
 from recipes.training.preflight.findings import Finding
@@ -154,7 +155,7 @@ def main(recipe: GRPORecipe, args: CotmixGRPOConfig, model_args: trl.ModelConfig
     # vLLM reads the end tokens from the checkpoint's generation_config.json, which may lack some
     args.generation_kwargs = {"stop_token_ids": end_ids(tokenizer)}
 
-    trl_patches.score_labels_only()
+    lm_head.score_on_cpu()
     model = models.load_model(path, tokenizer, model_args)
     trl_patches.generate_with(source)
     columns = ("prompt", "answer", "problem_id", "source")

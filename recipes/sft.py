@@ -26,7 +26,7 @@ from eval.generation.tokens import context_length
 from recipes.training import models
 from recipes.training.arguments import CotmixSFTConfig
 from recipes.training.generation.generators import ModelGenerator
-from recipes.training.patches import trl as trl_patches
+from recipes.training.patches import lm_head
 from recipes.training.preflight import checks, inspection
 from recipes.training.preflight.findings import Finding
 from recipes.training.preflight.inspection import Inputs
@@ -98,7 +98,7 @@ def main(recipe: SFTRecipe, args: CotmixSFTConfig, model_args: trl.ModelConfig) 
     set_seed(args.seed)
     model = models.load_model(model_args.model_name_or_path or inputs.config, tokenizer, model_args)
     config.save_config(args.output_dir, recipe, args, model_args)
-    trl_patches.score_labels_only()
+    lm_head.score_on_cpu()
 
     trainer = CotmixSFTTrainer(
         model=model,

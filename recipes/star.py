@@ -33,7 +33,7 @@ from recipes.training.checkpoints import rounds
 from recipes.training.checkpoints.atomic import clean_up, last_complete
 from recipes.training.checkpoints.shutdown import GracefulShutdown
 from recipes.training.generation.generators import ROLLOUTS, SourceGenerator
-from recipes.training.patches import trl as trl_patches
+from recipes.training.patches import lm_head
 from recipes.training.preflight import checks, inspection
 from recipes.training.preflight.findings import Finding
 from recipes.training.preflight.inspection import Inputs
@@ -104,7 +104,7 @@ def main(recipe: STaRRecipe, args: CotmixSFTConfig, model_args: trl.ModelConfig)
     one_pass = copy.copy(args)
     vars(one_pass).update(num_train_epochs=1, save_strategy="no", logging_strategy="no", report_to=[], push_to_hub=False)
 
-    trl_patches.score_labels_only()
+    lm_head.score_on_cpu()
     length, dtype = recipe.vllm_max_model_length or inputs.length, models.compute_dtype(inputs.config, args, model_args)
     path = model_args.model_name_or_path
     source = choose_source(recipe, args, path, dtype, inputs.length)

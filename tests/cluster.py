@@ -133,7 +133,7 @@ class Cluster:
         )
 
     def has_ended(self, job: str) -> bool:
-        """Whether a job, or each of its array tasks, has ended for good. Until then Slurm names many states: it may be SIGNALING."""
+        """Whether a job, or each of its array tasks, has ended for good; other states include SIGNALING."""
         return set(self.state(job).split()) <= {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL"}
 
     def wait_for_end(self, job: str, seconds: float = 400) -> str:

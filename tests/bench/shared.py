@@ -16,7 +16,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 from trl.trainer.utils import add_fused_lm_head
 
-from recipes.training.patches.trl import score_labels_only
+from recipes.training.patches.lm_head import score_on_cpu
 from recipes.training.trainers import shared_prompts
 from tests.bench.measure import publish
 from tests.recipes.test_shared_prompts import micro_batch, ordinary, packed
@@ -47,7 +47,7 @@ if __name__ == "__main__":
     parser.add_argument("--model", default="models/smollm2-135m")
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
-    score_labels_only()
+    score_on_cpu()
     shared_prompts.register_attention()
     small = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", **PARITY))
     large = AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.float32)

@@ -1,4 +1,4 @@
-"""Patches to TRL, tested with 1.16.0: colocated vLLM engine, weight push, fused LM head; and access to private state."""
+"""Patches to TRL, tested with 1.16.0: colocated vLLM engine and weight push; and access to private state."""
 
 import functools
 import os
@@ -109,21 +109,6 @@ def send_token(token: str) -> None:
         return get(client, url, **kwargs)
 
     VLLMClient._get = authorized_get
-
-
-def score_labels_only() -> None:
-    """On CPU, makes TRL's fused LM head project only the positions that have a label, as it does on CUDA.
-
-    Without Triton, TRL projects every position, prompt and padding included, to keep tile shapes constant for compilers.
-    Nothing is compiled here, and with a vocabulary of 49,152 the projection is expensive (figures: tests/bench/README.md).
-
-    Upstream: trl/trainer/utils.py, `compact = _use_triton(...)`, its only use there.
-    Remove when: TRL compacts on CPU, or has an option for it.
-    """
-    from trl.trainer import utils
-
-    if not has_gpu():
-        utils._use_triton = lambda device: True
 
 
 def sync_weights_once_per_step(trainer) -> None:

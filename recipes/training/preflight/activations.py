@@ -6,7 +6,7 @@ for any model, but for what libraries allocate in between.
 
 import copy
 
-# TRL's fused LM head computes the logits of so many tokens and words at a time (trl/kernels/chunked_logprob.py)
+# On GPUs, TRL's fused LM head computes the logits of so many tokens and words at a time (trl/kernels/chunked_logprob.py)
 TILE_TOKENS, TILE_WORDS = 4096, 32768
 
 
@@ -74,7 +74,9 @@ def count_logits(config, tokens: int, dtype: str, gpu: bool, filtered: bool) -> 
     """
     if filtered:  # in float32: the logits, the filtered ones, their log-probs and gradient
         return 4 * tokens * config.vocab_size * 4
-    tile = min(tokens, TILE_TOKENS) * min(config.vocab_size, TILE_WORDS)
-    size = 4 if dtype == "float32" else 2
-    gradient = config.vocab_size * config.hidden_size * 4  # of the head, summed in float32
-    return tile * (size if gpu else size + 3 * 4) + gradient
+    size, gradient = 4 if dtype == "float32" else 2, config.vocab_size * config.hidden_size * 4  # summed in float32
+    if gpu:
+        return min(tokens, TILE_TOKENS) * min(config.vocab_size, TILE_WORDS) * size + gradient
+    from recipes.training.patches.lm_head import TILE  # which imports torch
+
+    return min(tokens * config.vocab_size, TILE) * (size + 3 * 4) + gradient

@@ -10,9 +10,8 @@ The row has no padding. A prompt attends to itself, and a completion to its prom
 in rows of their own. So the log-probs are the same up to rounding, and a single forward pass scores the micro-batch, under any
 wrapper of the model. The last token of a prompt is repeated for each completion, since it predicts its first token.
 
-PyTorch's scaled dot-product attention is called once for prompts, and once or twice for completions (long and short ones, to
-pad less): with a mask over the row, it takes about twice as long (tests/bench/README.md). FlexAttention takes that mask, and
-skips what it hides.
+Attention is called once for prompts, and once or twice for completions (long and short ones, to pad less): with a mask over
+the row, it takes about twice as long (tests/bench/README.md). FlexAttention takes that mask, and skips what it hides.
 
 Prefix sharing for GRPO: PrefixGrouper, arXiv 2506.05433. An alternative is a KV cache of the prompts, expanded to their
 completions; it needs two passes, which wrappers of sharded models do not expect, and gradient checkpointing turns caches off.
@@ -25,6 +24,8 @@ from dataclasses import dataclass
 import torch
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+from recipes.training.trainers.cpu_attention import masked_attention
 
 IMPLEMENTATIONS = ("sdpa", "flex_attention")  # of attention, which can do this
 SAVING = 0.9  # a row must cost less than this share of an ordinary micro-batch
@@ -110,8 +111,15 @@ def attend(module, query, key, value, attention_mask, shared_prompts: Spans | No
                 torch.cat([prompts.index_select(0, part.prompt_of), own], dim=2)
                 for prompts, own in zip((keys[0], values[0]), of_part[1:], strict=True)
             )
-        outputs.append(sdpa_attention_forward(module, *of_part, part.mask, **kwargs)[0].flatten(0, 1))
+        outputs.append(_attend(module, *of_part, part.mask, **kwargs).flatten(0, 1))
     return Rearrange.apply(torch.cat(outputs), spans.row, spans.padded).unsqueeze(0), None
+
+
+def _attend(module, query, key, value, mask: torch.Tensor | None, scaling=None, dropout=0.0, **kwargs) -> torch.Tensor:
+    """Attention of one part, (number, columns, heads, head size)."""
+    if mask is None or query.device.type != "cpu" or dropout:
+        return sdpa_attention_forward(module, query, key, value, mask, scaling=scaling, dropout=dropout, **kwargs)[0]
+    return masked_attention(query, key, value, mask, scaling or query.shape[-1] ** -0.5).transpose(1, 2)
 
 
 def register_attention() -> None:
