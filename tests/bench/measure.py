@@ -68,10 +68,10 @@ def publish(name: str, ours: Sequence[float], reference: Sequence[float], unit: 
         name: name of the comparison.
         ours: one figure per repeat.
         reference: the same for the alternative.
-        unit: unit of both. Lower is better for `s` and `GiB`, higher for anything else.
+        unit: unit of both. Lower is better for `s`, `ms` and `GiB`, higher for anything else.
     """
     pairs = list(zip(ours, reference, strict=True))
-    ratio = statistics.median(b / a if unit.split()[0] in ("s", "GiB") else a / b for a, b in pairs)
+    ratio = statistics.median(b / a if unit.split()[0] in ("s", "ms", "GiB") else a / b for a, b in pairs)
     figures = {
         "ours": round(statistics.median(ours), 3),
         "reference": round(statistics.median(reference), 3),
