@@ -62,7 +62,8 @@ if __name__ == "__main__":
     count = parser.parse_args().repeats
     torch.manual_seed(0)
     targets = torch.randint(VOCABULARY, (COMPLETIONS * COLUMNS,))
-    hidden, weight = (torch.randn(rows, HIDDEN).requires_grad_() for rows in (len(targets), VOCABULARY))
+    hidden = torch.randn(len(targets), HIDDEN).requires_grad_()
+    weight = (0.05 * torch.randn(VOCABULARY, HIDDEN)).requires_grad_()  # logits of about 1
     mask = torch.ones(COLUMNS, BEFORE + COLUMNS, dtype=torch.bool).tril(BEFORE).expand(COMPLETIONS, 1, -1, -1)
     dtypes = [torch.float32, *([torch.bfloat16] if machine.has_bfloat16() else [])]
     theirs = {
