@@ -8,7 +8,7 @@ TILE = 2**25  # logits at a time: 128 MiB in float32
 
 
 def score_on_cpu() -> None:
-    """On CPU, makes TRL's fused LM head take half of the time (figures: tests/bench/README.md).
+    """On CPU, makes TRL's fused LM head do less work (figures: tests/bench/README.md).
 
     Only positions that have a label are projected, as on CUDA. Without Triton, TRL projects prompts and padding, too, to keep
     tile shapes constant for compilers; nothing is compiled here.
