@@ -15,7 +15,8 @@ def score_on_cpu() -> None:
 
     A tile has all words of the vocabulary, and the gradient fewer passes over it. TRL's tiles have 32,768 words, so it sums
     their gradients in float32, with products in float32: in bfloat16, rounding each of them would bias training. Products over
-    the whole vocabulary are rounded once, as with ordinary logits, so they are taken in the model's precision.
+    the whole vocabulary are rounded once, as with ordinary logits, and a weight's gradient once per tile, as it is once per
+    micro-batch. So they are taken in the model's precision.
 
     Upstream: trl/trainer/utils.py, `compact = _use_triton(...)`, its only use there, and `_ChunkedLogProbFunction`;
     trl/kernels/chunked_logprob.py.
