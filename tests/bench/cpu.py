@@ -1,6 +1,6 @@
 """What replaces TRL's LM head and PyTorch's attention on CPU, against them; forward and backward, shapes of SmolLM2-135M.
 
-    python -m tests.bench.cpu
+    python tests/bench/cpu.py
 
 The LM head has 1,488 tokens, a micro-batch of 16 completions of 93; attention, in one layer, the completions' tokens after
 prompts of 80. On CPUs with fast bfloat16 also in that.
@@ -14,13 +14,13 @@ from eval.generation import machine
 machine.prepare()
 
 import torch
+from measure import publish
 from torch.nn.functional import scaled_dot_product_attention
 from trl.kernels.chunked_logprob import ChunkedLogProbFunction
 from trl.trainer import utils
 
 from recipes.training.patches import lm_head
 from recipes.training.trainers.cpu_attention import masked_attention
-from tests.bench.measure import publish
 
 COMPLETIONS, COLUMNS, BEFORE, VOCABULARY, HIDDEN, HEADS, KEY_HEADS = 16, 93, 80, 49_152, 576, 9, 3
 

@@ -9,6 +9,7 @@ with transformers. The learning rate is close to zero, so every step samples fro
 per step, without the first step and, for the recipe, without the last.
 
     python tests/bench/grpo.py shared
+    python tests/bench/grpo.py few-shot
 
 The recipe with shared prompts against `--shared_prompts false`: with the prompts as they are (about 80 tokens), and with five
 solved problems before each (about 600 tokens).
@@ -197,7 +198,7 @@ def few_shot(rows: list[dict], examples: int = 5) -> str:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("workload", choices=["smollm2", "parity", "shared"])
+    parser.add_argument("workload", choices=["smollm2", "parity", "shared", "few-shot"])
     parser.add_argument("--model", default="models/smollm2-135m", help="checkpoint of SmolLM2-135M")
     parser.add_argument("--steps", type=int, default=4, help="at least 3: neither the first nor the last is counted")
     parser.add_argument("--repeats", type=int, default=3)
@@ -223,12 +224,11 @@ if __name__ == "__main__":
             run([sys.executable, "recipes/sft.py", *where, *size])
         rows = read_rows(str(mixture), "train")
         if args.workload == "shared":
-            longer = Path(folder) / "few-shot"
-            build(
-                load_config(str(source), ["n_train=2560", "n_test=8", f"prompt_template={json.dumps(few_shot(rows))}"]),
-                str(longer),
-            )
             compare_shared("SmolLM2-135M, prompts of 80 tokens", load, args.steps, args.repeats)
+        elif args.workload == "few-shot":
+            longer = Path(folder) / "few-shot"
+            template = f"prompt_template={json.dumps(few_shot(rows))}"
+            build(load_config(str(source), ["n_train=2560", "n_test=8", template]), str(longer))
             few = dataclasses.replace(load, mixture=longer)
             compare_shared("SmolLM2-135M, prompts of 600 tokens", few, args.steps, args.repeats)
         else:
