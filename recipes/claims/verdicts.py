@@ -80,7 +80,7 @@ def of_temperature(lines: list[dict]) -> Verdict:
     """Algorithms: STaR with the reward `answer` ends below 0.98 at temperature 1.5, and at 0.98 or more at 0.75 and 1."""
     accuracy: dict[float, list[float]] = {}
     for line in select(lines, "star", "greedy"):
-        if line["rl.rewards"] == ["answer"]:
+        if line["rl.rewards"] == "answer":
             accuracy.setdefault(line["rl.temperature"], []).append(line["accuracy"])
     parts = [f"{spread(accuracy[temperature])} at temperature {temperature:g}" for temperature in sorted(accuracy)]
     low = zip(*(accuracy[temperature] for temperature in (0.75, 1.0)), strict=True)

@@ -64,7 +64,7 @@ def test_a_high_temperature_must_fail_where_a_low_one_does_not(hot, verdict):
     lines = [
         line
         for temperature, answer in ((0.75, 1.0), (1.0, 0.99), (1.5, hot))
-        for rewards, accuracy in ((["answer"], answer), (["valid"], 0.5))
+        for rewards, accuracy in (("answer", answer), ("valid", 0.5))
         for line in evals("star", "greedy", (accuracy,) * 3, **{"rl.rewards": rewards, "rl.temperature": temperature})
     ]
     assert verdicts.of_temperature(lines)[1:] == (verdict, 3)
