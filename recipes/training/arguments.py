@@ -34,7 +34,8 @@ class Rollouts:
     """Where rollouts come from, in the recipes that have some. Most are fields of TRL's GRPOConfig as well."""
 
     use_vllm: bool = field(
-        default=True, metadata={"help": "false: rollouts come from the trainer's own model, through transformers; slower"}
+        default=True,
+        metadata={"help": "false: rollouts come from the trainer's own model, through transformers; slower for most models"},
     )
     vllm_mode: str = field(
         default="colocate", metadata={"help": "colocate: an engine in each process; server: servers that run already"}

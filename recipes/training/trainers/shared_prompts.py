@@ -111,11 +111,11 @@ def attend(module, query, key, value, attention_mask, shared_prompts: Spans | No
                 torch.cat([prompts.index_select(0, part.prompt_of), own], dim=2)
                 for prompts, own in zip((keys[0], values[0]), of_part[1:], strict=True)
             )
-        outputs.append(_attend(module, *of_part, part.mask, **kwargs).flatten(0, 1))
+        outputs.append(_attend_part(module, *of_part, part.mask, **kwargs).flatten(0, 1))
     return Rearrange.apply(torch.cat(outputs), spans.row, spans.padded).unsqueeze(0), None
 
 
-def _attend(module, query, key, value, mask: torch.Tensor | None, scaling=None, dropout=0.0, **kwargs) -> torch.Tensor:
+def _attend_part(module, query, key, value, mask: torch.Tensor | None, scaling=None, dropout=0.0, **kwargs) -> torch.Tensor:
     """Attention of one part, (number, columns, heads, head size)."""
     if mask is None or query.device.type != "cpu" or dropout:
         return sdpa_attention_forward(module, query, key, value, mask, scaling=scaling, dropout=dropout, **kwargs)[0]
