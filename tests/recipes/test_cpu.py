@@ -9,7 +9,7 @@ from trl.kernels import chunked_logprob
 from trl.trainer import utils
 
 from recipes.training.patches import lm_head
-from recipes.training.trainers.cpu_attention import masked_attention
+from recipes.training.trainers.cpu_attention import causal_attention, causal_mask
 
 ENTROPY = ("entropy",)
 
@@ -64,13 +64,17 @@ def test_the_lm_head_in_bfloat16_is_as_exact_as_ordinary_logits(patched):
     assert all(one < 1.2 * two for one, two in zip(error(ours), error(ordinary), strict=True))
 
 
-@given(st.integers(1, 3), st.integers(1, 2), st.integers(1, 3), st.integers(1, 9), st.integers(0, 7), st.booleans())
+@given(
+    st.integers(1, 3), st.integers(1, 2), st.integers(1, 3), st.integers(1, 150), st.integers(0, 7), st.booleans(), st.booleans()
+)
 @settings(max_examples=30, deadline=None)
-def test_attention_is_pytorchs(batch, key_heads, group, queries, before, half):
+def test_attention_is_pytorchs(batch, key_heads, group, queries, before, padded, half):
     dtype = torch.bfloat16 if half else torch.float32
     generator = torch.Generator().manual_seed(0)
-    mask = torch.rand(batch, 1, queries, before + queries, generator=generator) < 0.5
-    mask[..., before:] |= torch.eye(queries, dtype=torch.bool)
+    mask = causal_mask(queries, before + queries, torch.device("cpu"))
+    if padded:
+        mask = mask & (torch.rand(batch, 1, queries, before + queries, generator=generator) < 0.5)
+        mask[..., before:] |= torch.eye(queries, dtype=torch.bool)
 
     def run(attention, compute):
         torch.manual_seed(0)
@@ -80,7 +84,7 @@ def test_attention_is_pytorchs(batch, key_heads, group, queries, before, half):
         out.float().square().sum().backward()
         return out.float(), *(one.grad.float() for one in states)
 
-    ours = run(lambda q, k, v: masked_attention(q, k, v, mask, 0.3), dtype)
+    ours = run(lambda q, k, v: causal_attention(q, k, v, mask if padded else None, 0.3), dtype)
     theirs = run(lambda q, k, v: scaled_dot_product_attention(q, k, v, mask, scale=0.3, enable_gqa=True), torch.float32)
     for one, two in zip(ours, theirs, strict=True):
         assert (one - two).norm() <= (0.06 if half else 1e-5) * two.norm() + 1e-6

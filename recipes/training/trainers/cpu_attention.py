@@ -1,41 +1,68 @@
-"""Attention under a mask on CPU: in bfloat16, faster than PyTorch's (figures: tests/bench/README.md)."""
+"""Causal attention on CPU, for training: faster than PyTorch's (figures: tests/bench/README.md)."""
+
+from collections.abc import Iterator
 
 import torch
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+BLOCK = 64  # queries at a time: their weights fit into a core's cache
 
 
 class _Attention(torch.autograd.Function):
-    """As a few large products of matrices. Weights are computed again in the backward pass, so that no layer keeps them."""
+    """As a few products of matrices for each block of queries. Weights are computed again in the backward pass."""
 
     @staticmethod
     def forward(ctx, query, key, value, mask, scaling: float) -> torch.Tensor:
-        """Queries are (batch, key heads, queries of a head x its query heads, head size); for the rest see masked_attention."""
+        """Queries are (batch, key heads, query heads of each, queries, head size); for the rest see causal_attention."""
         ctx.save_for_backward(query, key, value, mask)
         ctx.scaling = scaling
-        return _weights(query, key, mask, scaling) @ value
+        output = torch.empty_like(query)
+        for block, seen in _blocks(query, key):
+            weights = _weights(query[:, :, :, block], key[:, :, :seen], mask[:, :, block, :seen], scaling)
+            output[:, :, :, block] = (weights @ value[:, :, :seen]).unflatten(2, (query.shape[2], -1))
+        return output
 
     @staticmethod
     def backward(ctx, gradient: torch.Tensor) -> tuple:
         query, key, value, mask = ctx.saved_tensors
-        weights = _weights(query, key, mask, ctx.scaling)
-        of_weights = gradient @ value.transpose(-1, -2)
-        of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype).mul_(ctx.scaling)
-        return of_scores @ key, of_scores.transpose(-1, -2) @ query, weights.transpose(-1, -2) @ gradient, None, None
+        of_query, of_key, of_value = torch.empty_like(query), torch.zeros_like(key), torch.zeros_like(value)
+        for block, seen in _blocks(query, key):
+            queries, keys, values = query[:, :, :, block], key[:, :, :seen], value[:, :, :seen]
+            of_block = gradient[:, :, :, block].flatten(2, 3)
+            weights = _weights(queries, keys, mask[:, :, block, :seen], ctx.scaling)
+            of_weights = of_block @ values.transpose(-1, -2)
+            of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype).mul_(ctx.scaling)
+            of_query[:, :, :, block] = (of_scores @ keys).unflatten(2, queries.shape[2:4])
+            of_key[:, :, :seen] += of_scores.transpose(-1, -2) @ queries.flatten(2, 3)
+            of_value[:, :, :seen] += weights.transpose(-1, -2) @ of_block
+        return of_query, of_key, of_value, None, None
 
 
-def _weights(query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor, scaling: float) -> torch.Tensor:
-    scores = (query * scaling) @ key.transpose(-1, -2)
+def _blocks(query: torch.Tensor, key: torch.Tensor) -> Iterator[tuple[slice, int]]:
+    """Consecutive queries, and how many keys they see at most."""
+    count, before = query.shape[3], key.shape[2] - query.shape[3]
+    for start in range(0, count, BLOCK):
+        end = min(start + BLOCK, count)
+        yield slice(start, end), before + end
+
+
+def _weights(queries: torch.Tensor, keys: torch.Tensor, mask: torch.Tensor, scaling: float) -> torch.Tensor:
+    """(batch, key heads, query heads of each x queries, keys)."""
+    scores = (queries.flatten(2, 3) * scaling) @ keys.transpose(-1, -2)
     hidden = torch.zeros_like(mask, dtype=scores.dtype).masked_fill_(~mask, -torch.inf)
-    scores.view(*scores.shape[:2], -1, *mask.shape[2:]).add_(hidden.unsqueeze(1))  # faster than to fill them
+    scores.unflatten(2, queries.shape[2:4]).add_(hidden.unsqueeze(1))  # faster than to fill them
     return scores.softmax(-1)
 
 
-def masked_attention(query, key, value, mask: torch.Tensor, scaling: float) -> torch.Tensor:
-    """Softmax attention.
+def causal_attention(query, key, value, mask: torch.Tensor | None, scaling: float) -> torch.Tensor:
+    """Softmax attention of tokens to those before them and to themselves.
 
     Args:
         query: (batch, query heads, queries, head size).
-        key: (batch, key heads, keys, head size), each head for as many neighbouring query heads; value alike.
-        mask: (batch, 1, queries, keys), true where a query sees a key: each at least one.
+        key: (batch, key heads, keys, head size), each head for as many neighbouring query heads; value alike. The last keys
+            are those of the queries' own tokens.
+        mask: (batch or 1, 1, queries, keys), true where a query sees a key: at least one, none after its own. None: all others.
         scaling: of the scores.
 
     Returns:
@@ -43,6 +70,41 @@ def masked_attention(query, key, value, mask: torch.Tensor, scaling: float) -> t
     """
     if torch.is_autocast_enabled("cpu"):  # as for PyTorch's own attention
         query, key, value = (states.to(torch.get_autocast_dtype("cpu")) for states in (query, key, value))
-    grouped = query.reshape(*key.shape[:2], -1, query.shape[-1])
+    if mask is None:
+        mask = causal_mask(query.shape[2], key.shape[2], query.device)
+    grouped = query.unflatten(1, (key.shape[1], -1))
     with torch.autocast("cpu", enabled=False):
-        return _Attention.apply(grouped, key, value, mask, scaling).view(query.shape)
+        return _Attention.apply(grouped, key, value, mask, scaling).flatten(1, 2)
+
+
+def causal_mask(queries: int, keys: int, device: torch.device) -> torch.Tensor:
+    """(1, 1, queries, keys), true for keys up to a query's own."""
+    return torch.ones(1, 1, queries, keys, dtype=torch.bool, device=device).tril(keys - queries)
+
+
+def attend(module, query, key, value, attention_mask, **kwargs) -> tuple:
+    """transformers' `sdpa`, whose arguments it takes; in training on CPU, with `causal_attention` where that is the same.
+
+    Returns:
+        (batch, queries, heads, head size), and None.
+    """
+    if not _is_ours(module, query, key, value, attention_mask, **kwargs):
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+    scaling = kwargs.get("scaling") or query.shape[-1] ** -0.5
+    return causal_attention(query, key, value, attention_mask, scaling).transpose(1, 2), None
+
+
+def _is_ours(module, query, key, value, mask, dropout=0.0, is_causal=None, position_bias=None, **_) -> bool:
+    if query.device.type != "cpu" or not query.requires_grad or torch.compiler.is_compiling():
+        return False
+    if dropout or position_bias is not None or query.shape[2] != key.shape[2] or key.shape != value.shape:
+        return False
+    if mask is None:
+        return is_causal if is_causal is not None else getattr(module, "is_causal", True)
+    # queries of padding on the left see nothing
+    return mask.dtype == torch.bool and mask.shape[1] == 1 and not mask.triu(1).any() and bool(mask.any(-1).all())
+
+
+def register() -> None:
+    """Makes `attend` transformers' `sdpa`, in any model."""
+    AttentionInterface.register("sdpa", attend)

@@ -9,6 +9,7 @@ import trl
 from accelerate.utils import DistributedType
 
 from recipes.training.checkpoints.card import OwnCard
+from recipes.training.trainers import cpu_attention
 from recipes.training.trainers.batching import PART_TOKENS, rebatch_by_length, split_by_tokens
 from recipes.training.trainers.finite import StopOnNonFinite
 
@@ -17,6 +18,10 @@ MASKS = {"attention_mask": ("input_ids", "labels")}
 
 class CotmixSFTTrainer(OwnCard, StopOnNonFinite, trl.SFTTrainer):
     """SFTTrainer that sorts the rows of each step by length."""
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        cpu_attention.register()
 
     @property
     def _total_train_tokens(self) -> int:

@@ -25,7 +25,7 @@ import torch
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from recipes.training.trainers.cpu_attention import masked_attention
+from recipes.training.trainers import cpu_attention
 
 IMPLEMENTATIONS = ("sdpa", "flex_attention")  # of attention, which can do this
 SAVING = 0.9  # a row must cost less than this share of an ordinary micro-batch
@@ -80,7 +80,7 @@ class Rearrange(torch.autograd.Function):
 
 
 def attend(module, query, key, value, attention_mask, shared_prompts: Spans | None = None, **kwargs) -> tuple:
-    """Attention within a row with shared prompts. Without spans, it is transformers' `sdpa`, whose arguments it takes.
+    """Attention within a row with shared prompts. Without spans, it is `sdpa` (cpu_attention.py), whose arguments it takes.
 
     Args:
         module: the attention layer.
@@ -93,7 +93,7 @@ def attend(module, query, key, value, attention_mask, shared_prompts: Spans | No
     """
     spans = shared_prompts
     if spans is None:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+        return cpu_attention.attend(module, query, key, value, attention_mask, **kwargs)
 
     def split(states: torch.Tensor) -> list[torch.Tensor]:
         """(1, heads, tokens, head size) → the same of each part, (number, heads, columns, head size)."""
@@ -117,9 +117,9 @@ def attend(module, query, key, value, attention_mask, shared_prompts: Spans | No
 
 def _attend_part(module, query, key, value, mask: torch.Tensor | None, scaling=None, dropout=0.0, **kwargs) -> torch.Tensor:
     """Attention of one part, (number, columns, heads, head size)."""
-    if mask is None or query.device.type != "cpu" or dropout:
+    if query.device.type != "cpu" or dropout:
         return sdpa_attention_forward(module, query, key, value, mask, scaling=scaling, dropout=dropout, **kwargs)[0]
-    return masked_attention(query, key, value, mask, scaling or query.shape[-1] ** -0.5).transpose(1, 2)
+    return cpu_attention.causal_attention(query, key, value, mask, scaling or query.shape[-1] ** -0.5).transpose(1, 2)
 
 
 def register_attention() -> None:
