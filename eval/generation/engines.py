@@ -5,10 +5,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eval.generation.machine import cache_bytes, has_gpu
+from eval.generation.machine import BLOCK, cache_bytes, has_gpu
 from eval.model_folder import choose_dtype, load_config
 
 MAX_SEQUENCES = 256  # vLLM's batch size (max_num_seqs)
+CPU_OPTIONS = {  # of vLLM
+    "enforce_eager": True,
+    # Chunked prefill rewinds the request's torch.Generator, which only CUDA generators support.
+    "enable_chunked_prefill": False,
+    "block_size": BLOCK,
+}
 BATCH = 128  # that of transformers
 # every sampling parameter that a model's generation_config.json can set
 NEUTRAL = {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
@@ -92,10 +98,8 @@ def engine_options(config, dtype: str, max_length: int) -> dict[str, Any]:
     return {
         "max_num_seqs": MAX_SEQUENCES,
         "kv_cache_memory_bytes": cache_bytes(config, dtype, max_length, MAX_SEQUENCES),
-        "enforce_eager": not has_gpu(),
-        # Chunked prefill rewinds the request's torch.Generator, which only CUDA generators support.
-        "enable_chunked_prefill": has_gpu(),
         "max_num_batched_tokens": max(max_length, 8192),
+        **({} if has_gpu() else CPU_OPTIONS),
     }
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from eval.generation.quiet import silence_libraries
 
-BLOCK = 128  # tokens per block of vLLM's KV cache on CPU
+# Tokens per block of vLLM's KV cache on CPU, where its default is 128. Whole blocks of a prompt are computed once for all its
+# samples.
+BLOCK = 32
 CACHE_LIMIT = 2 * 2**30  # bytes; largest KV cache on CPU
 
 

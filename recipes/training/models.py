@@ -95,3 +95,9 @@ def weight_dtype(config, model_args) -> str:
 def compute_dtype(config, args, model_args) -> str:
     """The dtype that the trainer and the sampler compute in: that of autocast (`bf16`, `fp16`), else that of the weights."""
     return model_folder.compute_dtype(vars(args)) or weight_dtype(config, model_args)
+
+
+def base_model(accelerator, model):
+    """The PreTrainedModel under an accelerator's wrappers and adapters."""
+    model = accelerator.unwrap_model(model)
+    return model.get_base_model() if hasattr(model, "get_base_model") else model

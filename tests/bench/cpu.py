@@ -2,8 +2,8 @@
 
     python tests/bench/cpu.py
 
-The LM head has 1,488 tokens, a micro-batch of 16 completions of 93; attention, in one layer, the completions' tokens after
-prompts of 80. On CPUs with fast bfloat16 also in that.
+The LM head has 1,488 tokens, a micro-batch of 16 completions of 93; attention, in one layer, these completions' tokens after
+prompts of 80, two prompts of 600, and ten rows of 100 of SFT. On CPUs with fast bfloat16 also in that.
 """
 
 import argparse
@@ -20,9 +20,14 @@ from trl.kernels.chunked_logprob import ChunkedLogProbFunction
 from trl.trainer import utils
 
 from recipes.training.patches import lm_head
-from recipes.training.trainers.cpu_attention import masked_attention
+from recipes.training.trainers.cpu_attention import causal_attention, causal_mask
 
-COMPLETIONS, COLUMNS, BEFORE, VOCABULARY, HIDDEN, HEADS, KEY_HEADS = 16, 93, 80, 49_152, 576, 9, 3
+COMPLETIONS, COLUMNS, VOCABULARY, HIDDEN, HEADS, KEY_HEADS = 16, 93, 49_152, 576, 9, 3
+ATTENTION = {  # sequences, queries of each, keys before them
+    "of 16 completions of 93 to prompts of 80": (COMPLETIONS, COLUMNS, 80),
+    "of 2 prompts of 600": (2, 600, 0),
+    "of 10 rows of 100": (10, 100, 0),
+}
 
 
 def milliseconds(output, count: int) -> list[float]:
@@ -48,7 +53,7 @@ def score(head, hidden, weight, targets, autocast: bool):
 def pytorchs_attention(query, key, value, mask, scaling: float) -> torch.Tensor:
     """As transformers calls it."""
     key, value = (states.repeat_interleave(HEADS // KEY_HEADS, dim=1) for states in (key, value))
-    return scaled_dot_product_attention(query, key, value, mask, scale=scaling)
+    return scaled_dot_product_attention(query, key, value, mask, scale=scaling, is_causal=mask is None)
 
 
 def attend(way, states: list, mask):
@@ -64,7 +69,6 @@ if __name__ == "__main__":
     targets = torch.randint(VOCABULARY, (COMPLETIONS * COLUMNS,))
     hidden = torch.randn(len(targets), HIDDEN).requires_grad_()
     weight = (0.05 * torch.randn(VOCABULARY, HIDDEN)).requires_grad_()  # logits of about 1
-    mask = torch.ones(COLUMNS, BEFORE + COLUMNS, dtype=torch.bool).tril(BEFORE).expand(COMPLETIONS, 1, -1, -1)
     dtypes = [torch.float32, *([torch.bfloat16] if machine.has_bfloat16() else [])]
     theirs = {
         dtype: milliseconds(score(ChunkedLogProbFunction, hidden, weight, targets, dtype != dtypes[0]), count)
@@ -75,7 +79,9 @@ if __name__ == "__main__":
         name = str(dtype).removeprefix("torch.")
         ours = milliseconds(score(utils._ChunkedLogProbFunction, hidden, weight, targets, dtype != dtypes[0]), count)
         publish(f"LM head in {name}", ours, theirs[dtype], "ms")
-        shapes = [(HEADS, COLUMNS), (KEY_HEADS, BEFORE + COLUMNS), (KEY_HEADS, BEFORE + COLUMNS)]
-        states = [torch.randn(COMPLETIONS, *shape, HIDDEN // HEADS, dtype=dtype).requires_grad_() for shape in shapes]
-        times = [milliseconds(attend(way, states, mask), count) for way in (masked_attention, pytorchs_attention)]
-        publish(f"attention in {name}", *times, "ms")
+        for what, (sequences, columns, before) in ATTENTION.items():
+            shapes = [(HEADS, columns), (KEY_HEADS, before + columns), (KEY_HEADS, before + columns)]
+            states = [torch.randn(sequences, *shape, HIDDEN // HEADS, dtype=dtype).requires_grad_() for shape in shapes]
+            mask = causal_mask(columns, before + columns, targets.device) if before else None
+            times = [milliseconds(attend(way, states, mask), count) for way in (causal_attention, pytorchs_attention)]
+            publish(f"attention in {name} {what}", *times, "ms")

@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from trl.trainer.utils import add_fused_lm_head
 
 from recipes.training.patches.lm_head import score_on_cpu
-from recipes.training.trainers import shared_prompts
+from recipes.training.trainers import packed_rows
 from tests.bench.measure import publish
 from tests.recipes.test_shared_prompts import micro_batch, ordinary, packed
 
@@ -48,7 +48,7 @@ if __name__ == "__main__":
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
     score_on_cpu()
-    shared_prompts.register_attention()
+    packed_rows.register()
     small = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", **PARITY))
     large = AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.float32)
     for model in (small, large):

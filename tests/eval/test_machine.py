@@ -24,7 +24,7 @@ def test_the_kv_cache_fits_the_longest_sequences_exactly(parity_run):
     from eval.model_folder import load_config
 
     config = load_config(str(parity_run / "sft"))
-    # two layers of keys and values, width 128, 4 bytes; per sequence one block of 128 tokens and a spare one
-    assert cache_bytes(config, "float32", 64, 256) == 2 * 2 * 128 * 4 * 256 * 256
-    assert cache_bytes(config, "bfloat16", 64, 256) == 2 * 2 * 128 * 2 * 256 * 256
+    # two layers of keys and values, width 128, 4 bytes; per sequence two blocks of 32 tokens and a spare one
+    assert cache_bytes(config, "float32", 64, 256) == 2 * 2 * 128 * 4 * 256 * 96
+    assert cache_bytes(config, "bfloat16", 64, 256) == 2 * 2 * 128 * 2 * 256 * 96
     assert cache_bytes(config, "float32", 64, 2**20) == 2 * 2**30

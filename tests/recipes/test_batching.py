@@ -49,7 +49,7 @@ def test_parts_have_all_rows_and_at_most_so_many_tokens(lengths, most):
     parts = split_by_tokens(batch, {"attention_mask": ("input_ids", "labels")}, most)
     assert rows_of(parts) == rows_of([batch])
     assert [n for part in parts for n in part["attention_mask"].sum(dim=1).tolist()] == lengths
-    assert all(part["input_ids"].numel() <= most or len(part["input_ids"]) == 1 for part in parts)
+    assert all(part["attention_mask"].sum() <= most or len(part["input_ids"]) == 1 for part in parts)
 
 
 def test_left_padded_prompts_and_right_padded_completions_are_trimmed():

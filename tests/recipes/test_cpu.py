@@ -65,7 +65,13 @@ def test_the_lm_head_in_bfloat16_is_as_exact_as_ordinary_logits(patched):
 
 
 @given(
-    st.integers(1, 3), st.integers(1, 2), st.integers(1, 3), st.integers(1, 150), st.integers(0, 7), st.booleans(), st.booleans()
+    st.integers(1, 3),
+    st.integers(1, 2),
+    st.integers(1, 3),
+    st.integers(1, 150),
+    st.integers(0, 7),
+    st.booleans(),
+    st.booleans(),
 )
 @settings(max_examples=30, deadline=None)
 def test_attention_is_pytorchs(batch, key_heads, group, queries, before, padded, half):

@@ -9,7 +9,7 @@ from trl import SFTConfig, SFTTrainer
 from data_mix.mixture_config import parse_config
 from data_mix.mixture_folder import build, read_rows
 from recipes.training.models import load_tokenizer
-from recipes.training.trainers import sft
+from recipes.training.trainers import packed_rows, sft
 from tests.conftest import read_log
 
 TINY = ["--max_steps", 2, "--per_device_train_batch_size", 2, "--gradient_accumulation_steps", 1, "--heldout_problems", 2]
@@ -65,12 +65,15 @@ class Gradient(TrainerCallback):
         self.value = torch.cat([p.grad.flatten().clone() for p in model.parameters()])
 
 
-def test_on_cpu_a_micro_batch_runs_in_parts_with_the_same_gradient(llama, word_problems, tmp_path, monkeypatch):
+def test_on_cpu_a_micro_batch_runs_in_parts_without_padding_and_with_the_same_gradient(
+    llama, word_problems, tmp_path, monkeypatch
+):
     rows = [{name: row[name] for name in ("prompt", "completion")} for row in read_rows(str(word_problems["base"]), "train")]
     size = {"max_steps": 1, "per_device_train_batch_size": 8, "bf16": False, "use_cpu": True}
     steps, losses = [], []
-    for tokens in (64, 100_000):
+    for tokens, padded in ((64, False), (100_000, False), (100_000, True)):
         monkeypatch.setattr(sft, "PART_TOKENS", tokens)
+        monkeypatch.setattr(packed_rows, "why_not", lambda model, padded=padded: "padded" if padded else None)
         trainer = sft.CotmixSFTTrainer(
             model=AutoModelForCausalLM.from_pretrained(llama["base"]),
             args=SFTConfig(output_dir=str(tmp_path), report_to="none", **size),
@@ -80,10 +83,12 @@ def test_on_cpu_a_micro_batch_runs_in_parts_with_the_same_gradient(llama, word_p
         )
         losses.append(trainer.train().training_loss)
         steps.append(step)
-    parts, whole = steps
-    assert len(parts.sizes) > 2 and max(parts.sizes) <= 64 and len(whole.sizes) == 1
-    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
-    torch.testing.assert_close(parts.value, whole.value, rtol=1e-4, atol=1e-6)
+    parts, whole, padded = steps
+    assert len(parts.sizes) > 2 and max(parts.sizes) <= 64 and len(whole.sizes) == len(padded.sizes) == 1
+    assert sum(parts.sizes) == sum(whole.sizes) < sum(padded.sizes)
+    assert losses[:2] == pytest.approx(losses[2:] * 2, rel=1e-5)
+    for step in (parts, whole):
+        torch.testing.assert_close(step.value, padded.value, rtol=1e-4, atol=1e-6)
 
 
 def test_lora_saves_merged_weights_that_differ_from_the_initial_ones(command, llama, word_problems, tmp_path):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModelForCausalLM
 from trl.trainer.utils import add_fused_lm_head
 
-from recipes.training.trainers import shared_prompts
+from recipes.training.trainers import packed_rows, shared_prompts
 from tests.recipes.test_algorithms import COMPLETIONS, as_generated, make_trainer
 
 MODELS = {
@@ -22,7 +22,7 @@ SIZE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "ma
 @pytest.fixture(autouse=True)
 def attention():
     """What a trainer does at its start; it changes nothing for rows without shared prompts."""
-    shared_prompts.register_attention()
+    packed_rows.register()
 
 
 def make_model(model_type, attention="sdpa", **more):
@@ -156,7 +156,7 @@ def test_a_micro_batch_is_packed_only_where_that_is_cheaper(tmp_path, monkeypatc
 def test_models_without_such_attention_are_named(model_type, more, reason):
     config = AutoConfig.for_model(model_type, **SIZE | more)
     with torch.device("meta"):
-        assert reason in shared_prompts.why_not(AutoModelForCausalLM.from_config(config))
+        assert reason in packed_rows.why_not(AutoModelForCausalLM.from_config(config))
 
 
 def trained(tmp_path, monkeypatch, capsys, share=True, hook=None):
@@ -185,7 +185,7 @@ def test_a_step_with_shared_prompts_runs_fewer_tokens(tmp_path, monkeypatch, cap
 
 def test_prompts_are_not_shared_by_a_model_that_ignores_the_spans(tmp_path, monkeypatch, capsys):
     def ignore(_, args, kwargs):
-        return args, {name: value for name, value in kwargs.items() if name != "shared_prompts"}
+        return args, {name: value for name, value in kwargs.items() if name != "spans"}
 
     ordinary, tokens, _ = trained(tmp_path, monkeypatch, capsys, share=False)
     found, found_tokens, printed = trained(tmp_path, monkeypatch, capsys, hook=ignore)

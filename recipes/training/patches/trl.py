@@ -4,6 +4,7 @@ import functools
 import os
 import socket
 
+from eval.generation.engines import CPU_OPTIONS
 from eval.generation.machine import cache_bytes, has_gpu
 from eval.model_folder import load_config
 from eval.patches.vllm import sample_by_inversion
@@ -35,9 +36,9 @@ def prepare_engine(seed: int, dtype: str) -> None:
         def __init__(self, **kwargs) -> None:
             kwargs["seed"] = seed * 1000 + kwargs["seed"]
             cache = cache_bytes(load_config(kwargs["model"]), dtype, kwargs["max_model_len"], kwargs["max_num_seqs"])
-            if not has_gpu():  # see eval/generation/engines.py
+            if not has_gpu():
                 batched = max(kwargs["max_model_len"], kwargs["max_num_batched_tokens"])
-                kwargs |= {"enforce_eager": True, "enable_chunked_prefill": False, "max_num_batched_tokens": batched}
+                kwargs |= CPU_OPTIONS | {"max_num_batched_tokens": batched}
             super().__init__(**kwargs, dtype=dtype, kv_cache_memory_bytes=cache)
 
         def generate(self, prompts, sampling_params, **kwargs):

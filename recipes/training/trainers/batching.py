@@ -34,7 +34,7 @@ def rebatch_by_length(batches: list[Batch], masks: dict[str, tuple[str, ...]], g
 
 
 def split_by_tokens(batch: Batch, masks: dict[str, tuple[str, ...]], most: int) -> list[Batch]:
-    """Consecutive rows of a micro-batch in parts of at most `most` tokens, padding included, or of a single row.
+    """Consecutive rows of a micro-batch in parts of at most `most` tokens, padding not counted, or of a single row.
 
     Args:
         batch: as in `rebatch_by_length`.
@@ -42,13 +42,13 @@ def split_by_tokens(batch: Batch, masks: dict[str, tuple[str, ...]], most: int) 
         most: tokens of a part.
     """
     lengths = sum(batch[mask].sum(dim=1) for mask in masks)
-    sizes, width = [0], 0
+    sizes, total = [0], 0
     for length in lengths.tolist():
-        width = max(width, length)
-        if sizes[-1] and (sizes[-1] + 1) * width > most:
+        if sizes[-1] and total + length > most:
             sizes.append(0)
-            width = length
+            total = 0
         sizes[-1] += 1
+        total += length
     rows = torch.arange(len(lengths), device=lengths.device).split(sizes)
     return [_trim({name: _select(value, part) for name, value in batch.items()}, masks) for part in rows]
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import torch
-from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 BLOCK = 64  # queries at a time: their weights fit into a core's cache
@@ -103,8 +102,3 @@ def _is_ours(module, query, key, value, mask, dropout=0.0, is_causal=None, posit
         return is_causal if is_causal is not None else getattr(module, "is_causal", True)
     # queries of padding on the left see nothing
     return mask.dtype == torch.bool and mask.shape[1] == 1 and not mask.triu(1).any() and bool(mask.any(-1).all())
-
-
-def register() -> None:
-    """Makes `attend` transformers' `sdpa`, in any model."""
-    AttentionInterface.register("sdpa", attend)

@@ -3,7 +3,8 @@
 import torch
 from tqdm.auto import tqdm
 
-from recipes.training.trainers import shared_prompts
+from recipes.training.models import base_model
+from recipes.training.trainers import packed_rows, shared_prompts
 from recipes.training.trainers.filters import Filters, filtered_logps
 
 # How far packed log-probs may be from ordinary ones on average, in standard deviations of the log-probs. With SmolLM2-135M,
@@ -20,7 +21,7 @@ class ScoresCompletions:
     def __init__(self, *args, share_prompts: bool = True, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.filters = Filters(self.top_k, self.top_p, self.min_p)
-        shared_prompts.register_attention()
+        packed_rows.register()
         self.shares_prompts: bool | None = None if share_prompts else False  # None: undecided before the first step
 
     def training_step(self, model, inputs, num_items_in_batch):
@@ -42,7 +43,7 @@ class ScoresCompletions:
     def _pack(self, input_ids, attention_mask, logits_to_keep: int) -> shared_prompts.Packed | None:
         """A micro-batch with shared prompts; None where they save too little."""
         packed = shared_prompts.pack(input_ids, attention_mask, logits_to_keep) if self.shares_prompts else None
-        limit = shared_prompts.SAVING * shared_prompts.cost(*input_ids.shape, self._hidden_size)
+        limit = packed_rows.SAVING * shared_prompts.cost(*input_ids.shape, self._hidden_size)
         return packed if packed and packed.cost(self._hidden_size) < limit else None
 
     def _get_per_token_logps_and_entropies(
@@ -65,12 +66,7 @@ class ScoresCompletions:
 
     @property
     def _hidden_size(self) -> int:
-        return self._base_model(self.model).config.get_text_config().hidden_size
-
-    def _base_model(self, model):
-        """The PreTrainedModel under wrappers and adapters."""
-        model = self.accelerator.unwrap_model(model)
-        return model.get_base_model() if hasattr(model, "get_base_model") else model
+        return base_model(self.accelerator, self.model).config.get_text_config().hidden_size
 
     def _score_rows(self, model, input_ids, attention_mask, logits_to_keep: int, compute_entropy: bool) -> tuple:
         """Log-probs and entropies, (completions, columns), in the ordinary way."""
@@ -87,7 +83,7 @@ class ScoresCompletions:
 
     def _score_packed(self, model, packed: shared_prompts.Packed, compute_entropy: bool) -> tuple:
         """The same for a packed micro-batch."""
-        inputs = packed.inputs(self._base_model(model).config.get_text_config()._attn_implementation)
+        inputs = packed.inputs(base_model(self.accelerator, model).config.get_text_config()._attn_implementation)
         labels = packed.labels[0, packed.first :]
         if self.filters:  # they need all logits of a token, which TRL's fused LM head never holds
             with self.accelerator.autocast():
@@ -104,8 +100,8 @@ class ScoresCompletions:
         """Why prompts are not shared, or None if they are."""
         if self.args.torch_compile:
             return "torch_compile was not tried with them"
-        base = self._base_model(model)
-        if reason := shared_prompts.why_not(base):
+        base = base_model(self.accelerator, model)
+        if reason := packed_rows.why_not(base):
             return reason
         is_half = self.args.bf16 or self.args.fp16 or base.dtype != torch.float32
         limit = HALF_LIMIT if is_half else FLOAT32_LIMIT

@@ -1,4 +1,4 @@
-"""SFTTrainer with less padding: each step runs in micro-batches of similar length, on CPU in small parts (see batching.py).
+"""SFTTrainer with less padding: each step runs in micro-batches of similar length, on CPU in small parts without padding.
 
 It overrides TRL's private `_total_train_tokens` as well, so that a resumed run continues the count of tokens. Remove when: TRL
 keeps the count in the trainer's state, as GRPOTrainer does.
@@ -9,7 +9,8 @@ import trl
 from accelerate.utils import DistributedType
 
 from recipes.training.checkpoints.card import OwnCard
-from recipes.training.trainers import cpu_attention
+from recipes.training.models import base_model
+from recipes.training.trainers import packed_rows
 from recipes.training.trainers.batching import PART_TOKENS, rebatch_by_length, split_by_tokens
 from recipes.training.trainers.finite import StopOnNonFinite
 
@@ -21,7 +22,8 @@ class CotmixSFTTrainer(OwnCard, StopOnNonFinite, trl.SFTTrainer):
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        cpu_attention.register()
+        packed_rows.register()
+        self._packs: bool | None = None  # None: undecided before the first step
 
     @property
     def _total_train_tokens(self) -> int:
@@ -43,13 +45,19 @@ class CotmixSFTTrainer(OwnCard, StopOnNonFinite, trl.SFTTrainer):
         """Trains on a micro-batch and returns its loss.
 
         A CPU is faster with fewer rows at a time (tests/bench/README.md), so there a micro-batch runs in parts, and the
-        activations of only one part are in memory. As in `get_batch_samples`, the loss must be a sum over tokens,
-        which the router loss of a mixture of experts is not.
+        activations of only one part are in memory. A part has no padding where the model can do without (packed_rows.py). As
+        in `get_batch_samples`, the loss must be a sum over tokens, which the router loss of a mixture of experts is not.
         """
         alone = self.accelerator.distributed_type == DistributedType.NO and self.args.device.type == "cpu"
         if not alone or num_items_in_batch is None or "attention_mask" not in inputs or self.aux_loss_enabled:
             return super().training_step(model, inputs, num_items_in_batch)
+        if self._packs is None:
+            base = base_model(self.accelerator, model)
+            is_sdpa = base.config.get_text_config()._attn_implementation == "sdpa"
+            self._packs = is_sdpa and not self.args.torch_compile and packed_rows.why_not(base) is None
         loss = torch.zeros(())
         for part in split_by_tokens(inputs, MASKS, PART_TOKENS):
+            if self._packs and part.keys() == {"input_ids", "labels", "attention_mask"}:
+                part = packed_rows.without_padding(part)
             loss = loss + super().training_step(model, part, num_items_in_batch)
         return loss
