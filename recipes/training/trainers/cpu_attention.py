@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import torch
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 BLOCK = 64  # queries at a time: their weights fit into a core's cache
 
@@ -79,26 +78,3 @@ def causal_attention(query, key, value, mask: torch.Tensor | None, scaling: floa
 def causal_mask(queries: int, keys: int, device: torch.device) -> torch.Tensor:
     """(1, 1, queries, keys), true for keys up to a query's own."""
     return torch.ones(1, 1, queries, keys, dtype=torch.bool, device=device).tril(keys - queries)
-
-
-def attend(module, query, key, value, attention_mask, **kwargs) -> tuple:
-    """transformers' `sdpa`, whose arguments it takes; in training on CPU, with `causal_attention` where that is the same.
-
-    Returns:
-        (batch, queries, heads, head size), and None.
-    """
-    if not _is_ours(module, query, key, value, attention_mask, **kwargs):
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
-    scaling = kwargs.get("scaling") or query.shape[-1] ** -0.5
-    return causal_attention(query, key, value, attention_mask, scaling).transpose(1, 2), None
-
-
-def _is_ours(module, query, key, value, mask, dropout=0.0, is_causal=None, position_bias=None, **_) -> bool:
-    if query.device.type != "cpu" or not query.requires_grad or torch.compiler.is_compiling():
-        return False
-    if dropout or position_bias is not None or query.shape[2] != key.shape[2] or key.shape != value.shape:
-        return False
-    if mask is None:
-        return is_causal if is_causal is not None else getattr(module, "is_causal", True)
-    # queries of padding on the left see nothing
-    return mask.dtype == torch.bool and mask.shape[1] == 1 and not mask.triu(1).any() and bool(mask.any(-1).all())

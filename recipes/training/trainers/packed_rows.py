@@ -13,8 +13,8 @@ import torch
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from recipes.training.trainers import cpu_attention
 from recipes.training.trainers.batching import Batch
+from recipes.training.trainers.cpu_attention import causal_attention
 
 IMPLEMENTATIONS = ("sdpa", "flex_attention")  # of attention, which can do this
 SAVING = 0.9  # what saves time must cost less than this share
@@ -87,7 +87,7 @@ def attend(module, query, key, value, attention_mask, spans: Spans | None = None
         (1, tokens, heads, head size), and None.
     """
     if spans is None:
-        return cpu_attention.attend(module, query, key, value, attention_mask, **kwargs)
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
 
     def split(states: torch.Tensor) -> list[torch.Tensor]:
         """(1, heads, tokens, head size) → the same of each part, (number, heads, columns, head size)."""
@@ -113,7 +113,7 @@ def _attend_part(module, query, key, value, mask: torch.Tensor | None, scaling=N
     """Attention of one part, (number, columns, heads, head size)."""
     if query.device.type != "cpu" or dropout:
         return sdpa_attention_forward(module, query, key, value, mask, scaling=scaling, dropout=dropout, **kwargs)[0]
-    return cpu_attention.causal_attention(query, key, value, mask, scaling or query.shape[-1] ** -0.5).transpose(1, 2)
+    return causal_attention(query, key, value, mask, scaling or query.shape[-1] ** -0.5).transpose(1, 2)
 
 
 def register() -> None:
