@@ -1,4 +1,4 @@
-"""Makes data that `task: svamp` reads of the repository of SVAMP: problems of MAWPS and ASDiv-A to train on, SVAMP to test on.
+"""Converts SVAMP's repository into data for `task: svamp`: problems of MAWPS and ASDiv-A to train on, SVAMP to test on.
 
     git clone https://github.com/arkilpatel/SVAMP
     python recipes/convert_mawps_asdiv.py SVAMP --out data/mawps_asdiv
@@ -26,7 +26,7 @@ TRAIN, TEST = "data/mawps-asdiv-a_svamp/train.csv", "SVAMP.json"
 def infix(prefix: list[str]) -> str:
     """Takes one expression off the front of a prefix equation's words: `- 5 * 2 2` gives `( 5 - ( 2 * 2 ) )`."""
     word = prefix.pop(0)
-    if word not in "+-*/":
+    if word not in {"+", "-", "*", "/"}:
         return word
     left = infix(prefix)
     return f"( {left} {word} {infix(prefix)} )"

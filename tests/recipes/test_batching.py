@@ -43,13 +43,14 @@ def test_rows_are_unchanged_and_padding_is_trimmed(lengths):
     )
 
 
-@given(st.lists(st.integers(1, 9), min_size=1, max_size=8), st.integers(1, 30))
-def test_parts_have_all_rows_and_at_most_so_many_tokens(lengths, most):
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=8), st.integers(1, 30), st.booleans())
+def test_parts_have_all_rows_and_at_most_so_many_tokens(lengths, most, padded):
     batch = collated(lengths, 1)
-    parts = split_by_tokens(batch, {"attention_mask": ("input_ids", "labels")}, most)
+    parts = split_by_tokens(batch, {"attention_mask": ("input_ids", "labels")}, most, padded)
     assert rows_of(parts) == rows_of([batch])
     assert [n for part in parts for n in part["attention_mask"].sum(dim=1).tolist()] == lengths
-    assert all(part["attention_mask"].sum() <= most or len(part["input_ids"]) == 1 for part in parts)
+    sizes = [part["input_ids"].numel() if padded else part["attention_mask"].sum() for part in parts]
+    assert all(size <= most or len(part["input_ids"]) == 1 for size, part in zip(sizes, parts, strict=True))
 
 
 def test_left_padded_prompts_and_right_padded_completions_are_trimmed():

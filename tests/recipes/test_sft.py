@@ -59,7 +59,12 @@ class Gradient(TrainerCallback):
 
     def on_train_begin(self, args, state, control, model=None, **_):
         self.sizes = []
-        model.register_forward_pre_hook(lambda _, a, kwargs: self.sizes.append(kwargs["input_ids"].numel()), with_kwargs=True)
+
+        def count(model, args, kwargs):
+            if torch.is_grad_enabled():  # not in the check before the first step
+                self.sizes.append(kwargs["input_ids"].numel())
+
+        model.register_forward_pre_hook(count, with_kwargs=True)
 
     def on_pre_optimizer_step(self, args, state, control, model=None, **_):
         self.value = torch.cat([p.grad.flatten().clone() for p in model.parameters()])
@@ -73,7 +78,7 @@ def test_on_cpu_a_micro_batch_runs_in_parts_without_padding_and_with_the_same_gr
     steps, losses = [], []
     for tokens, padded in ((64, False), (100_000, False), (100_000, True)):
         monkeypatch.setattr(sft, "PART_TOKENS", tokens)
-        monkeypatch.setattr(packed_rows, "why_not", lambda model, padded=padded: "padded" if padded else None)
+        monkeypatch.setattr(packed_rows, "why_not", lambda *_, padded=padded: "padded" if padded else None)
         trainer = sft.CotmixSFTTrainer(
             model=AutoModelForCausalLM.from_pretrained(llama["base"]),
             args=SFTConfig(output_dir=str(tmp_path), report_to="none", **size),

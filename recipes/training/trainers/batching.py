@@ -33,22 +33,23 @@ def rebatch_by_length(batches: list[Batch], masks: dict[str, tuple[str, ...]], g
     return [_trim({name: _select(value, rows) for name, value in step.items()}, masks) for rows in order.split(sizes)]
 
 
-def split_by_tokens(batch: Batch, masks: dict[str, tuple[str, ...]], most: int) -> list[Batch]:
-    """Consecutive rows of a micro-batch in parts of at most `most` tokens, padding not counted, or of a single row.
+def split_by_tokens(batch: Batch, masks: dict[str, tuple[str, ...]], most: int, padded: bool) -> list[Batch]:
+    """Consecutive rows of a micro-batch in parts of at most `most` tokens, or of a single row.
 
     Args:
         batch: as in `rebatch_by_length`.
         masks: the same.
         most: tokens of a part.
+        padded: whether padding counts.
     """
     lengths = sum(batch[mask].sum(dim=1) for mask in masks)
-    sizes, total = [0], 0
+    sizes, total, width = [0], 0, 0
     for length in lengths.tolist():
-        if sizes[-1] and total + length > most:
+        total, width = total + length, max(width, length)
+        if sizes[-1] and ((sizes[-1] + 1) * width if padded else total) > most:
             sizes.append(0)
-            total = 0
+            total = width = length
         sizes[-1] += 1
-        total += length
     rows = torch.arange(len(lengths), device=lengths.device).split(sizes)
     return [_trim({name: _select(value, part) for name, value in batch.items()}, masks) for part in rows]
 

@@ -7,10 +7,6 @@ from recipes.training.models import base_model
 from recipes.training.trainers import packed_rows, shared_prompts
 from recipes.training.trainers.filters import Filters, filtered_logps
 
-# How far packed log-probs may be from ordinary ones on average, in standard deviations of the log-probs. With SmolLM2-135M,
-# rounding moves them by 2e-6 in float32 and by 0.009 to 0.022 in bfloat16; ignoring positions or mask by 0.27 or more.
-FLOAT32_LIMIT, HALF_LIMIT = 1e-3, 0.1
-
 
 class ScoresCompletions:
     """Mixin for TRL's GRPOTrainer; a prompt goes through the model once for several completions where that saves time.
@@ -101,18 +97,14 @@ class ScoresCompletions:
         if self.args.torch_compile:
             return "torch_compile was not tried with them"
         base = base_model(self.accelerator, model)
-        if reason := packed_rows.why_not(base):
+        if reason := packed_rows.why_not(base, "sdpa", "flex_attention"):
             return reason
-        is_half = self.args.bf16 or self.args.fp16 or base.dtype != torch.float32
-        limit = HALF_LIMIT if is_half else FLOAT32_LIMIT
-        found = self._packing_error(model, base.config.get_text_config().vocab_size)
-        if found <= limit:
-            return None
-        return f"log-probs would differ by {found:.2g} standard deviations from those of an ordinary pass (limit {limit:g})"
+        vocabulary = base.config.get_text_config().vocab_size
+        return packed_rows.why_different(*self._score_both_ways(model, vocabulary), base, self.args)
 
     @torch.no_grad()
-    def _packing_error(self, model, vocabulary: int) -> float:
-        """How far packed log-probs are from ordinary ones on average, in standard deviations; on random tokens."""
+    def _score_both_ways(self, model, vocabulary: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-probs of random tokens, packed and in the ordinary way."""
         prompts, completions = torch.tensor([5, 5, 5, 8, 8, 8]), torch.tensor([6, 3, 1, 2, 4, 4])  # lengths
         column = torch.arange(8 + 6)
         mask = ((column >= 8 - prompts.unsqueeze(1)) & (column < 8 + completions.unsqueeze(1))).long()
@@ -122,4 +114,4 @@ class ScoresCompletions:
         ordinary, _ = self._score_rows(model, ids, mask, 6, compute_entropy=False)
         packed, _ = self._score_packed(model, shared_prompts.pack(ids, mask, 6), compute_entropy=False)
         scored = mask[:, 8:].bool()
-        return ((packed - ordinary)[scored].abs().mean() / ordinary[scored].std()).item()
+        return packed[scored], ordinary[scored]

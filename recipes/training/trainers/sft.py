@@ -7,6 +7,7 @@ keeps the count in the trainer's state, as GRPOTrainer does.
 import torch
 import trl
 from accelerate.utils import DistributedType
+from tqdm.auto import tqdm
 
 from recipes.training.checkpoints.card import OwnCard
 from recipes.training.models import base_model
@@ -23,7 +24,7 @@ class CotmixSFTTrainer(OwnCard, StopOnNonFinite, trl.SFTTrainer):
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         packed_rows.register()
-        self._packs: bool | None = None  # None: undecided before the first step
+        self.packs: bool | None = None  # None: undecided before the first step
 
     @property
     def _total_train_tokens(self) -> int:
@@ -51,13 +52,39 @@ class CotmixSFTTrainer(OwnCard, StopOnNonFinite, trl.SFTTrainer):
         alone = self.accelerator.distributed_type == DistributedType.NO and self.args.device.type == "cpu"
         if not alone or num_items_in_batch is None or "attention_mask" not in inputs or self.aux_loss_enabled:
             return super().training_step(model, inputs, num_items_in_batch)
-        if self._packs is None:
-            base = base_model(self.accelerator, model)
-            is_sdpa = base.config.get_text_config()._attn_implementation == "sdpa"
-            self._packs = is_sdpa and not self.args.torch_compile and packed_rows.why_not(base) is None
+        if self.packs is None:
+            reason = self._why_padded(model)
+            self.packs = reason is None
+            if reason:
+                tqdm.write(f"rows are padded: {reason}")
+        packs = self.packs and inputs.keys() == {"input_ids", "labels", "attention_mask"}
         loss = torch.zeros(())
-        for part in split_by_tokens(inputs, MASKS, PART_TOKENS):
-            if self._packs and part.keys() == {"input_ids", "labels", "attention_mask"}:
-                part = packed_rows.without_padding(part)
-            loss = loss + super().training_step(model, part, num_items_in_batch)
+        for part in split_by_tokens(inputs, MASKS, PART_TOKENS, padded=not packs):
+            rows = packed_rows.without_padding(part) if packs else part
+            loss = loss + super().training_step(model, rows, num_items_in_batch)
         return loss
+
+    def _why_padded(self, model) -> str | None:
+        """Why rows keep their padding, or None if they do not."""
+        if self.args.torch_compile:
+            return "torch_compile was not tried without"
+        base = base_model(self.accelerator, model)
+        if reason := packed_rows.why_not(base, "sdpa"):
+            return reason
+        vocabulary = base.config.get_text_config().vocab_size
+        return packed_rows.why_different(*self._run_both_ways(model, vocabulary), base, self.args)
+
+    @torch.no_grad()
+    def _run_both_ways(self, model, vocabulary: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits of random tokens, without padding and with it."""
+        ids = torch.randint(vocabulary, (3, 8), generator=torch.Generator().manual_seed(0))
+        mask = packed_rows.token_mask(torch.tensor([8, 5, 2]))
+        batch = {"input_ids": ids, "labels": ids, "attention_mask": mask.long()}
+        row = packed_rows.without_padding(batch)
+        training = model.training
+        model.eval()  # without dropout
+        with self.accelerator.autocast():
+            padded = model(input_ids=ids, attention_mask=batch["attention_mask"], use_cache=False).logits[mask]
+            packed = model(**{name: row[name] for name in row.keys() - {"labels"}}, use_cache=False).logits[0]
+        model.train(training)
+        return packed.float(), padded.float()
