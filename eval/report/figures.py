@@ -246,10 +246,12 @@ def draw_plan(result: dict, path: Path) -> Figure:
     if chosen:
         x, y = [r.cost / 1e6 for r in chosen], [r.accuracy for r in chosen]
         ax.plot(x, y, "k*", ms=11, mfc="gold", label="cheapest, with and without RL", zorder=5)
-    below, beside = [(r, r.low, (3, -10)) for r in frontier], [(r, r.accuracy, (6, -3)) for r in interpolated]
-    for recipe, y, offset in [*below, *beside]:
+    labels = [(r, r.low, (3, -10), "left") for r in frontier]
+    sides = [((-6, -3), "right") if r.stage == "sft" else ((6, -3), "left") for r in interpolated]
+    labels += [(r, r.accuracy, *side) for r, side in zip(interpolated, sides, strict=True)]
+    for recipe, y, offset, side in labels:
         values = ", ".join(f"{value}" for value in recipe.axes.values())
-        ax.annotate(values, (recipe.cost / 1e6, y), offset, textcoords="offset points", fontsize=7)
+        ax.annotate(values, (recipe.cost / 1e6, y), offset, textcoords="offset points", ha=side, fontsize=7)
     ax.set(xlabel="cost (millions of SFT tokens)", ylabel="greedy accuracy")
     ax.legend(frameon=False, fontsize=8, title=f"labels: {', '.join(short.values())}", title_fontsize=8)
     return _save(fig, "Accuracy and cost", "Means over seeds; intervals span seeds and problems.", path)
