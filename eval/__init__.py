@@ -6,7 +6,7 @@ eval_config.py       EvalConfig, the options of `eval run`, and their validation
 eval_spec.py         prompts, token limit and settings of each eval folder
 checkpoint_sweep.py  `eval run --checkpoints`: every checkpoint of a training run
 model_folder.py      model folders: completeness, checkpoints, precision, the recipes that trained them
-training_data.py     the mixtures that a model was trained on: overlap with benchmarks, user-defined forms
+training_data.py     the mixtures that a model was trained on: overlap with benchmarks, user-defined forms, rows
 benchmarks/          public test sets, one YAML each, and their prompts
 generation/
     engines.py       completions through vLLM or transformers
@@ -25,6 +25,8 @@ scoring/
     breakdown.py     the rows of each source, and of each value of a field of meta
     compare.py       `eval compare`: two evals, paired by problem
     forecast.py      `eval forecast`: p_long and accuracy over STaR rounds
+    plan.py          `eval plan`: the cheapest recipe that reaches a target accuracy
+    price_study.py   cost and accuracy of every recipe of an ablation
 report/
     page.py          `eval report`: report.html of a run or an ablation
     watch.py         `eval report --watch`: follows a run in progress

@@ -3,8 +3,10 @@
 import argparse
 import dataclasses
 import sys
+from pathlib import Path
 
-from data_mix.errors import exit_code
+from data_mix.errors import InputError, exit_code
+from data_mix.files import reason
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -48,6 +50,14 @@ def make_parser() -> argparse.ArgumentParser:
     forecast.add_argument("folder", metavar="SFT_EVAL_DIR", help="an eval folder made with --samples and --temperature 1.0")
     forecast.add_argument("--rounds", type=int, default=8)
     forecast.add_argument("--measured", metavar="STAR_DIR", help="a finished STaR run to compare with")
+    plan = commands.add_parser("plan", help="the cheapest p_cot and SFT, with or without GRPO, that reach a target accuracy")
+    plan.add_argument("studies", nargs="+", metavar="STUDY", help="the `out` of an ablation over p_cot, or a results.jsonl")
+    plan.add_argument("--target", type=float, required=True, metavar="ACCURACY")
+    plan.add_argument("--grpo-token", type=float, default=1.0, metavar="COST", help="of a GRPO token, in SFT tokens (1)")
+    plan.add_argument("--long-row", type=float, default=0.0, metavar="COST", help="of making a long row, in SFT tokens (0)")
+    plan.add_argument("--short-row", type=float, default=0.0, metavar="COST", help="of making a short row (0)")
+    plan.add_argument("--at", nargs="+", default=(), metavar="AXIS=VALUE", help="also predict this cell, by interpolation")
+    plan.add_argument("--out", metavar="PNG", help="the figure to write (plan.png beside the first results.jsonl)")
     export = commands.add_parser("export", help="print an eval as lm-eval results JSON or a model card's model-index")
     export.add_argument("folder", metavar="DIR")
     export.add_argument("--format", choices=("lm-eval", "model-index"), required=True)
@@ -90,6 +100,19 @@ def run(args: argparse.Namespace) -> None:
 
         measured = read_measured(args.measured) if args.measured else None
         print(format_forecast(forecast(args.folder, args.rounds), measured))
+    elif args.command == "plan":
+        from eval.report.figures import draw_plan
+        from eval.scoring.plan import format_plan, parse_cell, plan
+        from eval.scoring.price_study import Prices, find_results
+
+        prices = Prices(args.grpo_token, args.long_row, args.short_row)
+        result = plan(args.studies, args.target, prices, parse_cell(args.at))
+        path = Path(args.out) if args.out else find_results(args.studies[0]).with_name("plan.png")
+        try:
+            draw_plan(result, path)
+        except OSError as error:
+            raise InputError(f"{path} cannot be written ({reason(error)}); choose another file with --out") from None
+        print(f"{format_plan(result)}\n{path}: written")
     elif args.command == "export":
         from eval.report.export import export
 

@@ -1,4 +1,4 @@
-"""Finds the mixtures that a model was trained on: do they contain a benchmark, and how are their forms recognised?"""
+"""Finds the mixtures that a model was trained on: do they contain a benchmark, how are forms recognised, how many rows?"""
 
 from collections.abc import Iterator
 
@@ -28,6 +28,11 @@ def find_form_rule(model: str) -> dict | None:
         reports = [source["recognition"] for source in manifest["sources"].values() if "recognition" in source]
         return {name: reports[0][name] for name in ("markers", "by_length", "up_to")} if reports else None
     return None
+
+
+def count_rows(model: str) -> int | None:
+    """The number of train rows in a model's last mixture; None if it is not there."""
+    return next((manifest["rows"]["train"] for _, manifest in _read_manifests(model)), None)
 
 
 def _read_manifests(model: str) -> Iterator[tuple[str, dict]]:

@@ -220,6 +220,43 @@ def draw_axis(groups: list[dict], axis: str, labels: dict[str, str], path: Path)
     return _save(fig, f"Over {axis}", text, path)
 
 
+def draw_plan(result: dict, path: Path) -> Figure:
+    """Accuracy against cost of every recipe, with the frontier, the target and the interpolated recipes.
+
+    Args:
+        result: from `eval.scoring.plan.plan`.
+        path: PNG to write.
+    """
+    recipes, frontier, interpolated = result["recipes"], result["frontier"], result["candidates"] + result["predicted"]
+    short = short_names([{"axes": recipe.axes} for recipe in recipes])
+    fig, ax = plt.subplots(figsize=(7.6, 4.6))
+    for colour, stage in zip(LINES, dict.fromkeys(recipe.stage for recipe in recipes), strict=False):
+        name = stage if stage == "sft" else f"sft, then {stage}"
+        for members, face, label in ((recipes, colour, name), (interpolated, "white", f"{name}: interpolated")):
+            points = [(r.cost / 1e6, r.accuracy, r.low, r.high) for r in members if r.stage == stage]
+            if points:
+                x, y, low, high = np.array(points).T
+                ends = np.maximum((y - low, high - y), 0)  # rounding can make an empty end negative
+                style = {"ms": 5, "mfc": face, "color": colour, "elinewidth": 1, "capsize": 2, "alpha": 0.8}
+                bars = ax.errorbar(x, y, ends, fmt="o", label=label, **style)[2]
+                bars[0].set_linestyle("-" if members is recipes else ":")
+    ax.step([r.cost / 1e6 for r in frontier], [r.low for r in frontier], "k", where="post", lw=0.8, label="frontier: lower end")
+    ax.axhline(result["target"], color="k", ls="--", lw=0.8, label=f"target {result['target']:g}")
+    chosen = [recipe for recipe in (result["cheapest"], result["cheapest_sft"]) if recipe]
+    if chosen:
+        x, y = [r.cost / 1e6 for r in chosen], [r.accuracy for r in chosen]
+        ax.plot(x, y, "k*", ms=11, mfc="gold", label="cheapest, with and without RL", zorder=5)
+    labels = [(r, r.low, (3, -10), "left") for r in frontier]
+    sides = [((-6, -3), "right") if r.stage == "sft" else ((6, -3), "left") for r in interpolated]
+    labels += [(r, r.accuracy, *side) for r, side in zip(interpolated, sides, strict=True)]
+    for recipe, y, offset, side in labels:
+        values = ", ".join(f"{value}" for value in recipe.axes.values())
+        ax.annotate(values, (recipe.cost / 1e6, y), offset, textcoords="offset points", ha=side, fontsize=7)
+    ax.set(xlabel="cost (millions of SFT tokens)", ylabel="greedy accuracy")
+    ax.legend(frameon=False, fontsize=8, title=f"labels: {', '.join(short.values())}", title_fontsize=8)
+    return _save(fig, "Accuracy and cost", "Means over seeds; intervals span seeds and problems.", path)
+
+
 def _colours(values: Sequence[str]) -> list[str]:
     """A colour for each form or outcome; user-defined forms get those that are left."""
     spare = iter([line for line in LINES if line not in [COLOURS.get(value) for value in values]] * len(values))

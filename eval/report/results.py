@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from data_mix import files
+from eval.training_data import count_rows
 
 LOGGED = ("accuracy", "p_long", "accuracy_long", "accuracy_short", "length/median")
 DIGITS = 4  # an accuracy of 1,024 problems has no more
@@ -24,11 +25,13 @@ def write_results(folder: Path, evals: list[dict], rows: list[dict]) -> None:
 
 
 def _logged(model: Path, entry: dict) -> list[dict]:
-    """The held-out results in a stage's log, as lines of kind `log`."""
+    """The held-out results in a stage's log, as lines of kind `log`; those of SFT have `rows`, the distinct rows seen."""
     path = model / "log.jsonl"
+    rows = count_rows(str(model)) if entry["stage"] == "sft" else None
     kept = ("step", "num_tokens", "p_long", *(f"heldout/{kind}/{name}" for kind in ("greedy", "sampled") for name in LOGGED))
     return [
         {**entry["axes"], "stage": entry["stage"], "kind": "log", **{name: line[name] for name in kept if name in line}}
+        | ({"rows": round(rows * min(1, line["epoch"]))} if rows and "epoch" in line else {})
         for line in (files.read_json_lines(path) if path.is_file() else [])
         if "heldout/greedy/accuracy" in line
     ]
