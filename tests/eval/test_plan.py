@@ -10,7 +10,8 @@ from data_mix.errors import InputError
 from eval.report.results import write_results
 from eval.scoring.metrics import wilson_ci95
 from eval.scoring.plan import find_cheapest, find_frontier, find_midpoints, format_plan, parse_cell, plan, predict
-from eval.scoring.price_study import P_COT, Prices, Recipe, measure
+from eval.scoring.price_study import P_COT, Prices, Recipe, measure, read_lines
+from tests.conftest import ROOT
 
 STEPS = "sft.max_steps"
 # p_cot, SFT steps → greedy accuracy of each seed after SFT and after GRPO
@@ -154,6 +155,18 @@ def test_the_command_writes_a_figure_and_takes_further_studies(study, tmp_path, 
     _, _, heading, best, *_ = said.splitlines()
     assert heading == "cheapest that reaches 0.99" and best.split()[:4] == ["0.2", "60", "grpo", "0.102"]
     assert (tmp_path / "new.png").is_file()
+
+
+def test_the_published_prediction_of_two_cells_held():
+    results = ROOT / "recipes/parity/results"
+    measured = read_lines([str(results / "price_heldout.jsonl")])
+    known = measure(read_lines([str(results / "price.jsonl")]), Prices())
+    for recipe in measure(measured, Prices()):
+        predicted = predict(known, recipe.stage, recipe.axes)
+        place = ("greedy", recipe.stage, recipe.axes[P_COT])
+        cells = [line for line in measured if (line["kind"], line["stage"], line[P_COT]) == place]
+        assert len(cells) == 3 and all(predicted.low <= line["accuracy"] <= predicted.high + 1e-9 for line in cells)
+        assert predicted.cost == pytest.approx(recipe.cost, rel=0.03)
 
 
 def without(field):
