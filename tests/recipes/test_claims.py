@@ -113,7 +113,10 @@ def test_rounds_to_half_are_those_of_the_recursion():
     assert verdicts.rounds_to_half(star[:3]) is None
 
 
-def test_every_result_file_belongs_to_a_claim():
+def test_every_result_file_belongs_to_a_claim_or_is_linked_on_its_page():
     used = {claim.results for claim in claims.CLAIMS}
-    kept = {str(path.relative_to(claims.RECIPES)) for path in claims.RECIPES.glob("**/results*/*.jsonl")}
-    assert kept <= used and kept and all(files.read_json_lines(claims.RECIPES / name) for name in kept)
+    kept = sorted(claims.RECIPES.glob("**/results/*.jsonl"))
+    assert kept and all(map(files.read_json_lines, kept))
+    for path in kept:
+        page = (path.parents[1] / "README.md").read_text(encoding="utf-8")
+        assert str(path.relative_to(claims.RECIPES)) in used or f"(results/{path.name})" in page
