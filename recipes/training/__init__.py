@@ -9,7 +9,7 @@ trainers/      subclasses of TRL's trainers
     scoring.py     log-probs of completions, for grpo.py
     shared_prompts.py  packs completions that share a prompt
     packed_rows.py sequences in a row without padding: attention within each, and the rows of SFT
-    cpu_attention.py  causal attention on CPU
+    cpu_attention.py  causal attention on CPU in bfloat16
     algorithms.py  GRPO, Dr. GRPO, DAPO, REINFORCE and RLOO as TRL settings
     filters.py     log-probs under top-k, top-p and min-p
     correction.py  importance-sampling correction of the vLLM-trainer log-prob mismatch

@@ -1,4 +1,4 @@
-"""Causal attention on CPU, for training: in bfloat16, faster than PyTorch's (figures: tests/bench/README.md)."""
+"""Causal attention on CPU, for training in bfloat16: faster than PyTorch's there (figures: tests/bench/README.md)."""
 
 from collections.abc import Iterator
 

@@ -113,7 +113,8 @@ def attend(module, query, key, value, attention_mask, spans: Spans | None = None
 
 def _attend_part(module, query, key, value, mask: torch.Tensor | None, scaling=None, dropout=0.0, **kwargs) -> torch.Tensor:
     """Attention of one part, (number, columns, heads, head size)."""
-    if query.device.type != "cpu" or dropout:
+    is_half = torch.is_autocast_enabled("cpu") or query.dtype != torch.float32
+    if query.device.type != "cpu" or dropout or not is_half:
         return sdpa_attention_forward(module, query, key, value, mask, scaling=scaling, dropout=dropout, **kwargs)[0]
     return causal_attention(query, key, value, mask, scaling or query.shape[-1] ** -0.5).transpose(1, 2)
 

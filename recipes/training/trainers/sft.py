@@ -67,7 +67,7 @@ class CotmixSFTTrainer(OwnCard, StopOnNonFinite, trl.SFTTrainer):
     def _why_padded(self, model) -> str | None:
         """Why rows keep their padding, or None if they do not."""
         if self.args.torch_compile:
-            return "torch_compile was not tried without"
+            return "torch_compile was not tried without padding"
         base = base_model(self.accelerator, model)
         if reason := packed_rows.why_not(base, "sdpa"):
             return reason
