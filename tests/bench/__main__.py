@@ -22,7 +22,7 @@ BENCHES = {
     "sft": ["sft.py", "--data", "DATA"],
     "grpo": ["grpo.py", "smollm2", "--trl", "--steps", "3", "--repeats", "2"],
     "grpo-shared": ["grpo.py", "shared", "--steps", "3", "--repeats", "2"],
-    "grpo-few-shot": ["grpo.py", "few-shot", "--steps", "3", "--repeats", "2"],
+    "grpo-few-shot": ["grpo.py", "few-shot", "--steps", "4", "--repeats", "1", "--batches", "2"],
     "grpo-parity": ["grpo.py", "parity"],
     "cpu": ["cpu.py"],
     "server": ["server.py"],

@@ -16,9 +16,9 @@ class _Attention(torch.autograd.Function):
         ctx.save_for_backward(query, key, value, mask)
         ctx.scaling = scaling
         output = query.new_empty(*query.shape[:-1], value.shape[-1])
-        for block, seen in _blocks(query, key):
+        for block, seen, visible in _blocks(query, key, mask):
             queries = query[:, :, :, block]
-            weights = _weights(queries, key[:, :, :seen], mask if mask is None else mask[:, :, block, :seen], scaling)
+            weights = _weights(queries, key[:, :, :seen], visible, scaling)
             output[:, :, :, block] = (weights @ value[:, :, :seen]).unflatten(2, queries.shape[2:4])
         return output
 
@@ -27,10 +27,10 @@ class _Attention(torch.autograd.Function):
         query, key, value, mask = ctx.saved_tensors
         of_query = torch.empty_like(query)
         of_key, of_value = (torch.zeros_like(states, dtype=torch.float32) for states in (key, value))  # sums over blocks
-        for block, seen in _blocks(query, key):
+        for block, seen, visible in _blocks(query, key, mask):
             queries, keys, values = query[:, :, :, block], key[:, :, :seen], value[:, :, :seen]
             of_block = gradient[:, :, :, block].flatten(2, 3)
-            weights = _weights(queries, keys, mask if mask is None else mask[:, :, block, :seen], ctx.scaling)
+            weights = _weights(queries, keys, visible, ctx.scaling)
             of_weights = of_block @ values.transpose(-1, -2)
             of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype).mul_(ctx.scaling)
             of_query[:, :, :, block] = (of_scores @ keys).unflatten(2, queries.shape[2:4])
@@ -39,19 +39,18 @@ class _Attention(torch.autograd.Function):
         return of_query, of_key.to(key.dtype), of_value.to(value.dtype), None, None
 
 
-def _blocks(query: torch.Tensor, key: torch.Tensor) -> Iterator[tuple[slice, int]]:
-    """Consecutive queries, and how many keys they see at most."""
+def _blocks(query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None) -> Iterator[tuple[slice, int, torch.Tensor]]:
+    """Consecutive queries, how many keys they see at most, and which of them; without a mask, which of their own."""
     count, before = query.shape[3], key.shape[2] - query.shape[3]
     for start in range(0, count, QUERY_BLOCK):
         end = min(start + QUERY_BLOCK, count)
-        yield slice(start, end), before + end
+        block, seen = slice(start, end), before + end
+        yield block, seen, causal_mask(end - start, end - start, query.device) if mask is None else mask[:, :, block, :seen]
 
 
-def _weights(queries: torch.Tensor, keys: torch.Tensor, mask: torch.Tensor | None, scaling: float) -> torch.Tensor:
-    """(batch, key heads, query heads of each x queries, keys)."""
+def _weights(queries: torch.Tensor, keys: torch.Tensor, mask: torch.Tensor, scaling: float) -> torch.Tensor:
+    """(batch, key heads, query heads of each x queries, keys); the mask is for the last keys, all others are visible."""
     scores = (queries.flatten(2, 3) * scaling) @ keys.transpose(-1, -2)
-    if mask is None:  # only the block's own keys are hidden from some of its queries
-        mask = causal_mask(queries.shape[3], queries.shape[3], queries.device)
     bias = torch.zeros_like(mask, dtype=scores.dtype).masked_fill_(~mask, -torch.inf).unsqueeze(1)
     scores.unflatten(2, queries.shape[2:4])[..., -mask.shape[-1] :].add_(bias)  # faster than to fill them
     return scores.softmax(-1)

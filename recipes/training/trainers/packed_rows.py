@@ -7,12 +7,14 @@ for sequences of similar length, padded for that call: with a mask over the row,
 
 import inspect
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+from recipes.training.models import base_model
 from recipes.training.trainers.batching import Batch
 from recipes.training.trainers.cpu_attention import causal_attention
 
@@ -192,18 +194,24 @@ def why_not(model, *implementations: str) -> str | None:
     return None
 
 
-def why_different(values: torch.Tensor, ordinary: torch.Tensor, model, args) -> str | None:
-    """Why values of a packed row are not those of an ordinary pass, or None if they are, up to rounding.
+def why_not_here(trainer, model, run_both_ways: Callable, *implementations: str) -> str | None:
+    """Why a trainer's model cannot take such rows: as `why_not`, and by trying.
 
     Args:
-        values: log-probs or logits of the same tokens, any shape.
-        ordinary: the same from an ordinary pass.
-        model: a PreTrainedModel, without wrappers.
-        args: TrainingArguments.
+        trainer: a Trainer.
+        model: its model, with wrappers.
+        run_both_ways: the model and its vocabulary's size → log-probs or logits of random tokens, packed and not.
+        implementations: as for `why_not`.
     """
-    is_half = args.bf16 or args.fp16 or model.dtype != torch.float32
+    if trainer.args.torch_compile:
+        return "torch_compile was not tried with packed rows"
+    base = base_model(trainer.accelerator, model)
+    if reason := why_not(base, *implementations):
+        return reason
+    packed, ordinary = run_both_ways(model, base.config.get_text_config().vocab_size)
+    is_half = trainer.args.bf16 or trainer.args.fp16 or base.dtype != torch.float32
     limit = HALF_LIMIT if is_half else FLOAT32_LIMIT
-    found = ((values - ordinary).abs().mean() / ordinary.std()).item()
+    found = ((packed - ordinary).abs().mean() / ordinary.std()).item()
     if found <= limit:
         return None
     return f"log-probs would differ by {found:.2g} standard deviations from those of an ordinary pass (limit {limit:g})"

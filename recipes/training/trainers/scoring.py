@@ -23,7 +23,7 @@ class ScoresCompletions:
     def training_step(self, model, inputs, num_items_in_batch):
         """As in TRL; before the first step, decides whether prompts are shared."""
         if self.shares_prompts is None:
-            reason = self._why_not_shared(model)
+            reason = packed_rows.why_not_here(self, model, self._score_both_ways, "sdpa", "flex_attention")
             self.shares_prompts = reason is None
             if reason and self.accelerator.is_main_process:
                 tqdm.write(f"prompts are not shared between completions: {reason}")
@@ -91,16 +91,6 @@ class ScoresCompletions:
             logps = outputs.log_probs[0, packed.first :]
             entropies = outputs.entropy[0, packed.first :] if compute_entropy else None
         return packed.unpack(logps), packed.unpack(entropies) if compute_entropy else None
-
-    def _why_not_shared(self, model) -> str | None:
-        """Why prompts are not shared, or None if they are."""
-        if self.args.torch_compile:
-            return "torch_compile was not tried with them"
-        base = base_model(self.accelerator, model)
-        if reason := packed_rows.why_not(base, "sdpa", "flex_attention"):
-            return reason
-        vocabulary = base.config.get_text_config().vocab_size
-        return packed_rows.why_different(*self._score_both_ways(model, vocabulary), base, self.args)
 
     @torch.no_grad()
     def _score_both_ways(self, model, vocabulary: int) -> tuple[torch.Tensor, torch.Tensor]:

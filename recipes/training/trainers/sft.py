@@ -10,7 +10,6 @@ from accelerate.utils import DistributedType
 from tqdm.auto import tqdm
 
 from recipes.training.checkpoints.card import OwnCard
-from recipes.training.models import base_model
 from recipes.training.trainers import packed_rows
 from recipes.training.trainers.batching import PART_TOKENS, rebatch_by_length, split_by_tokens
 from recipes.training.trainers.finite import StopOnNonFinite
@@ -53,7 +52,7 @@ class CotmixSFTTrainer(OwnCard, StopOnNonFinite, trl.SFTTrainer):
         if not alone or num_items_in_batch is None or "attention_mask" not in inputs or self.aux_loss_enabled:
             return super().training_step(model, inputs, num_items_in_batch)
         if self.packs is None:
-            reason = self._why_padded(model)
+            reason = packed_rows.why_not_here(self, model, self._run_both_ways, "sdpa")
             self.packs = reason is None
             if reason:
                 tqdm.write(f"rows are padded: {reason}")
@@ -63,16 +62,6 @@ class CotmixSFTTrainer(OwnCard, StopOnNonFinite, trl.SFTTrainer):
             rows = packed_rows.without_padding(part) if packs else part
             loss = loss + super().training_step(model, rows, num_items_in_batch)
         return loss
-
-    def _why_padded(self, model) -> str | None:
-        """Why rows keep their padding, or None if they do not."""
-        if self.args.torch_compile:
-            return "torch_compile was not tried without padding"
-        base = base_model(self.accelerator, model)
-        if reason := packed_rows.why_not(base, "sdpa"):
-            return reason
-        vocabulary = base.config.get_text_config().vocab_size
-        return packed_rows.why_different(*self._run_both_ways(model, vocabulary), base, self.args)
 
     @torch.no_grad()
     def _run_both_ways(self, model, vocabulary: int) -> tuple[torch.Tensor, torch.Tensor]:
