@@ -129,6 +129,23 @@ def of_architectures(lines: list[dict]) -> Verdict:
     )
 
 
+def of_rise(lines: list[dict]) -> Verdict:
+    """Other tasks: greedy completions are longer after RL than after SFT, and the interval of their accuracy lies above."""
+    before, after = (
+        [line for line in select(lines, stage, "greedy") if line.get("mixture.p_cot", 0.25) == 0.25]
+        for stage in ("sft", "grpo")
+    )
+    rises = [
+        b["accuracy_low"] > a["accuracy_high"] and b["length_mean"] > a["length_mean"]
+        for a, b in zip(before, after, strict=True)
+    ]
+    parts = [
+        f"{spread([line['accuracy'] for line in stage])}, mean length {spread([line['length_mean'] for line in stage], 1)}"
+        for stage in (before, after)
+    ]
+    return f"greedy accuracy after SFT {parts[0]}; after GRPO {parts[1]}", verdict_of(rises), len(rises)
+
+
 def of_start(lines: list[dict]) -> Verdict:
     """Switch: RL from early checkpoints ends below 0.98, at times with p_long above 0.1; from later ones it reaches 0.98."""
     by_step: dict[int, list[dict]] = {}

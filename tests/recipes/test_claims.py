@@ -104,6 +104,18 @@ def test_every_architecture_must_guess_after_sft_and_be_repaired(before, verdict
     assert (found, seeds) == (verdict, 2) and "llama-2 0.500 [0.500, 0.500], then 1.000" in text
 
 
+@pytest.mark.parametrize(
+    ("low", "length", "verdict"), [(0.35, 18, verdicts.HOLDS), (0.31, 18, verdicts.FAILS), (0.35, 4, verdicts.FAILS)]
+)
+def test_accuracy_and_length_must_both_rise(low, length, verdict):
+    lines = [
+        *evals("sft", "greedy", (0.28,) * 2, accuracy_low=0.24, accuracy_high=0.32, length_mean=4),
+        *evals("grpo", "greedy", (0.4,) * 2, accuracy_low=low, accuracy_high=0.45, length_mean=length),
+    ]
+    text, found, seeds = verdicts.of_rise(lines)
+    assert (found, seeds) == (verdict, 2) and text.startswith("greedy accuracy after SFT 0.280 [0.280, 0.280], mean length 4.0")
+
+
 def test_rounds_to_half_are_those_of_the_recursion():
     p, star = 0.1, []
     for _ in range(8):
