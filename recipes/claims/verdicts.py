@@ -147,7 +147,7 @@ def of_rise(lines: list[dict]) -> Verdict:
 
 
 def of_start(lines: list[dict]) -> Verdict:
-    """Switch: RL from early checkpoints ends below 0.98, at times with p_long above 0.1; from later ones it reaches 0.98."""
+    """Switch: RL from early checkpoints ends below 0.98 with a mean length above 2; from later ones it reaches 0.98."""
     by_step: dict[int, list[dict]] = {}
     for line in select(lines, "grpo", "greedy"):
         by_step.setdefault(int(line["rl.start"].removeprefix("checkpoint-")), []).append(line)
@@ -157,9 +157,9 @@ def of_start(lines: list[dict]) -> Verdict:
     parts = [f"from step {step}: {spread(accuracy[step])}" for step in [*early, *late[:1]]]
     after = f"; at least {min(min(accuracy[step]) for step in late):.3f} from every later one" if late else ""
     works = bool(early and late) and max(early) < min(late) and len(early) + len(late) == len(accuracy)
-    longer = [line["p_long"] > 0.1 for step in early for line in by_step[step]]
+    longer = [line["length_mean"] > 2 for step in early for line in by_step[step]]
     text = f"greedy accuracy after RL {', '.join(parts)}{after}; of {len(longer)} early runs {sum(longer)} grew longer"
-    verdict = HOLDS if works and any(longer) else PARTLY if early and late else FAILS
+    verdict = HOLDS if works and all(longer) else PARTLY if early and late else FAILS
     return text, verdict, len({line["seed"] for step in by_step for line in by_step[step]})
 
 
@@ -171,7 +171,7 @@ def of_linear(runs: list[dict]) -> Verdict:
     rounds = [max(abs(row["p_long"] - row["predicted"]) for row in run["star"][1:]) for run in full]
     text = (
         f"sampled p_long within {max(off):.3f} of p_cot; greedy completions turn long at p_cot {spread(turns)}; "
-        f"rounds of STaR within {max(rounds):.3f} of 2p / (1 + p)"
+        f"from p_cot 0.25, rounds of STaR within {max(rounds):.3f} of 2p / (1 + p)"
     )
     close = [max(off) <= 0.02, max(abs(turn - 1 / 3) for turn in turns) <= 0.02, max(rounds) <= 0.03]
     return text, verdict_of(close), len(full)

@@ -33,7 +33,9 @@ def test_a_claim_holds_only_if_it_does_for_every_seed(last, verdict):
 )
 def test_starting_too_early_is_judged_by_every_start(accuracy, verdict):
     starts = {f"checkpoint-{step}": value for step, value in accuracy.items()}
-    lines = [line for start, a in starts.items() for line in evals("grpo", "greedy", (a, a), p_long=0.5, **{"rl.start": start})]
+    lines = [
+        line for start, a in starts.items() for line in evals("grpo", "greedy", (a, a), length_mean=6, **{"rl.start": start})
+    ]
     assert verdicts.of_start(lines)[1] == verdict
 
 
