@@ -56,7 +56,9 @@ def make_parser() -> argparse.ArgumentParser:
     plan.add_argument("--grpo-token", type=float, default=1.0, metavar="COST", help="of a GRPO token, in SFT tokens (1)")
     plan.add_argument("--long-row", type=float, default=0.0, metavar="COST", help="of making a long row, in SFT tokens (0)")
     plan.add_argument("--short-row", type=float, default=0.0, metavar="COST", help="of making a short row (0)")
-    plan.add_argument("--at", nargs="+", default=(), metavar="AXIS=VALUE", help="also predict this cell, by interpolation")
+    plan.add_argument(
+        "--at", nargs="+", action="extend", default=[], metavar="AXIS=VALUE", help="also predict this cell, by interpolation"
+    )
     plan.add_argument("--out", metavar="PNG", help="the figure to write (plan.png beside the first results.jsonl)")
     export = commands.add_parser("export", help="print an eval as lm-eval results JSON or a model card's model-index")
     export.add_argument("folder", metavar="DIR")
@@ -108,11 +110,14 @@ def run(args: argparse.Namespace) -> None:
         prices = Prices(args.grpo_token, args.long_row, args.short_row)
         result = plan(args.studies, args.target, prices, parse_cell(args.at))
         path = Path(args.out) if args.out else find_results(args.studies[0]).with_name("plan.png")
+        if path.suffix != ".png":
+            raise InputError(f"--out {path}: the figure is a PNG; give a file name that ends in .png")
+        print(format_plan(result))
         try:
             draw_plan(result, path)
         except OSError as error:
             raise InputError(f"{path} cannot be written ({reason(error)}); choose another file with --out") from None
-        print(f"{format_plan(result)}\n{path}: written")
+        print(f"{path}: written")
     elif args.command == "export":
         from eval.report.export import export
 

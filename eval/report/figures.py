@@ -12,6 +12,7 @@ import numpy as np
 
 from data_mix import files
 from eval.scoring.metrics import accuracy_by_budget
+from eval.scoring.price_study import axis_text
 
 # Okabe and Ito's colour-blind-safe palette.
 COLOURS = {
@@ -250,7 +251,7 @@ def draw_plan(result: dict, path: Path) -> Figure:
     sides = [((-6, -3), "right") if r.stage == "sft" else ((6, -3), "left") for r in interpolated]
     labels += [(r, r.accuracy, *side) for r, side in zip(interpolated, sides, strict=True)]
     for recipe, y, offset, side in labels:
-        values = ", ".join(f"{value}" for value in recipe.axes.values())
+        values = ", ".join(axis_text(recipe.axes[axis]) for axis in short if axis in recipe.axes)
         ax.annotate(values, (recipe.cost / 1e6, y), offset, textcoords="offset points", ha=side, fontsize=7)
     ax.set(xlabel="cost (millions of SFT tokens)", ylabel="greedy accuracy")
     ax.legend(frameon=False, fontsize=8, title=f"labels: {', '.join(short.values())}", title_fontsize=8)

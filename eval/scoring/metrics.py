@@ -10,6 +10,7 @@ from rewards.scorer import OUTCOMES
 
 BOOTSTRAP_SAMPLES = 2000
 PERCENTILES = (10, 50, 90, 95, 99)
+Z95 = 1.959964  # 97.5th percentile of the standard normal distribution
 
 
 def bootstrap_ci95(values: np.ndarray, seed: int = 0) -> list[float]:
@@ -22,9 +23,9 @@ def bootstrap_ci95(values: np.ndarray, seed: int = 0) -> list[float]:
 
 def wilson_ci95(share: float, n: int) -> tuple[float, float]:
     """95% interval of a share of n independent trials; not empty for 0 and 1 (Wilson 1927, J. Am. Stat. Assoc. 22)."""
-    z = 1.959964
-    center, spread = share + z**2 / (2 * n), z * sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return (center - spread) / (1 + z**2 / n), (center + spread) / (1 + z**2 / n)
+    center, spread = share + Z95**2 / (2 * n), Z95 * sqrt(share * (1 - share) / n + Z95**2 / (4 * n**2))
+    low, high = ((center + sign * spread) / (1 + Z95**2 / n) for sign in (-1, 1))
+    return max(0.0, low), min(1.0, high)
 
 
 def pass_at_k(n: int, correct: int, k: int) -> float:

@@ -13,7 +13,8 @@ import math
 from typing import Any, NamedTuple
 
 from data_mix.errors import InputError, nearest
-from eval.scoring.price_study import P_COT, Prices, Recipe, is_number, measure, read_lines
+from eval.scoring.metrics import Z95
+from eval.scoring.price_study import P_COT, Prices, Recipe, axis_text, is_number, measure, read_lines
 
 
 def plan(studies: list[str], target: float, prices: Prices, at: dict[str, Any] | None = None) -> dict:
@@ -27,22 +28,28 @@ def plan(studies: list[str], target: float, prices: Prices, at: dict[str, Any] |
 
     Returns:
         `target`, `recipes` (all), `cheapest` and `cheapest_sft` (the latter without RL; None if none reaches the target),
-        `frontier`, `candidates` (interpolated recipes that may reach the target for less, the cheapest first), and `predicted`
-        (the cell `at` after each stage).
+        `frontier`, `candidates` (interpolated recipes that may reach the target for less than the cheapest, or the cheapest
+        without RL), `predicted` (the cell `at` after each stage), and `problems` (an eval's, and how many the target needs).
 
     Raises:
         InputError: for a missing or unsuitable file, a target or price out of range, or a cell outside the grid.
     """
-    if not 0 < target <= 1:
-        raise InputError(f"--target {target:g} is out of range; give an accuracy above 0 and up to 1")
+    if not 0 < target < 1:
+        raise InputError(f"--target {target:g} is out of range; give an accuracy between 0 and 1")
     for name, price in vars(prices).items():
         if not 0 <= price < math.inf:
             raise InputError(f"--{name.replace('_', '-')} {price:g} is out of range; give a cost of at least 0")
-    recipes = measure(read_lines(studies), prices)
+    lines = read_lines(studies)
+    try:
+        recipes = measure(lines, prices)
+    except InputError as error:
+        raise InputError(f"{', '.join(studies)}: {error}") from None
+    problems = max(line["n_problems"] for line in lines if line["kind"] == "greedy")
+    needed = math.ceil(Z95**2 * target / (1 - target))  # for the interval of an accuracy of 1 to begin at the target
     best, best_sft = find_cheapest(recipes, target), find_cheapest([r for r in recipes if r.stage == "sft"], target)
     limits = {recipe.stage: best.cost if best else math.inf for recipe in recipes}
     limits["sft"] = best_sft.cost if best_sft else math.inf
-    candidates = [r for r in find_midpoints(recipes) if r.high >= target and r.cost < limits[r.stage]]
+    candidates = [r for r in find_midpoints(recipes) if problems >= needed and r.high >= target and r.cost < limits[r.stage]]
     return {
         "target": target,
         "recipes": recipes,
@@ -51,6 +58,7 @@ def plan(studies: list[str], target: float, prices: Prices, at: dict[str, Any] |
         "frontier": find_frontier(recipes),
         "candidates": sorted(candidates, key=lambda recipe: recipe.cost),
         "predicted": [predict(recipes, stage, at) for stage in dict.fromkeys(r.stage for r in recipes)] if at else [],
+        "problems": (problems, needed),
     }
 
 
@@ -58,11 +66,17 @@ def parse_cell(settings: list[str]) -> dict[str, Any]:
     """The cell that `AXIS=VALUE` words name.
 
     Raises:
-        InputError: for a word without `=`.
+        InputError: for a word without `=`, or an axis that occurs twice.
     """
-    if wrong := [word for word in settings if "=" not in word]:
-        raise InputError(f"--at {wrong[0]}: not of the form AXIS=VALUE; give, for example, {P_COT}=0.3")
-    return {axis: _parse(value) for axis, _, value in (word.partition("=") for word in settings)}
+    cell: dict[str, Any] = {}
+    for word in settings:
+        axis, equals, value = word.partition("=")
+        if not equals:
+            raise InputError(f"--at {word}: not of the form AXIS=VALUE; give, for example, {P_COT}=0.3")
+        if axis in cell:
+            raise InputError(f"--at: {axis} occurs twice; give one value for each axis")
+        cell[axis] = _parse(value)
+    return cell
 
 
 def find_cheapest(recipes: list[Recipe], target: float) -> Recipe | None:
@@ -109,9 +123,10 @@ def predict(recipes: list[Recipe], stage: str, at: dict[str, Any]) -> Recipe:
     """
     known = {tuple(recipe.axes.items()): recipe for recipe in recipes if recipe.stage == stage}
     axes = next(iter(known.values())).axes
-    for axis in at:
-        if not any(axis in recipe.axes for recipe in recipes):
-            raise InputError(f"--at: no axis {axis} in the study{nearest(axis, axes) or '; its axes: ' + ', '.join(axes)}")
+    known_axes = list(dict.fromkeys(axis for recipe in recipes for axis in recipe.axes))
+    if unknown := [axis for axis in at if axis not in known_axes]:
+        hint = nearest(unknown[0], known_axes) or f"; its axes: {', '.join(known_axes)}"
+        raise InputError(f"--at: no axis {unknown[0]} in the study{hint}")
     if missing := [axis for axis in axes if axis not in at]:
         raise InputError(f"--at: no value for {missing[0]}; give one for every axis: {', '.join(axes)}")
     sides = [_sides([recipe.axes[axis] for recipe in known.values()], at[axis]) for axis in axes]
@@ -128,21 +143,23 @@ def predict(recipes: list[Recipe], stage: str, at: dict[str, Any]) -> Recipe:
                 max(corner.high for corner, _ in corners),
             )
     where = ", ".join(f"{axis} {at[axis]}" for axis in axes)
-    raise InputError(f"--at: {where} is not between measured cells; choose values within the study's grid")
+    raise InputError(
+        f"--at: {where} is not between measured cells after {stage}; choose other values, or run the cells around it"
+    )
 
 
 def format_plan(result: dict) -> str:
     """The plan as text for the terminal."""
     target, best, best_sft = f"{result['target']:g}", result["cheapest"], result["cheapest_sft"]
-    closest = result["frontier"][-1]
+    (problems, needed), closest = result["problems"], result["frontier"][-1]
     none = f"no recipe reaches {target}; the closest"
-    if closest.accuracy == 1:
-        none = f"no recipe reaches {target}: all answers right show {closest.low:.4f}, so evaluate more problems; the closest"
+    if problems < needed:
+        none = f"{target} takes at least {needed} problems, not {problems}, even if all answers are right; the closest"
     sections = [
         (f"cheapest that reaches {target}" if best else none, [best or closest]),
         (f"cheapest without RL{'' if best_sft else f': none reaches {target}'}", [best_sft] if best_sft else []),
         ("most accurate for a budget (by the lower end)", result["frontier"]),
-        (f"interpolated, cheaper, and may reach {target}: run them to know", result["candidates"]),
+        (f"interpolated: may reach {target} for less, or for less without RL; run them to know", result["candidates"]),
         ("interpolated, not measured", result["predicted"]),
     ]
     axes = list(dict.fromkeys(axis for recipe in result["recipes"] for axis in recipe.axes))
@@ -153,13 +170,20 @@ def format_plan(result: dict) -> str:
     for heading, found in rows:
         if found or heading.startswith("cheapest"):
             lines += ["", heading, *(_line(row, widths) for row in found)]
-    return "\n".join([*lines, "", "cost in millions of SFT tokens; intervals span seeds and problems"])
+    seeds = {recipe.seeds for recipe in result["recipes"]}
+    spanned = "seeds and problems" if max(seeds) > 1 else "problems, not seeds: there is one"
+    lines += ["", f"cost in millions of SFT tokens; intervals span {spanned}"]
+    if len(seeds) > 1:
+        lines.append(
+            f"recipes have {min(seeds)} to {max(seeds)} seeds; fewer make an interval too narrow, so run the missing ones"
+        )
+    return "\n".join(lines)
 
 
 def _parse(value: str) -> Any:
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return value
 
 
@@ -186,8 +210,7 @@ def _corners(box: tuple[_Side, ...]) -> list[tuple[tuple, float]]:
 
 
 def _cells(recipe: Recipe, axes: list[str]) -> list[str]:
-    values = [recipe.axes.get(axis, "") for axis in axes]
-    named = [f"{value:g}" if is_number(value) else str(value) for value in values]
+    named = [axis_text(recipe.axes.get(axis, "")) for axis in axes]
     interval = f"[{recipe.low:.3f}, {recipe.high:.3f}]"
     return [*named, recipe.stage, f"{recipe.cost / 1e6:.3f}", f"{recipe.accuracy:.3f}", interval, str(recipe.seeds)]
 

@@ -21,7 +21,8 @@ from data_mix.errors import InputError
 from eval.scoring.metrics import wilson_ci95
 
 P_COT = "mixture.p_cot"
-UPSTREAM = ("mixture.", "sft.")  # the axes on which SFT depends
+STAGES = ("sft", "grpo")  # STaR logs no tokens
+SFT_AXES = ("mixture.", "sft.")  # how the names of the axes on which SFT depends begin
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Prices:
     """Costs in SFT tokens.
 
     Attributes:
-        grpo_token: of a token that GRPO trains on, which has to be generated, too.
+        grpo_token: of a token of GRPO's prompts and completions, each counted once, however often it is trained on.
         long_row: of making a long row of the mixture.
         short_row: of making any other row.
     """
@@ -98,12 +99,16 @@ def measure(lines: list[dict], prices: Prices) -> list[Recipe]:
         if line["kind"] == "greedy":
             axes = _axes(line)
             _check_axes(axes)
+            if line["stage"] not in STAGES:
+                raise InputError(
+                    f"{_name(line)}: what {line['stage']} costs is unknown; give a study of {' and '.join(STAGES)}"
+                )
             seeds = cells[line["stage"], axes]
             if line.get("seed") in seeds:
                 raise InputError(f"{_name(line)} occurs twice; give studies whose cells or seeds differ")
             seeds[line.get("seed")] = line
     if len({(stage, tuple(name for name, _ in axes)) for stage, axes in cells}) > len({stage for stage, _ in cells}):
-        raise InputError("the studies' grids have different axes; give studies with the same ones")
+        raise InputError("cells have different axes; give studies with the same ones")
     tokens, rows = _largest(lines, "num_tokens"), _largest(lines, "rows")
     recipes = []
     for (stage, axes), seeds in cells.items():
@@ -116,17 +121,23 @@ def measure(lines: list[dict], prices: Prices) -> list[Recipe]:
 
 
 def is_number(value: object) -> bool:
-    """Whether a value of an axis or field is a number."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Whether a value of an axis or field is a finite number, within the range of a float."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
+
+
+def axis_text(value: object) -> str:
+    """A value of an axis for a table or a label."""
+    return f"{value:.10g}" if is_number(value) else str(value)
 
 
 def _is_result(line: dict) -> bool:
-    """Whether a line has what every line has, and an eval its accuracy and number of problems."""
+    """Whether a line has what every line has, a log entry valid counts, and an eval its accuracy and number of problems."""
     scalars = all(isinstance(value, str | int | float | None) for value in line.values())
     if not scalars or not all(isinstance(line.get(key), str) for key in ("stage", "kind")):
         return False
+    counts = [line[field] for field in ("num_tokens", "rows") if line.get(field) is not None]
     if line["kind"] != "greedy":
-        return True
+        return all(is_number(count) and count >= 0 for count in counts)
     accuracy, problems = line.get("accuracy"), line.get("n_problems")
     return is_number(accuracy) and 0 <= accuracy <= 1 and is_number(problems) and problems >= 1
 
@@ -145,8 +156,10 @@ def _check_axes(axes: tuple[tuple[str, Any], ...]) -> None:
     names = [name for name, _ in axes]
     if P_COT not in names:
         raise InputError(f"the grid has no axis {P_COT}, only {', '.join(names) or 'seed'}; see recipes/parity/price.yaml")
-    if not is_number(dict(axes)[P_COT]):
-        raise InputError(f"{P_COT} is {dict(axes)[P_COT]!r} in the grid; give its values as numbers, not under names")
+    if not is_number(dict(axes)[P_COT]) or not 0 <= dict(axes)[P_COT] <= 1:
+        raise InputError(
+            f"{P_COT} is {dict(axes)[P_COT]!r} in the grid; give its values as numbers from 0 to 1, not under names"
+        )
     if starts := [name for name in names if name.endswith(".start")]:
         raise InputError(f"the grid has an axis {starts[0]}, so what SFT costs is unknown; use sft.max_steps instead")
 
@@ -164,10 +177,13 @@ def _largest(lines: list[dict], field: str) -> dict[tuple, float]:
 def _cost(line: dict, tokens: dict[tuple, float], rows: dict[tuple, float], prices: Prices) -> float:
     """What the model of an eval costs, in SFT tokens."""
     axes = _axes(line)
-    sft = "sft", line.get("seed"), tuple((name, value) for name, value in axes if name.startswith(UPSTREAM))
+    sft = "sft", line.get("seed"), tuple((name, value) for name, value in axes if name.startswith(SFT_AXES))
     stages = {sft: 1.0} | ({} if line["stage"] == "sft" else {(line["stage"], line.get("seed"), axes): prices.grpo_token})
     if missing := [key for key in stages if key not in tokens]:
-        raise InputError(f"{_name(line)}: no num_tokens of {missing[0][0]}; run the study with heldout_problems above 0")
+        what = f"no log entry of {missing[0][0]} with num_tokens"
+        raise InputError(
+            f"{_name(line)}: {what}; `eval table DIR` writes the file again; the study needs heldout_problems above 0"
+        )
     cost = sum(price * tokens[key] for key, price in stages.items())
     p_cot = dict(axes)[P_COT]
     if row := p_cot * prices.long_row + (1 - p_cot) * prices.short_row:

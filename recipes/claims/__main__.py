@@ -4,11 +4,13 @@ Every number is computed from result files: `results.jsonl`, which `launch ablat
 as recipes/TASK/results/STUDY.jsonl, and what linear.py writes, one line per run, in recipes/linear/results/runs.jsonl.
 """
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from data_mix import files
+from data_mix.errors import InputError, exit_code
 from recipes.claims import verdicts
 
 RECIPES = Path(__file__).parents[1]
@@ -94,7 +96,10 @@ def make_table() -> str:
     for claim in CLAIMS:
         measured, verdict, seeds = "see its page", "no result file yet" if claim.command else "not run at its size", "-"
         if claim.judge and (RECIPES / claim.results).is_file():
-            measured, verdict, seeds = claim.judge(files.read_json_lines(RECIPES / claim.results))
+            try:
+                measured, verdict, seeds = claim.judge(files.read_json_lines(RECIPES / claim.results))
+            except InputError as error:
+                raise InputError(f"{RECIPES / claim.results}: {error}") from None
         command = f"`{claim.command}`" if claim.command else "-"
         lines.append(f"| [{claim.text}]({claim.link}) | {measured} | {seeds} | {verdict} | {command} |")
     return "\n".join(lines) + "\n"
@@ -102,9 +107,12 @@ def make_table() -> str:
 
 def make_page() -> str:
     """recipes/README.md with the table of today's result files."""
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    page = PAGE.read_text(encoding="utf-8")
+    if (page.count(BEGIN), page.count(END)) != (1, 1):
+        raise InputError(f"{PAGE}: the lines around the table are missing; restore {BEGIN.strip()} and {END.strip()}")
+    before, _, rest = page.partition(BEGIN)
     return f"{before}{BEGIN}{make_table()}{END}{rest.partition(END)[2]}"
 
 
 if __name__ == "__main__":
-    files.write_text(PAGE, make_page())
+    sys.exit(exit_code(lambda: files.write_text(PAGE, make_page())))

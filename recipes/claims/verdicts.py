@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 
+from data_mix.errors import InputError
 from recipes.linear import crossing
 
 HOLDS, PARTLY, FAILS = "holds", "partly", "does not hold"
@@ -14,14 +15,33 @@ Verdict = tuple[str, str, int]  # what was measured, whether the claim holds, th
 
 
 def select(lines: list[dict], stage: str, kind: str) -> list[dict]:
-    """The evals of a stage, in the order of their seeds."""
-    return sorted((line for line in lines if (line["stage"], line["kind"]) == (stage, kind)), key=lambda line: line["seed"])
+    """The evals of a stage, in the order of their seeds.
+
+    Raises:
+        InputError: when there are none.
+    """
+    found = sorted((line for line in lines if (line["stage"], line["kind"]) == (stage, kind)), key=lambda line: line["seed"])
+    if not found:
+        raise InputError(f"no {kind} results of {stage}; run the study to its end")
+    return found
+
+
+def before_and_after(lines: list[dict]) -> tuple[list[dict], list[dict]]:
+    """The greedy evals after SFT and after GRPO, both in the order of seeds.
+
+    Raises:
+        InputError: when their seeds differ.
+    """
+    before, after = (select(lines, stage, "greedy") for stage in ("sft", "grpo"))
+    if [line["seed"] for line in before] != [line["seed"] for line in after]:
+        raise InputError("the seeds of sft and grpo differ; run the study to its end")
+    return before, after
 
 
 def spread(values: list[float], digits: int = 3) -> str:
-    """Mean, smallest and largest value as text."""
+    """Mean, smallest and largest value as text; a single value alone."""
     mean, low, high = (f"{value:.{digits}f}" for value in (np.mean(values), min(values), max(values)))
-    return f"{mean} [{low}, {high}]"
+    return f"{mean} [{low}, {high}]" if len(values) > 1 else mean
 
 
 def verdict_of(holds: list[bool]) -> str:
@@ -38,7 +58,7 @@ def of_calibration(lines: list[dict]) -> Verdict:
 
 def of_repair(lines: list[dict]) -> Verdict:
     """Demo: greedy accuracy below 0.6 at median length 1 after SFT, above 0.98 at the full length of 16 after RL."""
-    before, after = (select(lines, stage, "greedy") for stage in ("sft", "grpo"))
+    before, after = before_and_after(lines)
     guess = [line["accuracy"] < 0.6 and line["length_p50"] == 1 for line in before]
     repaired = [line["accuracy"] > 0.98 and line["length_p50"] == 16 for line in after]
     text = f"greedy after SFT: {_accuracy_and_length(before)}; after 30 GRPO steps: {_accuracy_and_length(after)}"
@@ -67,6 +87,8 @@ def of_recursion(lines: list[dict]) -> Verdict:
     rounds = [line for line in lines if (line["stage"], line["kind"]) == ("star", "log") and "p_long" in line]
     for line in sorted(rounds, key=lambda line: line["step"]):
         runs.setdefault((line["mixture.p_cot"], line["seed"]), []).append(line["p_long"])
+    if not runs:
+        raise InputError("no p_long of rollouts in the log of star; run the study to its end")
     off = {run: max(abs(q - 2 * p / (1 + p)) for p, q in zip(ps, ps[1:], strict=False)) for run, ps in runs.items()}
     parts = [
         f"{spread([value for (p, _), value in off.items() if p == p_cot])} from p_cot {p_cot:g}"
@@ -131,10 +153,7 @@ def of_architectures(lines: list[dict]) -> Verdict:
 
 def of_rise(lines: list[dict]) -> Verdict:
     """Other tasks: greedy completions are longer after RL than after SFT, and the interval of their accuracy lies above."""
-    before, after = (
-        [line for line in select(lines, stage, "greedy") if line.get("mixture.p_cot", 0.25) == 0.25]
-        for stage in ("sft", "grpo")
-    )
+    before, after = before_and_after([line for line in lines if line.get("mixture.p_cot", 0.25) == 0.25])
     rises = [
         b["accuracy_low"] > a["accuracy_high"] and b["length_mean"] > a["length_mean"]
         for a, b in zip(before, after, strict=True)
@@ -152,14 +171,15 @@ def of_start(lines: list[dict]) -> Verdict:
     for line in select(lines, "grpo", "greedy"):
         by_step.setdefault(int(line["rl.start"].removeprefix("checkpoint-")), []).append(line)
     accuracy = {step: [line["accuracy"] for line in by_step[step]] for step in sorted(by_step)}
-    early = [step for step in accuracy if max(accuracy[step]) < 0.98]
-    late = [step for step in accuracy if min(accuracy[step]) >= 0.98]
+    late = [step for step in accuracy if all(min(accuracy[later]) >= 0.98 for later in accuracy if later >= step)]
+    early = [step for step in accuracy if step not in late]
     parts = [f"from step {step}: {spread(accuracy[step])}" for step in [*early, *late[:1]]]
     after = f"; at least {min(min(accuracy[step]) for step in late):.3f} from every later one" if late else ""
-    works = bool(early and late) and max(early) < min(late) and len(early) + len(late) == len(accuracy)
+    works = bool(early and late) and all(max(accuracy[step]) < 0.98 for step in early)
     longer = [line["length_mean"] > 2 for step in early for line in by_step[step]]
-    text = f"greedy accuracy after RL {', '.join(parts)}{after}; of {len(longer)} early runs {sum(longer)} grew longer"
-    verdict = HOLDS if works and all(longer) else PARTLY if early and late else FAILS
+    grown = f"; of {len(longer)} early runs {sum(longer)} grew to more than 2 symbols"
+    text = f"greedy accuracy after RL {', '.join(parts)}{after}{grown}"
+    verdict = HOLDS if works and all(longer) else PARTLY if early and any(min(a) >= 0.98 for a in accuracy.values()) else FAILS
     return text, verdict, len({line["seed"] for step in by_step for line in by_step[step]})
 
 
@@ -181,8 +201,8 @@ def of_rounds(runs: list[dict]) -> Verdict:
     """Linear model: rounds until half of the samples are long, within 10% of log2((1 - p) / p), which 2p / (1 + p) implies."""
     by_p: dict[float, list[float]] = {}
     for run in runs:
-        if "star" in run and (needed := rounds_to_half(run["star"])) is not None:
-            by_p.setdefault(run["config"]["p_cot"], []).append(needed)
+        if "star" in run:
+            by_p.setdefault(run["config"]["p_cot"], []).append(rounds_to_half(run["star"]))
     parts, close = [], []
     for p, needed in sorted(by_p.items()):
         expected = math.log2((1 - p) / p)
@@ -192,10 +212,11 @@ def of_rounds(runs: list[dict]) -> Verdict:
     return f"linear model: half of the samples are long after {', '.join(parts)} rounds", verdict_of(close), seeds
 
 
-def rounds_to_half(star: list[dict]) -> float | None:
-    """The round at which sampled p_long passes a half, interpolated in log-odds; None if it never does."""
-    odds = [math.log2(row["p_long"] / (1 - row["p_long"])) for row in star if 0 < row["p_long"] < 1]
+def rounds_to_half(star: list[dict]) -> float:
+    """The round at which sampled p_long passes a half, interpolated in log-odds; infinite if it never does."""
+    shares = [min(max(row["p_long"], 1e-6), 1 - 1e-6) for row in star]
+    odds = [math.log2(share / (1 - share)) for share in shares]
     for number, (a, b) in enumerate(zip(odds, odds[1:], strict=False)):
         if a < 0 <= b:
             return number - a / (b - a)
-    return None
+    return math.inf

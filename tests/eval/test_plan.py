@@ -86,9 +86,25 @@ def test_what_is_cheaper_and_may_reach_the_target_is_interpolated(study):
 
 
 def test_when_nothing_reaches_the_target_the_plan_says_why(study):
-    text = format_plan(plan([str(study)], 0.999, Prices()))
-    assert "no recipe reaches 0.999: all answers right show 0.9924, so evaluate more problems; the closest" in text
-    assert "cheapest without RL: none reaches 0.999" in text
+    result = plan([str(study)], 0.999, Prices())
+    text = format_plan(result)
+    assert "0.999 takes at least 3838 problems, not 500, even if all answers are right; the closest" in text
+    assert "cheapest without RL: none reaches 0.999" in text and not result["candidates"]
+    assert wilson_ci95(1, 3838)[0] >= 0.999 > wilson_ci95(1, 3837)[0]
+    (study / "results.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines({(0.1, 50): STUDY[0.1, 50]})))
+    assert "no recipe reaches 0.9; the closest" in format_plan(plan([str(study)], 0.9, Prices()))
+
+
+def test_missing_seeds_are_pointed_out(study):
+    def footer(found):
+        (study / "results.jsonl").write_text("".join(json.dumps(line) + "\n" for line in found))
+        return format_plan(plan([str(study)], 0.99, Prices())).splitlines()[-2:]
+
+    first = [line for line in lines() if line["seed"] == 0]
+    assert footer(first)[1].endswith("intervals span problems, not seeds: there is one")
+    assert footer([*first, *(line for line in lines() if line["seed"] == 1 and line[P_COT] == 0.5)])[1].startswith(
+        "recipes have 1 to 2 seeds"
+    )
 
 
 accuracies = st.sampled_from([0.4, 0.5, 0.8, 0.99, 1.0])
@@ -177,7 +193,11 @@ def without(field):
     ("found", "said"),
     [
         (without(P_COT), "no axis mixture.p_cot, only sft.max_steps"),
-        (without("num_tokens"), "no num_tokens of sft"),
+        (without("num_tokens"), "results.jsonl|sft at .*: no log entry of sft with num_tokens"),
+        ([line | {"num_tokens": -1} for line in lines()], "results.jsonl:2 is not a line"),
+        ([line | {"num_tokens": float("nan")} for line in lines()], "results.jsonl:2 is not a line"),
+        ([line | {P_COT: 10**400} for line in lines()], "give its values as numbers from 0 to 1"),
+        ([line | {"stage": "star"} for line in lines()], "what star costs is unknown; give a study of sft and grpo"),
         (without("rows"), "no number of rows .* eval table"),
         (without("n_problems"), "results.jsonl:1 is not a line"),
         ([*lines(), *lines()], "seed 0 occurs twice"),
@@ -199,6 +219,8 @@ def test_an_unsuitable_study_is_an_error(study, found, said):
         ([f"{P_COT}=0.2"], "no value for sft.max_steps"),
         ([f"{P_COT}=0.7", f"{STEPS}=60"], "not between measured cells"),
         (["mixture.p_cto=0.2"], "did you mean 'mixture.p_cot'"),
+        ([f"{P_COT}=0.2", f"{P_COT}=0.3"], "mixture.p_cot occurs twice"),
+        ([f"{P_COT}={'[' * 100_000}", f"{STEPS}=60"], "not between measured cells"),
         (["0.2"], "AXIS=VALUE"),
     ],
 )
@@ -209,7 +231,14 @@ def test_a_cell_that_cannot_be_predicted_is_an_error(study, words, said):
 
 def test_a_figure_that_cannot_be_written_is_an_error(study, command):
     done = command("-m", "eval", "plan", study, "--target", 0.99, "--out", study / "no" / "plan.png", check=False)
-    assert done.returncode == 2 and "no/plan.png cannot be written" in done.stderr and not done.stdout
+    assert done.returncode == 2 and "no/plan.png cannot be written" in done.stderr and "cheapest that" in done.stdout
+
+
+def test_a_figure_does_not_replace_the_results(study, command):
+    results = study / "results.jsonl"
+    done = command("-m", "eval", "plan", study, "--target", 0.99, "--out", results, check=False)
+    assert done.returncode == 2 and "give a file name that ends in .png" in done.stderr
+    assert results.read_text().startswith("{")
 
 
 def test_results_have_the_rows_that_sft_has_seen(parity_run, tmp_path):

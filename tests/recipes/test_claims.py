@@ -1,8 +1,11 @@
 """The table of the paper's claims: up to date, and its verdicts follow the numbers."""
 
+import math
+
 import pytest
 
 from data_mix import files
+from data_mix.errors import InputError
 from recipes.claims import __main__ as claims
 from recipes.claims import verdicts
 
@@ -91,7 +94,7 @@ def test_partial_chains_are_judged_by_every_leap(fourth, verdict):
         for line in evals("sft", kind, (accuracy,), p_long=0.25, **{"mixture.forms": form})
     ]
     text, found, seeds = verdicts.of_partial(lines)
-    assert (found, seeds) == (verdict, 1) and "leap 2: greedy accuracy 1.000 [1.000, 1.000], sampled p_long 0.250" in text
+    assert (found, seeds) == (verdict, 1) and "leap 2: greedy accuracy 1.000, sampled p_long 0.250" in text
 
 
 @pytest.mark.parametrize(("before", "verdict"), [(0.5, verdicts.HOLDS), (0.9, verdicts.PARTLY)])
@@ -124,7 +127,16 @@ def test_rounds_to_half_are_those_of_the_recursion():
         star.append({"p_long": p})
         p = 2 * p / (1 + p)
     assert verdicts.rounds_to_half(star) == pytest.approx(3.17, abs=0.005)  # log2(0.9 / 0.1)
-    assert verdicts.rounds_to_half(star[:3]) is None
+    assert verdicts.rounds_to_half(star[:3]) == math.inf
+    assert verdicts.rounds_to_half([{"p_long": p} for p in (0.0, 0.1, 0.4, 0.6)]) == pytest.approx(2.5)
+
+
+def test_an_unfinished_study_has_no_verdict():
+    after = evals("grpo", "greedy", (1.0,), length_p50=16)
+    with pytest.raises(InputError, match="seeds of sft and grpo differ"):
+        verdicts.of_repair(evals("sft", "greedy", (0.5, 0.5), length_p50=1) + after)
+    with pytest.raises(InputError, match="no greedy results of sft"):
+        verdicts.of_repair(after)
 
 
 def test_every_result_file_belongs_to_a_claim_or_is_linked_on_its_page():
