@@ -8,6 +8,8 @@ from transformers import LogitsProcessor, LogitsProcessorList, MinPLogitsWarper,
 
 from eval.generation.server import Sample
 
+FIRST_ROUND = 32  # tokens
+
 
 def draw(logits: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
     """Samples one token per row from softmax(logits), by inverting the cumulative distribution.
@@ -50,8 +52,9 @@ class Sampler(LogitsProcessor):
         logps: (rows,) for each call so far, the chosen tokens' log-probs under the distribution that they were drawn from.
     """
 
-    def __init__(self, seeds: Sequence[int], settings: dict[str, Any]) -> None:
-        """As in `complete`, for one batch."""
+    def __init__(self, seeds: Sequence[int], settings: dict[str, Any], sampled: int = 0) -> None:
+        """As in `complete`, for one batch whose rows have `sampled` tokens already."""
+        self.sampled = sampled
         self.temperature = settings["temperature"]
         self.filters = make_filters(settings["top_k"], settings["top_p"], settings["min_p"])
         self.logps: list[torch.Tensor] = []
@@ -64,7 +67,7 @@ class Sampler(LogitsProcessor):
         """Logits, (rows, vocabulary), that are -inf but for the chosen tokens."""
         if self.temperature > 0:
             logps = self.filters(input_ids, scores / self.temperature).log_softmax(dim=-1)
-            tokens = draw(logps, self.uniform[:, len(self.logps)])
+            tokens = draw(logps, self.uniform[:, self.sampled + len(self.logps)])
         else:
             logps = scores.log_softmax(dim=-1)
             tokens = logps.argmax(dim=-1)
@@ -84,7 +87,8 @@ def complete(
 ) -> Iterator[tuple[int, Sample]]:
     """Yields (position, completion) of each prompt, in batches of prompts of similar length, shorter ones first.
 
-    A completion depends on its prompt and seed alone, up to rounding. It ends with its end token, if it has one.
+    A completion depends on its prompt and seed alone, up to rounding, and ends with its end token, if it has one. A batch takes
+    as long as its longest completion, so it stops after 32, 64, 128, ... tokens and continues without those that have ended.
 
     Args:
         model: in eval mode.
@@ -96,18 +100,30 @@ def complete(
         batch_size: completions at a time.
         synced: the weights are sharded, so every process keeps generating until the last one has finished.
     """
-    options = {"do_sample": False, "repetition_penalty": 1.0, "max_new_tokens": settings["max_tokens"], "synced_gpus": synced}
-    options |= {"eos_token_id": list(settings["stop_token_ids"]), "pad_token_id": tokenizer.pad_token_id}
+    ends, most = settings["stop_token_ids"], settings["max_tokens"]
+    options = {"do_sample": False, "repetition_penalty": 1.0, "synced_gpus": synced}
+    options |= {"eos_token_id": list(ends), "pad_token_id": tokenizer.pad_token_id}
     if settings.get("stop"):
         options |= {"stop_strings": list(settings["stop"]), "tokenizer": tokenizer}
+    in_one_round = synced or settings.get(
+        "stop"
+    )  # processes stay in step; and where a text has stopped, `generate` does not say
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        batch = tokenizer.pad({"input_ids": [prompts[i] for i in chosen]}, padding_side="left", return_tensors="pt")
-        sampler = Sampler([seeds[i] for i in chosen], settings)
-        with torch.no_grad():
-            out = model.generate(**batch.to(model.device), logits_processor=LogitsProcessorList([sampler]), **options)
-        new, logps = out[:, batch["input_ids"].shape[1] :].tolist(), torch.stack(sampler.logps, dim=1).tolist()
-        for i, ids, ids_logps in zip(chosen, new, logps, strict=True):
-            end = next((n for n, token in enumerate(ids, 1) if token in options["eos_token_id"]), len(ids))
-            yield i, Sample(ids[:end], ids_logps[:end])
+        running, sampled, limit = order[start : start + batch_size], 0, most if in_one_round else FIRST_ROUND
+        samples = {i: Sample([], []) for i in running}
+        while running:
+            until = min(limit, most)
+            rows = [[*prompts[i], *samples[i].ids] for i in running]
+            batch = tokenizer.pad({"input_ids": rows}, padding_side="left", return_tensors="pt").to(model.device)
+            sampler = Sampler([seeds[i] for i in running], settings, sampled)
+            options |= {"max_new_tokens": until - sampled, "logits_processor": LogitsProcessorList([sampler])}
+            with torch.no_grad():
+                out = model.generate(**batch, **options)
+            new, logps = out[:, batch["input_ids"].shape[1] :].tolist(), torch.stack(sampler.logps, dim=1).tolist()
+            for i, ids, ids_logps in zip(running, new, logps, strict=True):
+                end = next((n for n, token in enumerate(ids, 1) if token in ends), len(ids))
+                samples[i] = Sample(samples[i].ids + ids[:end], samples[i].logps + ids_logps[:end])
+            running = [i for i in running if until < most and samples[i].ids[-1] not in ends]
+            sampled, limit = until, 2 * limit
+        yield from samples.items()

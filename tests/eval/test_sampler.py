@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from eval.generation import sampler
 from eval.generation.sampler import draw, make_filters
 from eval.patches.vllm import draw_uniform
 
@@ -59,3 +60,35 @@ def test_min_p_comes_before_top_p():
     logits = torch.tensor([[0.5, 0.3, 0.2]]).log()
     kept = [(make_filters(0, top_p, min_p)(None, logits) > -torch.inf).sum().item() for top_p, min_p in ((0.6, 0), (0.6, 0.5))]
     assert kept == [2, 1]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_ended_completions_leave_the_batch_and_the_others_stay_the_same(llama, monkeypatch, temperature):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(llama["base"], dtype=torch.float64).eval()  # no rounding to tip a draw
+    tokenizer = AutoTokenizer.from_pretrained(llama["base"], pad_token="<|finetune_right_pad_id|>")
+    ends = frozenset({tokenizer.eos_token_id, *range(20)})  # about one token in twelve
+    settings = {"temperature": temperature, "max_tokens": 100, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "stop_token_ids": ends}
+    prompts = [[*range(30, 40 + n)] for n in range(24)]
+    sizes, generate = [], model.generate
+
+    def record(**inputs):
+        sizes.append(len(inputs["input_ids"]))
+        return generate(**inputs)
+
+    monkeypatch.setattr(model, "generate", record)
+
+    def run():
+        sizes.clear()
+        return dict(sampler.complete(model, tokenizer, prompts, range(24), settings, batch_size=16))
+
+    found, rounds = run(), list(sizes)
+    monkeypatch.setattr(sampler, "FIRST_ROUND", 1000)
+    expected = run()
+    assert sizes == [16, 8] and rounds[0] == 16 > rounds[1]
+    assert {i: sample.ids for i, sample in found.items()} == {i: sample.ids for i, sample in expected.items()}
+    for i, sample in found.items():
+        assert sample.logps == pytest.approx(expected[i].logps, abs=1e-6)
+        assert sample.ids[-1] in ends or len(sample.ids) == 100
+        assert not ends & set(sample.ids[:-1])
