@@ -17,6 +17,13 @@ python=${PYTHON:-python3}
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "$python is older than Python 3.11; set PYTHON to a newer interpreter, such as python3.11"
 [ "$(uname -sm)" = "Linux x86_64" ] || fail "$(uname -sm) is not supported: the locked stack has wheels for Linux x86_64 only; use such a machine"
 [ "$stack" != gpu ] || [ -e /proc/driver/nvidia/version ] || fail "no NVIDIA driver is loaded here (/proc/driver/nvidia/version is absent); use a machine with a GPU, or make install"
+if [ "$stack" = gpu ]; then
+    driver=$(grep -oE '[0-9]+\.[0-9.]+' /proc/driver/nvidia/version | head -n 1)
+    [ "${driver%%.*}" -ge 580 ] || fail "the NVIDIA driver is version $driver, but CUDA 13 needs 580 or newer; update the driver"
+    command -v gcc clang > /dev/null || fail "no C compiler, which Triton needs; on Debian: apt-get install gcc"
+    [ -e "$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ] ||
+        fail "Python.h, which Triton needs, is absent; on Debian: apt-get install python3-dev"
+fi
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv" || fail "cannot create $venv; on Debian: apt-get install python3-venv"
 pip=("$venv/bin/python" -m pip install --disable-pip-version-check --quiet --no-deps)
 

@@ -25,7 +25,7 @@ from data_mix.errors import InputError
 from eval.generation.tokens import context_length
 from recipes.training import models
 from recipes.training.arguments import CotmixSFTConfig
-from recipes.training.generation.generators import ModelGenerator
+from recipes.training.generation.generators import ModelGenerator, heldout_batch
 from recipes.training.patches import lm_head
 from recipes.training.preflight import checks, inspection
 from recipes.training.preflight.findings import Finding
@@ -80,6 +80,9 @@ def inspect(inputs: Inputs, recipe: SFTRecipe, args: CotmixSFTConfig, model_args
         lengths = checks.count_tokens(inputs.rows, inputs.tokenizer)
         yield from checks.check_rows(lengths, args, context_length(inputs.config))
         inspection.add_batch(inputs, max(lengths), max(lengths), args, model_args)
+        if recipe.heldout_problems:
+            batch = heldout_batch(args.per_device_train_batch_size)
+            inspection.add_generation(inputs, max(lengths) + recipe.heldout_max_tokens, batch, model_args)
     yield from inspection.check_memory(inputs)
 
 

@@ -81,10 +81,11 @@ class LazyEngine:
 
 
 def load_model(model: str, dtype: str):
-    """Loads a checkpoint with transformers, in eval mode."""
+    """Loads a checkpoint with transformers, in eval mode, onto the GPU if there is one."""
     from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM.from_pretrained(model, dtype=dtype, trust_remote_code=False).eval()
+    loaded = AutoModelForCausalLM.from_pretrained(model, dtype=dtype, trust_remote_code=False)
+    return loaded.to("cuda" if has_gpu() else "cpu").eval()
 
 
 def engine_options(config, dtype: str, max_length: int) -> dict[str, Any]:

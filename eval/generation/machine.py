@@ -31,6 +31,8 @@ def prepare() -> None:
         "VLLM_LOGGING_LEVEL": "ERROR",
         "VLLM_NO_USAGE_STATS": "1",
         "TOKENIZERS_PARALLELISM": "false",
+        # FlashInfer compiles its sampler with nvcc, which a driver does not bring, when an engine starts on a GPU.
+        "VLLM_USE_FLASHINFER_SAMPLER": "0",
     }
     if not has_gpu():
         keep_freed_memory()

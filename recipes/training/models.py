@@ -75,6 +75,7 @@ def load_model(source, tokenizer, model_args):
 
     load = AutoModelForCausalLM.from_pretrained if isinstance(source, str) else AutoModelForCausalLM.from_config
     model = load(source, dtype=model_args.dtype, attn_implementation=model_args.attn_implementation)
+    keep_rope_exact(model)
     broken = [name for name, weight in model.named_parameters() if not weight.isfinite().all()]
     if broken:
         raise InputError(f"model_name_or_path {source}: {broken[0]} has NaN or infinite weights", "use another checkpoint")
@@ -83,6 +84,19 @@ def load_model(source, tokenizer, model_args):
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.config.pad_token_id = tokenizer.pad_token_id
     return model
+
+
+def keep_rope_exact(model) -> None:
+    """Computes RoPE's default frequencies again where DeepSpeed's zero.Init has rounded them: with bf16, it rounds new tensors.
+
+    Rounded, they turn keys by another angle than vLLM's: half a radian at position 500.
+    """
+    import torch
+
+    for module in model.modules():
+        if getattr(module, "rope_type", None) == "default" and module.inv_freq.dtype != torch.float32:
+            exact, _ = module.compute_default_rope_parameters(module.config)
+            module.inv_freq = module.original_inv_freq = torch.nn.Buffer(exact.to(module.inv_freq.device), persistent=False)
 
 
 def weight_dtype(config, model_args) -> str:

@@ -1,9 +1,11 @@
 """Models and tokenizers: from scratch and from a checkpoint."""
 
 import pytest
+import torch
 
 from data_mix.errors import InputError
 from eval.generation.tokens import context_length, end_ids
+from recipes.training import models
 from recipes.training.models import character_tokenizer, characters_of, load_tokenizer, make_config
 
 
@@ -42,3 +44,16 @@ def test_llama_tokenizers_stop_at_both_end_tokens_and_pad_with_neither(llama):
         names = tokenizer.convert_ids_to_tokens(end_ids(tokenizer))
         assert names[0] == own and set(names) == {"<|end_of_text|>", "<|eot_id|>"}
         assert tokenizer.pad_token == "<|finetune_right_pad_id|>"
+
+
+def test_rope_that_was_rounded_is_computed_again(llama):
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(llama["base"], dtype=torch.float32)
+    rope = model.model.rotary_emb
+    exact = rope.inv_freq.clone()
+    rope.to(torch.bfloat16)  # as DeepSpeed's zero.Init does
+    assert not rope.inv_freq.float().equal(exact)
+    models.keep_rope_exact(model)
+    assert rope.inv_freq.dtype == torch.float32 and rope.inv_freq.equal(exact) and rope.original_inv_freq.equal(exact)
+    assert "inv_freq" in dict(rope.named_buffers()) and not any("inv_freq" in name for name in model.state_dict())

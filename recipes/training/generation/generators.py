@@ -14,6 +14,11 @@ HELD_OUT, ROLLOUTS = 0, 1  # what completions are for; never with the same seeds
 GenerateFn = Callable[[list[list[int]], float], list[Completion]]
 
 
+def heldout_batch(per_device_train_batch_size: int) -> int:
+    """Completions at a time during SFT: a multiple of what training has memory for, since only the KV cache is kept."""
+    return min(BATCH, 4 * per_device_train_batch_size)
+
+
 class ModelGenerator:
     """A GenerateFn through transformers, for SFT. With any number of processes, a prompt has the same completion."""
 
@@ -27,7 +32,8 @@ class ModelGenerator:
         seeds = [first_seed(trainer.args.seed, number, n=1) for number in numbers_of(prompt_ids, accelerator)]
         checkpointing = trainer.args.gradient_checkpointing_kwargs
         through = (trainer.model_wrapped, accelerator, checkpointing, self.tokenizer)
-        samples = complete_with(*through, prompt_ids, seeds, settings, BATCH)
+        batch = heldout_batch(trainer.args.per_device_train_batch_size)
+        samples = complete_with(*through, prompt_ids, seeds, settings, batch)
         return [decode(self.tokenizer, sample.ids, ends) for sample in samples]
 
 

@@ -182,16 +182,16 @@ def inspect_rollouts(
         filters = Filters(*(getattr(sampling, name, value) for name, value in off.items()))
         add_batch(inputs, inputs.length, sampling.max_completion_length, args, model_args, bool(filters))
     if inputs.memory and inputs.length and sampling.vllm_mode == "colocate":
-        length, dtype = sampling.vllm_max_model_length or inputs.length, models.compute_dtype(inputs.config, args, model_args)
-        batch, about = args.per_device_train_batch_size, (inputs.memory, inputs.config, dtype, length)
-        try:
-            if sampling.use_vllm:
+        length, batch = sampling.vllm_max_model_length or inputs.length, args.per_device_train_batch_size
+        if not sampling.use_vllm:
+            add_generation(inputs, length, batch * args.steps_per_generation if sampling is args else BATCH, model_args)
+        else:
+            dtype = models.compute_dtype(inputs.config, args, model_args)
+            about = inputs.memory, inputs.config, dtype, length
+            try:
                 inputs.memory = memory.add_vllm(*about, sampling, batch, inputs.environment)
-            else:
-                batch = batch * args.steps_per_generation if sampling is args else BATCH
-                inputs.memory = memory.add_generation(*about, batch, inputs.environment)
-        except InputError as error:
-            yield Finding("vllm_gpu_memory_utilization", error.problem, error.fix)
+            except InputError as error:
+                yield Finding("vllm_gpu_memory_utilization", error.problem, error.fix)
     yield from check_memory(inputs)
 
 
@@ -260,6 +260,13 @@ def add_batch(inputs: Inputs, columns: int, predicted: int, args, model_args, fi
     if isinstance(args, trl.SFTConfig) and not here.gpu and here.processes == 1 and here.sharding == "none":
         rows = min(rows, max(1, PART_TOKENS // columns))  # see trainers/sft.py
     inputs.memory = memory.add_batch(inputs.memory, inputs.config, (rows, columns, predicted), dtype, args, here, filtered)
+
+
+def add_generation(inputs: Inputs, length: int, sequences: int, model_args) -> None:
+    """Adds to `inputs.memory` that of generating so many sequences of `length` tokens through transformers."""
+    if inputs.memory:
+        dtype = models.weight_dtype(inputs.config, model_args)
+        inputs.memory = memory.add_generation(inputs.memory, inputs.config, dtype, length, sequences, inputs.environment)
 
 
 def check_memory(inputs: Inputs) -> Iterator[Finding]:

@@ -172,7 +172,7 @@ def add_generation(memory: Memory, config, dtype: str, max_length: int, sequence
     Args:
         memory: so far.
         config: the model's transformers config.
-        dtype: that it computes in.
+        dtype: of the weights, and so of the KV cache: RoPE takes keys out of autocast's 16 bits.
         max_length: tokens of a sequence.
         sequences: batch size.
         environment: of the process.
@@ -197,7 +197,7 @@ def check(memory: Memory, environment: Environment) -> Iterator[Finding]:
     if memory.parts.get("activations", 0) + memory.parts.get("logits", 0) > memory.total() // 4:
         fix += ", lower per_device_train_batch_size, set gradient_checkpointing"
     if memory.parts.get("generation", 0) > memory.total() // 4:
-        fix += ", lower per_device_train_batch_size or steps_per_generation"
+        fix += ", lower per_device_train_batch_size, steps_per_generation or heldout_max_tokens"
     fix += "" if memory.trained < memory.parameters else ", or train an adapter (use_peft)"
     device = "the GPU" if environment.gpu else "a process"
     yield Finding("memory", f"{memory}, but {device} has {environment.memory / GIB:.1f} GiB", fix)
