@@ -81,7 +81,7 @@ def inspect(inputs: Inputs, recipe: SFTRecipe, args: CotmixSFTConfig, model_args
         yield from checks.check_rows(lengths, args, context_length(inputs.config))
         inspection.add_batch(inputs, max(lengths), max(lengths), args, model_args)
         if recipe.heldout_problems:
-            batch = heldout_batch(args.per_device_train_batch_size)
+            batch = min(heldout_batch(args.per_device_train_batch_size), recipe.heldout_problems)
             inspection.add_generation(inputs, max(lengths) + recipe.heldout_max_tokens, batch, model_args)
     yield from inspection.check_memory(inputs)
 

@@ -260,6 +260,16 @@ def test_bfloat16_on_a_cpu_without_instructions_for_it(folders, tmp_path, monkey
         assert str(there[0]) == str(there[1])  # it is on GPUs
 
 
+@pytest.mark.parametrize("recipe", ["grpo", "star"])
+def test_an_adapter_on_16_bit_weights_is_merged_with_loss(folders, tmp_path, recipe):
+    def notes(**change):
+        findings, *_ = check_config(write(tmp_path, folders, recipe, {"use_peft": True, "lora_dropout": 0.0} | change), NODE)
+        return [str(finding) for finding in findings if finding.level == "note" and "merging the adapter" in finding.problem]
+
+    assert len(notes(dtype="bfloat16")) == 1
+    assert not notes() and not notes(dtype="bfloat16", use_vllm=False)
+
+
 def test_sft_notes_that_vllm_will_not_run_the_model(folders, tmp_path):
     change = {"model_config": PARITY_MODEL | {"hidden_size": 16}}
     [note], *_ = check_config(write(tmp_path, folders, "sft", change), LAPTOP)

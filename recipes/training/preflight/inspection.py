@@ -172,6 +172,7 @@ def inspect_rollouts(
     if model_args.model_name_or_path is None:
         yield Finding("model_name_or_path", "model_name_or_path is missing", "give the SFT checkpoint to start from")
     yield from services.check_source(sampling, inputs.environment)
+    yield from services.check_merging(sampling, model_args, inputs.environment)
     if inputs.config and sampling.use_vllm:
         yield from checks.check_head_size(inputs.config, "model_name_or_path", "error")
     yield from checks.check_sampling(sampling, inputs.environment)

@@ -85,6 +85,22 @@ def check_source(args, environment: Environment) -> Iterator[Finding]:
         yield Finding("weight_push", problem, "use files")
 
 
+def check_merging(sampling, model_args, environment: Environment) -> Iterator[Finding]:
+    """An adapter that TRL merges into 16-bit weights for each push: its small values are lost, and unmerging leaves a drift.
+
+    Args:
+        sampling: the config with the fields of `arguments.Rollouts`.
+        model_args: TRL's ModelConfig.
+        environment: the planned environment, or this one.
+    """
+    through_files = sampling.vllm_mode == "server" and choose_push(sampling.weight_push, environment.gpu) == "files"
+    if model_args.use_peft and model_args.dtype in ("bfloat16", "float16") and sampling.use_vllm and not through_files:
+        problem = (
+            f"dtype is {model_args.dtype} and use_peft true: merging the adapter for vLLM rounds the weights at every step"
+        )
+        yield Finding("dtype", problem, "use dtype float32 (with bf16 true)", "note")
+
+
 def check_async(args, async_steps: int, environment: Environment) -> Iterator[Finding]:
     """Asynchronous rollouts without a server that takes files, or whose age nothing corrects."""
     if async_steps not in (0, 1):
