@@ -5,6 +5,13 @@ import os
 import sys
 import warnings
 
+# logger → the start of a message
+MESSAGES = {
+    "DeepSpeed": "Setting accelerator to CPU",
+    "transformers.tokenization_utils_tokenizers": "Ignoring clean_up_tokenization_spaces",  # as it should for BPE
+    "transformers.trainer": "There were missing keys in the checkpoint model loaded: ['lm_head.weight'].",  # it is tied
+}
+
 
 def silence_libraries() -> None:
     """Hides those messages, and progress bars where they would fill a log file. Call it before torch is imported.
@@ -16,7 +23,8 @@ def silence_libraries() -> None:
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # how vLLM binds memory to NUMA nodes
     warnings.filterwarnings("ignore", category=FutureWarning)
     logging.getLogger("vllm").setLevel(logging.ERROR)
-    logging.getLogger("DeepSpeed").addFilter(lambda record: "Setting accelerator to CPU" not in record.getMessage())
+    for name, start in MESSAGES.items():
+        logging.getLogger(name).addFilter(lambda record, start=start: start not in record.getMessage())
     if not sys.stderr.isatty():
         os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # also those of transformers
