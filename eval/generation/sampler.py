@@ -105,9 +105,8 @@ def complete(
     options |= {"eos_token_id": list(ends), "pad_token_id": tokenizer.pad_token_id}
     if settings.get("stop"):
         options |= {"stop_strings": list(settings["stop"]), "tokenizer": tokenizer}
-    in_one_round = synced or settings.get(
-        "stop"
-    )  # processes stay in step; and where a text has stopped, `generate` does not say
+    # processes stay in step; and `generate` does not say which texts have stopped
+    in_one_round = synced or settings.get("stop")
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     for start in range(0, len(order), batch_size):
         running, sampled, limit = order[start : start + batch_size], 0, most if in_one_round else FIRST_ROUND
