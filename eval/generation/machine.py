@@ -31,7 +31,7 @@ def prepare() -> None:
         "VLLM_LOGGING_LEVEL": "ERROR",
         "VLLM_NO_USAGE_STATS": "1",
         "TOKENIZERS_PARALLELISM": "false",
-        # FlashInfer compiles its sampler with nvcc, which a driver does not bring, when an engine starts on a GPU.
+        # On a GPU, FlashInfer compiles its sampler when an engine starts, with nvcc, which needs the CUDA toolkit.
         "VLLM_USE_FLASHINFER_SAMPLER": "0",
     }
     if not has_gpu():

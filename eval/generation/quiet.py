@@ -5,7 +5,7 @@ import os
 import sys
 import warnings
 
-# logger → the start of a message
+# logger → part of a message
 MESSAGES = {
     "DeepSpeed": "Setting accelerator to CPU",
     "transformers.tokenization_utils_tokenizers": "Ignoring clean_up_tokenization_spaces",  # as it should for BPE
@@ -23,8 +23,8 @@ def silence_libraries() -> None:
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # how vLLM binds memory to NUMA nodes
     warnings.filterwarnings("ignore", category=FutureWarning)
     logging.getLogger("vllm").setLevel(logging.ERROR)
-    for name, start in MESSAGES.items():
-        logging.getLogger(name).addFilter(lambda record, start=start: start not in record.getMessage())
+    for name, part in MESSAGES.items():
+        logging.getLogger(name).addFilter(lambda record, part=part: part not in record.getMessage())
     if not sys.stderr.isatty():
         os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # also those of transformers

@@ -105,7 +105,7 @@ def complete(
     options |= {"eos_token_id": list(ends), "pad_token_id": tokenizer.pad_token_id}
     if settings.get("stop"):
         options |= {"stop_strings": list(settings["stop"]), "tokenizer": tokenizer}
-    # processes stay in step; and `generate` does not say which texts have stopped
+    # processes with sharded weights must make the same calls; and `generate` does not say which rows met a stop text
     in_one_round = synced or settings.get("stop")
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     for start in range(0, len(order), batch_size):

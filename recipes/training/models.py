@@ -89,7 +89,7 @@ def load_model(source, tokenizer, model_args):
 def keep_rope_exact(model) -> None:
     """Computes RoPE's default frequencies again where DeepSpeed's zero.Init has rounded them: with bf16, it rounds new tensors.
 
-    Rounded, they turn keys by another angle than vLLM's: half a radian at position 500.
+    vLLM's are exact, so the two would not agree on the angle of a position.
     """
     import torch
 

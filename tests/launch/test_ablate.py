@@ -160,9 +160,8 @@ def test_a_grid_survives_a_kill_and_a_failing_cell_and_is_reproducible(command, 
     done = command("-m", "launch", "ablate", file, "--jobs", jobs, check=False)
     assert done.returncode == 1 and "FAILED mixture/n_train=5000" in done.stdout and "skipped sft/n_train=5000" in done.stdout
     logs = [path.read_text() for path in out.glob("logs/*/*.log")]
-    assert not any(
-        "leaked" in text for text in (done.stderr, *logs)
-    )  # what triton prints when a fork server or its child exits
+    # what triton prints when a fork server or its child exits
+    assert not any("leaked" in text for text in (done.stderr, *logs))
     assert finished == {path: path.stat().st_mtime_ns for path in finished}
     table = pq.read_table(out / "table.parquet").to_pylist()
     assert sorted(row["mixture.n_train"] for row in table) == [200, 400]

@@ -51,6 +51,11 @@ def choose_push(weight_push: str | None, gpu: bool) -> str:
     return weight_push or ("nccl" if gpu else "files")
 
 
+def through_files(args, environment: Environment) -> bool:
+    """Whether rollouts come from servers that load weights from files."""
+    return args.vllm_mode == "server" and choose_push(args.weight_push, environment.gpu) == "files"
+
+
 def check_source(args, environment: Environment) -> Iterator[Finding]:
     """Rollouts that cannot work: without vLLM, from URLs that are none, or with a weight push that does not fit.
 
@@ -66,8 +71,7 @@ def check_source(args, environment: Environment) -> Iterator[Finding]:
             problem = f"weight_push is {weight_push}, but with use_vllm false the model samples itself"
             yield Finding("weight_push", problem, "leave it out")
         return
-    through_files = args.vllm_mode == "server" and choose_push(weight_push, environment.gpu) == "files"
-    if not through_files and not importlib.util.find_spec("vllm"):
+    if not through_files(args, environment) and not importlib.util.find_spec("vllm"):
         fix = "install it with `make install` (CPU) or `pip install -e .[gpu]`, or set use_vllm to false, which is slower"
         yield Finding("use_vllm", "use_vllm is true, but vLLM is not installed", fix)
     if args.vllm_mode == "colocate":
@@ -86,18 +90,16 @@ def check_source(args, environment: Environment) -> Iterator[Finding]:
 
 
 def check_merging(sampling, model_args, environment: Environment) -> Iterator[Finding]:
-    """An adapter that TRL merges into 16-bit weights for each push: its small values are lost, and unmerging leaves a drift.
+    """An adapter that TRL merges into 16-bit weights at each push, which loses small updates and lets the frozen weights drift.
 
     Args:
         sampling: the config with the fields of `arguments.Rollouts`.
         model_args: TRL's ModelConfig.
         environment: the planned environment, or this one.
     """
-    through_files = sampling.vllm_mode == "server" and choose_push(sampling.weight_push, environment.gpu) == "files"
-    if model_args.use_peft and model_args.dtype in ("bfloat16", "float16") and sampling.use_vllm and not through_files:
-        problem = (
-            f"dtype is {model_args.dtype} and use_peft true: merging the adapter for vLLM rounds the weights at every step"
-        )
+    merges = model_args.use_peft and sampling.use_vllm and not through_files(sampling, environment)
+    if merges and model_args.dtype in ("bfloat16", "float16"):
+        problem = f"dtype is {model_args.dtype} and use_peft true: merging the adapter for vLLM rounds the weights at each step"
         yield Finding("dtype", problem, "use dtype float32 (with bf16 true)", "note")
 
 
@@ -105,7 +107,7 @@ def check_async(args, async_steps: int, environment: Environment) -> Iterator[Fi
     """Asynchronous rollouts without a server that takes files, or whose age nothing corrects."""
     if async_steps not in (0, 1):
         yield Finding("async_steps", f"async_steps is {async_steps}", "set it to 0 or 1")
-    elif async_steps and (args.vllm_mode != "server" or choose_push(args.weight_push, environment.gpu) != "files"):
+    elif async_steps and not through_files(args, environment):
         problem = "async_steps is 1, but rollouts come from the training process or its weights go through nccl"
         fix = "add vllm_mode: server and weight_push: files" + ("" if args.use_vllm else ", and leave out use_vllm")
         yield Finding("async_steps", problem, fix)
