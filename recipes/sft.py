@@ -19,11 +19,9 @@ processes.end_with_launcher()
 peft_patches.skip_import_for_help()
 
 import trl
-import yaml
 
-from data_mix.errors import InputError
 from eval.generation.tokens import context_length
-from recipes.training import models
+from recipes.training import models, values
 from recipes.training.arguments import CotmixSFTConfig
 from recipes.training.generation.generators import ModelGenerator, heldout_batch
 from recipes.training.patches import lm_head
@@ -53,14 +51,7 @@ class SFTRecipe:
 
     def __post_init__(self) -> None:
         """Parses a model_config from the command line."""
-        if isinstance(self.model_config, str):
-            try:
-                fields = yaml.safe_load(self.model_config)
-            except yaml.YAMLError:
-                fields = None
-            if not isinstance(fields, dict):
-                raise InputError(f'model_config {self.model_config}: must be a mapping such as {{"model_type": "llama"}}')
-            self.model_config = fields
+        self.model_config = values.read_model_config(self.model_config)
 
 
 CONFIG_CLASSES = (SFTRecipe, CotmixSFTConfig, trl.ModelConfig)

@@ -36,12 +36,13 @@ def make_config(fields: dict[str, Any], tokenizer):
     from transformers import CONFIG_MAPPING, AutoConfig
 
     fields = dict(fields)
-    model_type = fields.pop("model_type", None)
-    if model_type in CONFIG_MAPPING:
-        known = CONFIG_MAPPING[model_type]
-        known = {*known().to_dict(), *known.attribute_map}
-        if unknown := [name for name in fields if name not in known]:
-            raise InputError(f"model_config: {model_type} has no field '{unknown[0]}'{nearest(unknown[0], known)}")
+    model_type = fields.pop("model_type")
+    if model_type not in CONFIG_MAPPING:
+        raise InputError(f"model_config: no model_type '{model_type}' in transformers{nearest(model_type, CONFIG_MAPPING)}")
+    known = CONFIG_MAPPING[model_type]
+    known = {*known().to_dict(), *known.attribute_map}
+    if unknown := [name for name in fields if name not in known]:
+        raise InputError(f"model_config: {model_type} has no field '{unknown[0]}'{nearest(unknown[0], known)}")
     tokens = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id, "bos_token_id": None}
     try:
         return AutoConfig.for_model(model_type, vocab_size=len(tokenizer), **tokens, **fields)

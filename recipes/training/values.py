@@ -4,6 +4,8 @@ import inspect
 import math
 from typing import Any
 
+import yaml
+
 from data_mix.errors import InputError, nearest
 
 MINIMUM = {
@@ -29,7 +31,8 @@ CHOICES = {
 
 
 def check(values: dict[str, Any]) -> None:
-    """Raises InputError for a number that is NaN, infinite or out of range, and for an unknown choice."""
+    """Raises InputError for a number that is NaN, infinite or out of range, an unknown choice, and a bad model_config."""
+    read_model_config(values.get("model_config"))
     for name, value in values.items():
         if name in CHOICES and value is not None and value not in CHOICES[name]:
             allowed = [str(choice).lower() if isinstance(choice, bool) else choice for choice in CHOICES[name]]
@@ -42,6 +45,22 @@ def check(values: dict[str, Any]) -> None:
             raise InputError(f"{name} is {value}", f"it must be at least {MINIMUM[name]}")
         if value > MAXIMUM.get(name, value):
             raise InputError(f"{name} is {value}", f"it must be at most {MAXIMUM[name]}")
+
+
+def read_model_config(value: dict | str | None) -> dict[str, Any] | None:
+    """A model_config from YAML, or from the command line, as JSON; raises InputError unless it names an architecture."""
+    fields = value
+    if isinstance(value, str):
+        try:
+            fields = yaml.safe_load(value)
+        except yaml.YAMLError:
+            fields = None
+        if not isinstance(fields, dict):
+            raise InputError(f'model_config {value}: must be a mapping such as {{"model_type": "llama"}}')
+    if fields is not None and "model_type" not in fields:
+        fix = "give every field: on the command line and in an ablation, model_config replaces that of the config file"
+        raise InputError("model_config: model_type is missing", fix)
+    return fields
 
 
 def check_texts(values: dict[str, Any], config_classes: tuple[type, ...]) -> None:
