@@ -55,8 +55,8 @@ def read_model_config(value: dict | str | None) -> dict[str, Any] | None:
             fields = yaml.safe_load(value)
         except yaml.YAMLError:
             fields = None
-        if not isinstance(fields, dict):
-            raise InputError(f'model_config {value}: must be a mapping such as {{"model_type": "llama"}}')
+    if value is not None and not isinstance(fields, dict):
+        raise InputError(f'model_config {value}: must be a mapping such as {{"model_type": "llama"}}')
     if fields is not None and "model_type" not in fields:
         fix = "give every field: on the command line and in an ablation, model_config replaces that of the config file"
         raise InputError("model_config: model_type is missing", fix)
