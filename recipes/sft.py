@@ -50,7 +50,7 @@ class SFTRecipe:
     verbose: bool = field(default=False, metadata={"help": "also show the libraries' warnings; only on the command line"})
 
     def __post_init__(self) -> None:
-        """Parses a model_config from the command line."""
+        """Parses a model_config from the command line, and checks it."""
         self.model_config = values.read_model_config(self.model_config)
 
 

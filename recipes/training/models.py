@@ -38,7 +38,7 @@ def make_config(fields: dict[str, Any], tokenizer):
     fields = dict(fields)
     model_type = fields.pop("model_type")
     if model_type not in CONFIG_MAPPING:
-        raise InputError(f"model_config: no model_type '{model_type}' in transformers{nearest(model_type, CONFIG_MAPPING)}")
+        raise InputError(f"model_config: transformers has no model_type '{model_type}'{nearest(model_type, CONFIG_MAPPING)}")
     known = CONFIG_MAPPING[model_type]
     known = {*known().to_dict(), *known.attribute_map}
     if unknown := [name for name in fields if name not in known]:

@@ -31,7 +31,7 @@ CHOICES = {
 
 
 def check(values: dict[str, Any]) -> None:
-    """Raises InputError for a number that is NaN, infinite or out of range, an unknown choice, and a bad model_config."""
+    """Raises InputError for a number that is NaN, infinite or out of range, an unknown choice, or a wrong model_config."""
     read_model_config(values.get("model_config"))
     for name, value in values.items():
         if name in CHOICES and value is not None and value not in CHOICES[name]:
@@ -48,16 +48,18 @@ def check(values: dict[str, Any]) -> None:
 
 
 def read_model_config(value: dict | str | None) -> dict[str, Any] | None:
-    """A model_config from YAML, or from the command line, as JSON; raises InputError unless it names an architecture."""
+    """A model_config from YAML, or from JSON on the command line; InputError unless it is a mapping with a model_type."""
+    if value is None:
+        return None
     fields = value
     if isinstance(value, str):
         try:
             fields = yaml.safe_load(value)
         except yaml.YAMLError:
             fields = None
-    if value is not None and not isinstance(fields, dict):
+    if not isinstance(fields, dict):
         raise InputError(f'model_config {value}: must be a mapping such as {{"model_type": "llama"}}')
-    if fields is not None and "model_type" not in fields:
+    if "model_type" not in fields:
         fix = "give every field: on the command line and in an ablation, model_config replaces that of the config file"
         raise InputError("model_config: model_type is missing", fix)
     return fields
