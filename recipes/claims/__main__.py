@@ -79,13 +79,20 @@ CLAIMS = (
     ),
     Claim("The same on multiplication", f"{ABLATE}multiplication/small.yaml", "multiplication/README.md"),
     Claim(
-        "Accuracy and length rise together on word problems: MAWPS and ASDiv-A, SmolLM2-135M",
+        "Accuracy and length rise together on word problems (here MAWPS and ASDiv-A, SmolLM2-135M)",
         f"{ABLATE}mawps_asdiv/study.yaml",
         "mawps_asdiv/README.md",
         "mawps_asdiv/results/study.jsonl",
         verdicts.of_rise,
     ),
-    Claim("The same on GSM8K and MATH, Llamas of 3B and 8B", "", "gsm8k/README.md"),
+    Claim(
+        "The same on GSM8K (here with SmolLM2-135M)",
+        f"{ABLATE}gsm8k/calculator/study.yaml",
+        "gsm8k/README.md",
+        "gsm8k/results/calculator.jsonl",
+        verdicts.of_rise,
+    ),
+    Claim("The same on GSM8K and MATH, Llamas of 3B and 8B", "", "gsm8k/README.md#llama-not-run-on-gpus"),
     Claim("A linear model shows calibration, threshold and recursion", *LINEAR, verdicts.of_linear),
 )
 

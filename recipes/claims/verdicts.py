@@ -166,7 +166,12 @@ def of_rise(lines: list[dict]) -> Verdict:
 
 
 def of_start(lines: list[dict]) -> Verdict:
-    """Switch: RL from early checkpoints ends below 0.98 with a mean length above 2; from later ones it reaches 0.98."""
+    """Switch: RL from early checkpoints makes completions longer, but ends below 0.98; from later ones it reaches 0.98."""
+    p_long = {
+        (line["rl.start"], line["seed"]): line["heldout/greedy/p_long"]
+        for line in lines
+        if (line["stage"], line["kind"], line.get("step")) == ("grpo", "log", 0)
+    }
     by_step: dict[int, list[dict]] = {}
     for line in select(lines, "grpo", "greedy"):
         by_step.setdefault(int(line["rl.start"].removeprefix("checkpoint-")), []).append(line)
@@ -176,10 +181,15 @@ def of_start(lines: list[dict]) -> Verdict:
     parts = [f"from step {step}: {spread(accuracy[step])}" for step in [*early, *late[:1]]]
     after = f"; at least {min(min(accuracy[step]) for step in late):.3f} from every later one" if late else ""
     works = bool(early and late) and all(max(accuracy[step]) < 0.98 for step in early)
-    longer = [line["length_mean"] > 2 for step in early for line in by_step[step]]
-    grown = f"; of {len(longer)} early runs {sum(longer)} grew to more than 2 symbols"
-    text = f"greedy accuracy after RL {', '.join(parts)}{after}{grown}"
-    verdict = HOLDS if works and all(longer) else PARTLY if early and any(min(a) >= 0.98 for a in accuracy.values()) else FAILS
+    # the log has no mean length: before RL it is about 1 + 15 p_long, since forms have 1 and 16 symbols
+    longer = [
+        line["length_mean"] > max(2, 1 + 15 * p_long[line["rl.start"], line["seed"]])
+        for step in early
+        for line in by_step[step]
+    ]
+    text = f"greedy accuracy after RL {', '.join(parts)}{after}; of {len(longer)} early runs, {sum(longer)} got longer"
+    some = any(longer) and any(min(values) >= 0.98 for values in accuracy.values())
+    verdict = HOLDS if works and all(longer) else PARTLY if some else FAILS
     return text, verdict, len({line["seed"] for step in by_step for line in by_step[step]})
 
 

@@ -27,17 +27,21 @@ def test_a_claim_holds_only_if_it_does_for_every_seed(last, verdict):
 
 
 @pytest.mark.parametrize(
-    ("accuracy", "verdict"),
+    ("accuracy", "p_long", "verdict"),
     [
-        ({20: 0.5, 60: 1.0, 100: 1.0}, verdicts.HOLDS),
-        ({20: 0.5, 60: 1.0, 100: 0.6}, verdicts.PARTLY),  # the latest start does not work
-        ({20: 1.0, 60: 1.0, 100: 1.0}, verdicts.FAILS),  # every start works
+        ({20: 0.5, 60: 1.0, 100: 1.0}, 0.0, verdicts.HOLDS),
+        ({20: 0.5, 60: 1.0, 100: 0.6}, 0.0, verdicts.PARTLY),  # the latest start does not work
+        ({20: 1.0, 60: 1.0, 100: 1.0}, 0.0, verdicts.FAILS),  # every start works
+        ({20: 0.5, 60: 1.0, 100: 1.0}, 0.5, verdicts.FAILS),  # of 6 symbols after RL, and of about 8.5 before
     ],
 )
-def test_starting_too_early_is_judged_by_every_start(accuracy, verdict):
-    starts = {f"checkpoint-{step}": value for step, value in accuracy.items()}
+def test_starting_too_early_is_judged_by_every_start(accuracy, p_long, verdict):
+    before = {"heldout/greedy/p_long": p_long, "step": 0}
     lines = [
-        line for start, a in starts.items() for line in evals("grpo", "greedy", (a, a), length_mean=6, **{"rl.start": start})
+        line
+        for step, a in accuracy.items()
+        for kind, values in (("log", before), ("greedy", {"length_mean": 6}))
+        for line in evals("grpo", kind, (a, a), **values, **{"rl.start": f"checkpoint-{step}"})
     ]
     assert verdicts.of_start(lines)[1] == verdict
 
