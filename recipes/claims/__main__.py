@@ -77,7 +77,13 @@ CLAIMS = (
         *study("architectures", "depth-and-architecture"),
         verdicts.of_architectures,
     ),
-    Claim("The same on multiplication", f"{ABLATE}multiplication/small.yaml", "multiplication/README.md"),
+    Claim(
+        "The same on multiplication (here of 3 by 2 digits)",
+        f"{ABLATE}multiplication/small.yaml",
+        "multiplication/README.md",
+        "multiplication/results/small.jsonl",
+        verdicts.of_rise,
+    ),
     Claim(
         "Accuracy and length rise together on word problems (here MAWPS and ASDiv-A, SmolLM2-135M)",
         f"{ABLATE}mawps_asdiv/study.yaml",
