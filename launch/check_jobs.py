@@ -1,6 +1,7 @@
 """Checks the fields of an ablation's jobs as the jobs will read them."""
 
 import contextlib
+import importlib
 import io
 import multiprocessing
 import sys
@@ -21,7 +22,7 @@ def run_checks(path: str) -> int:
 
 
 def check_jobs(path: str) -> None:
-    """Raises InputError for a field or argument that a stage does not know, or a value of the wrong type."""
+    """Raises InputError for a field or argument that a stage does not know, or a value that it does not accept."""
     from launch import ablation
 
     for job in ablation.read(path).jobs.values():
@@ -34,11 +35,10 @@ def check_jobs(path: str) -> None:
 def _check(command: list[str]) -> None:
     from data_mix.mixture_config import load_config
     from eval.__main__ import make_parser
-    from launch.slurm import config_fields
 
     if "--config" in command:
         place = command.index("--config")
-        config_fields(Path(command[place - 1]).stem, command[place:])
+        _check_recipe(Path(command[place - 1]).stem, command[place:], launched=command[0] != sys.executable)
     elif "build" in command:
         settings = command[command.index("--set") + 1 :] if "--set" in command else []
         load_config(command[command.index("build") + 1], settings)
@@ -48,3 +48,13 @@ def _check(command: list[str]) -> None:
                 make_parser().parse_args(command[command.index("run") :])
         except SystemExit:
             raise InputError(usage.getvalue().splitlines()[-1].partition("error: ")[2]) from None
+
+
+def _check_recipe(recipe: str, arguments: list[str], launched: bool) -> None:
+    from recipes.training import config
+
+    classes = importlib.import_module(f"recipes.{recipe}").CONFIG_CLASSES
+    if launched:  # which batch sizes the classes accept depends on the number of processes
+        config.parse_fields(recipe, classes, arguments)
+    else:  # on a login node, too, so without what the classes accept only on a GPU
+        config.parse(recipe, classes, [*arguments, "--use_cpu", "true", "--bf16", "false", "--fp16", "false"])

@@ -229,6 +229,9 @@ CASES = {
     "ablate: a value of the wrong type": (
         "launch ablate ablation.yaml --dry-run", ablation(grid={"sft.max_steps": ["many"]}), ["max_steps", "many"],
     ),
+    "ablate: a value that only the recipe's own classes refuse": (
+        "launch ablate ablation.yaml --dry-run", ablation(grid={"sft.optim": ["adamv"]}), ["sft", "optim", "adamv"],
+    ),
     "ablate: an unknown argument of eval": (
         "launch ablate ablation.yaml --dry-run", ablation(eval={"greedy": {"sampels": 3}}), ["eval", "sampels"],
     ),
