@@ -119,15 +119,13 @@ def of_unseen(lines: list[dict]) -> Verdict:
 
 
 def of_partial(lines: list[dict]) -> Verdict:
-    """Partial: after SFT alone on a quarter of partial chains, greedy accuracy of at least 0.98, for every leap."""
-    parts, holds = [], []
-    greedy, sampled = select(lines, "sft", "greedy"), select(lines, "sft", "sampled")
-    for form, leap in (("second", 2), ("fourth", 4)):
-        accuracy = [line["accuracy"] for line in greedy if line["mixture.forms"] == form]
-        p_long = [line["p_long"] for line in sampled if line["mixture.forms"] == form]
-        parts.append(f"leap {leap}: greedy accuracy {spread(accuracy)}, sampled p_long {spread(p_long)}")
-        holds += [value >= 0.98 for value in accuracy]
-    return "; ".join(parts), verdict_of(holds), len({line["seed"] for line in greedy})
+    """Partial: after SFT alone with every second step in a quarter of the rows, greedy accuracy of at least 0.98."""
+    by_share: dict[str, list[dict]] = {}
+    for line in select(lines, "sft", "greedy"):
+        by_share.setdefault(line["mixture.forms"], []).append(line)
+    parts = [f"with a share of {share}: {_accuracy_and_length(found)}" for share, found in sorted(by_share.items())]
+    holds = [line["accuracy"] >= 0.98 for line in by_share["0.25"]]
+    return f"greedy after SFT on chains that show every second step, {'; '.join(parts)}", verdict_of(holds), len(holds)
 
 
 def of_architectures(lines: list[dict]) -> Verdict:

@@ -89,16 +89,15 @@ def test_one_long_completion_without_long_rows_refutes_the_claim(p_long, verdict
     assert verdicts.of_unseen(lines)[1:] == (verdict, 2)
 
 
-@pytest.mark.parametrize(("fourth", "verdict"), [(1.0, verdicts.HOLDS), (0.5, verdicts.PARTLY)])
-def test_partial_chains_are_judged_by_every_leap(fourth, verdict):
+@pytest.mark.parametrize(("quarter", "verdict"), [(1.0, verdicts.HOLDS), (0.5, verdicts.FAILS)])
+def test_partial_chains_are_judged_below_the_threshold(quarter, verdict):
     lines = [
         line
-        for form, accuracy in (("second", 1.0), ("fourth", fourth))
-        for kind in ("greedy", "sampled")
-        for line in evals("sft", kind, (accuracy,), p_long=0.25, **{"mixture.forms": form})
+        for share, accuracy in (("0.4", 1.0), ("0.25", quarter))
+        for line in evals("sft", "greedy", (accuracy,), length_p50=8, **{"mixture.forms": share})
     ]
     text, found, seeds = verdicts.of_partial(lines)
-    assert (found, seeds) == (verdict, 1) and "leap 2: greedy accuracy 1.000, sampled p_long 0.250" in text
+    assert (found, seeds) == (verdict, 1) and text.endswith("with a share of 0.4: accuracy 1.000, median length 8")
 
 
 @pytest.mark.parametrize(("before", "verdict"), [(0.5, verdicts.HOLDS), (0.9, verdicts.PARTLY)])
