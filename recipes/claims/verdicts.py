@@ -186,8 +186,8 @@ def of_start(lines: list[dict]) -> Verdict:
         for line in by_step[step]
     ]
     text = f"greedy accuracy after RL {', '.join(parts)}{after}; of {len(longer)} early runs, {sum(longer)} got longer"
-    some = any(longer) and any(min(values) >= 0.98 for values in accuracy.values())
-    verdict = HOLDS if works and all(longer) else PARTLY if some else FAILS
+    partly = any(longer) and any(min(values) >= 0.98 for values in accuracy.values())
+    verdict = HOLDS if works and all(longer) else PARTLY if partly else FAILS
     return text, verdict, len({line["seed"] for step in by_step for line in by_step[step]})
 
 
