@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,14 +57,16 @@ def write_table(out: str) -> Table:
     evals = read_evals(folder)
     finished = [entry for entry in evals if (folder / entry["folder"] / "metrics.json").is_file()]
     metrics = [read_metrics(str(folder / e["folder"])) for e in finished]
-    rows = [{**e["axes"], **flatten(e["stage"], e["kind"], one)} for e, one in zip(finished, metrics, strict=True)]
+    forms = sorted({form for one in metrics for form in one.get("by_form", {})} - {"long", "short"})
+    rows = [{**e["axes"], **flatten(e["stage"], e["kind"], one, forms)} for e, one in zip(finished, metrics, strict=True)]
     if not rows:
         raise InputError(f"{out}: none of its {len(evals)} evals is done; `python -m launch ablate FILE.yaml` resumes it")
     axes = list(dict.fromkeys(axis for entry in evals for axis in entry["axes"]))
     with files.new_file(folder / "table.parquet") as path:
         pq.write_table(pa.Table.from_pylist(rows), path)
     write_results(folder, finished, rows)
-    groups = average_seeds(rows, [axis for axis in axes if axis != "seed"])
+    columns = [*COLUMNS, *(f"{measure}_{form}" for form in forms for measure in ("p", "accuracy"))]
+    groups = average_seeds(rows, [axis for axis in axes if axis != "seed"], columns)
     (folder / "figures").mkdir(exist_ok=True)
     drawn = []
     short = figures.short_names(groups)
@@ -76,7 +79,11 @@ def write_table(out: str) -> Table:
                 drawn.append(figures.draw_map(groups, axis, path.with_stem(f"{path.stem}_map")))
     folders = {entry["folder"].removeprefix("eval/"): str(folder / entry["folder"]) for entry in finished}
     table = Table(
-        *as_text(groups), _parts(finished, metrics, axes), f"{len(rows)} of {len(evals)} evals are done.", drawn, folders
+        *as_text(groups, columns),
+        _parts(finished, metrics, axes, forms, columns),
+        f"{len(rows)} of {len(evals)} evals are done.",
+        drawn,
+        folders,
     )
     files.write_text(folder / "table.md", table.markdown())
     return table
@@ -88,16 +95,18 @@ def breakdowns(metrics: dict) -> dict[str, dict[str, dict]]:
     return {field: values for field, values in fields.items() if len(values) > 1}
 
 
-def _parts(evals: list[dict], metrics: list[dict], axes: list[str]) -> dict[str, tuple[list[str], list[list[str]]]]:
+def _parts(
+    evals: list[dict], metrics: list[dict], axes: list[str], forms: list[str], columns: list[str]
+) -> dict[str, tuple[list[str], list[list[str]]]]:
     """The tables by source and by field of meta, averaged over seeds."""
     rows: dict[str, list[dict]] = {}
     for entry, one in zip(evals, metrics, strict=True):
         for field, values in breakdowns(one).items():
             for value, own in values.items():
-                row = {**entry["axes"], f"by {field}": value, **flatten(entry["stage"], entry["kind"], own)}
+                row = {**entry["axes"], f"by {field}": value, **flatten(entry["stage"], entry["kind"], own, forms)}
                 rows.setdefault(field, []).append(row)
     others = [axis for axis in axes if axis != "seed"]
-    return {field: as_text(average_seeds(own, [*others, f"by {field}"])) for field, own in rows.items()}
+    return {field: as_text(average_seeds(own, [*others, f"by {field}"], columns), columns) for field, own in rows.items()}
 
 
 def _markdown(head: list[str], lines: list[list[str]]) -> str:
@@ -126,20 +135,27 @@ def read_evals(folder: Path) -> list[dict]:
     return evals
 
 
-def flatten(stage: str, kind: str, metrics: dict) -> dict:
-    """One table row from the metrics.json of an eval of a stage's model; `kind` is greedy, sampled, etc."""
+def flatten(stage: str, kind: str, metrics: dict, forms: Sequence[str] = ()) -> dict:
+    """One table row from the metrics.json of an eval of a stage's model; `kind` is greedy, sampled, etc.
+
+    For each of `forms` it has the share of completions in that form, `p_FORM`, and their accuracy, `accuracy_FORM`.
+    """
     low, high = metrics["accuracy"]["ci95"]
     accuracy = {"accuracy": metrics["accuracy"]["value"], "accuracy_low": low, "accuracy_high": high}
     lengths = {f"length_{name}": value for name, value in metrics["length"].items()}
     plain = ("p_long", "accuracy_long", "accuracy_short", "truncated", "n_problems", "n_samples", "temperature")
-    return {"stage": stage, "kind": kind, **accuracy, **lengths} | {name: metrics[name] for name in plain}
+    own = {}
+    for form in forms:
+        of_form = metrics.get("by_form", {}).get(form, {"share": 0.0, "accuracy": None})
+        own |= {f"p_{form}": of_form["share"], f"accuracy_{form}": of_form["accuracy"]}
+    return {"stage": stage, "kind": kind, **accuracy, **lengths} | {name: metrics[name] for name in plain} | own
 
 
-def average_seeds(rows: list[dict], axes: list[str]) -> list[dict]:
+def average_seeds(rows: list[dict], axes: list[str], columns: Sequence[str] = COLUMNS) -> list[dict]:
     """Groups the rows that differ only in their seed, and averages them.
 
     Returns:
-        Groups with `axes`, stage, kind, `seeds` (how many), and for each of COLUMNS its mean, minimum and maximum, or None.
+        Groups with `axes`, stage, kind, `seeds` (how many), and for each of `columns` its mean, minimum and maximum, or None.
     """
     by_cell: dict[str, list[dict]] = {}
     for row in rows:
@@ -150,23 +166,23 @@ def average_seeds(rows: list[dict], axes: list[str]) -> list[dict]:
         first = members[0]
         group = {"axes": {axis: first[axis] for axis in axes if first.get(axis) is not None}}
         group |= {"stage": first["stage"], "kind": first["kind"], "seeds": len(members)}
-        for name in COLUMNS:
+        for name in columns:
             values = [member[name] for member in members if member[name] is not None]
             group[name] = (float(np.mean(values)), min(values), max(values)) if values else None
         groups.append(group)
     return groups
 
 
-def as_text(groups: list[dict]) -> tuple[list[str], list[list[str]]]:
+def as_text(groups: list[dict], columns: Sequence[str] = COLUMNS) -> tuple[list[str], list[list[str]]]:
     """Column names and cells of the table of groups: mean [minimum, maximum] over seeds."""
     axes = figures.short_names(groups)
     lines = []
     for group in groups:
         line = [str(group["axes"].get(axis, "")) for axis in axes]
         line += [group["stage"], group["kind"], str(group["seeds"])]
-        line += ["-" if group[name] is None else _with_range(*group[name], group["seeds"]) for name in COLUMNS]
+        line += ["-" if group[name] is None else _with_range(*group[name], group["seeds"]) for name in columns]
         lines.append(line)
-    return [*axes.values(), "stage", "decoding", "seeds", *COLUMNS], lines
+    return [*axes.values(), "stage", "decoding", "seeds", *columns], lines
 
 
 def _with_range(mean: float, low: float, high: float, seeds: int) -> str:

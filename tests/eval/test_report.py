@@ -194,6 +194,22 @@ def test_sources_fields_and_forms_have_tables_of_their_own(tmp_path):
     assert "<td>0.1</td><td>gsm8k</td>" in (run / "report.html").read_text()
 
 
+def test_forms_besides_long_and_short_have_columns_in_the_table(tmp_path):
+    evals = [
+        {"folder": f"eval/{name}", "stage": "sft", "kind": "greedy", "axes": {"mixture.p_cot": p}}
+        for name, p in (("a", 0.1), ("b", 0.2))
+    ]
+    (tmp_path / "evals.json").write_text(json.dumps(evals))
+    for name, texts in (("a", ("1001", "1", "0", "10")), ("b", ("1001", "1"))):
+        write_folder(str(tmp_path / "eval" / name), rows(*texts), {"model": name, "temperature": 0.0, "seed": 0})
+    write_report(str(tmp_path))
+    lines = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
+    assert [(line["p_other"], line["accuracy_other"]) for line in lines] == [(0.25, 0.0), (0.0, None)]
+    head, _, first, second, *_ = (tmp_path / "table.md").read_text().splitlines()
+    assert head.endswith("| p_other | accuracy_other |")
+    assert first.endswith("| 0.250 | 0.000 |") and second.endswith("| 0.000 | - |")
+
+
 def test_evals_of_an_older_version_are_readable(tmp_path, command):
     run = split_run(tmp_path)
     for path in run.glob("eval/*/metrics.json"):
