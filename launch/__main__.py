@@ -78,7 +78,7 @@ def main(argv: list[str] | None = None) -> int:
     command.add_argument("--jobs", type=int, default=1, metavar="N", help="parallel jobs; cores are divided among them (1)")
     command.add_argument("--cell", type=int, metavar="N", help="run only this cell, as a job array's tasks do")
     command.add_argument("--slurm", action="store_true", help="submit as a job array; for options see `slurm --array-over`")
-    command.add_argument("--dry-run", action="store_true", help="list the jobs and their commands")
+    command.add_argument("--dry-run", action="store_true", help="list the jobs and their commands (--slurm: print the script)")
     serve.add_arguments(commands.add_parser("serve", help="start the vLLM server of a GRPO or STaR run", allow_abbrev=False))
     command = commands.add_parser("slurm", help="write a Slurm batch script; other arguments are passed to the recipe")
     command.add_argument("recipe", nargs="?", metavar="RECIPE", help="recipes/sft.py, recipes/grpo.py or recipes/star.py")
@@ -104,7 +104,9 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     args, fields = parser.parse_known_args(argv)
     if args.command == "ablate" and args.slurm:
-        args = parser.parse_args(["slurm", "--array-over", args.file, "--submit"])
+        if args.cell is not None or args.jobs != 1:
+            parser.error("--slurm makes one array task per cell: omit --cell and --jobs, or use `slurm --array-over`")
+        args = parser.parse_args(["slurm", "--array-over", args.file, *([] if args.dry_run else ["--submit"])])
     if args.command == "check":
         return subprocess.run([sys.executable, "-m", "recipes.training.preflight", *fields], check=False).returncode
     if fields and args.command != "serve" and (args.command != "slurm" or not args.recipe or args.array_over):

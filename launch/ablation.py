@@ -40,8 +40,8 @@ ROOT = Path(__file__).parents[1]
 UPSTREAM = {"mixture": (), "sft": ("mixture",), "grpo": ("mixture", "sft"), "star": ("mixture", "sft")}  # of each stage
 RL = ("grpo", "star")
 MAX_NAME = 150  # characters in a folder name; file systems allow 255 bytes, and suffixes are added
-# The file that each stage writes last: a folder that has it is complete.
 MAX_CELLS = 10_000
+# The file that each stage writes last: a folder that has it is complete.
 MARKERS = {"mixture": "manifest.json", "eval": "metrics.json"} | dict.fromkeys(("sft", *RL), "model.safetensors")
 
 
@@ -130,6 +130,8 @@ def _check(path: str, raw: dict) -> None:
             raise InputError(f"{path}: grid: '{axis}' must be seed or STAGE.FIELD, STAGE one of {', '.join(stages)}, rl")
         if not isinstance(values, list | dict) or not values:
             raise InputError(f"{path}: grid: {axis} must be a list of values, or a mapping of names to values")
+        if isinstance(values, list) and any(isinstance(value, dict) for value in values):
+            raise InputError(f"{path}: grid: {axis} has a value that is a mapping; name the values: {axis}: {{NAME: VALUE}}")
         for (label, value), (other_label, other) in itertools.combinations(_labelled(values), 2):
             if str(label) == str(other_label) or value == other:
                 raise InputError(f"{path}: grid: {axis} has {label!r} and {other_label!r}, which are the same; remove one")

@@ -19,9 +19,10 @@ def write_results(folder: Path, evals: list[dict], rows: list[dict]) -> None:
         rows: their lines in table.parquet, in the same order.
     """
     models = {f"{entry['stage']}/{Path(entry['folder']).name}": entry for entry in evals}
-    logged = [line for model, entry in models.items() for line in _logged(folder / model, entry)]
-    lines = [json.dumps({name: _rounded(value) for name, value in row.items()}) for row in [*rows, *logged]]
-    files.write_text(folder / "results.jsonl", "\n".join(lines) + "\n")
+    lines = list(zip(evals, rows, strict=True))
+    lines += [(entry, line) for model, entry in models.items() for line in _logged(folder / model, entry)]
+    texts = [json.dumps({name: _rounded(value) for name, value in line.items()} | entry["axes"]) for entry, line in lines]
+    files.write_text(folder / "results.jsonl", "\n".join(texts) + "\n")
 
 
 def _logged(model: Path, entry: dict) -> list[dict]:

@@ -63,7 +63,8 @@ def write_table(out: str) -> Table:
         raise InputError(f"{out}: none of its {len(evals)} evals is done; `python -m launch ablate FILE.yaml` resumes it")
     axes = list(dict.fromkeys(axis for entry in evals for axis in entry["axes"]))
     with files.new_file(folder / "table.parquet") as path:
-        pq.write_table(pa.Table.from_pylist(rows), path)
+        names = dict.fromkeys(name for row in rows for name in row)
+        pq.write_table(pa.table({name: _column([row.get(name) for row in rows]) for name in names}), path)
     write_results(folder, finished, rows)
     columns = [*COLUMNS, *(f"{measure}_{form}" for form in forms for measure in ("p", "accuracy"))]
     groups = average_seeds(rows, [axis for axis in axes if axis != "seed"], columns)
@@ -87,6 +88,16 @@ def write_table(out: str) -> Table:
     )
     files.write_text(folder / "table.md", table.markdown())
     return table
+
+
+def _column(values: list):
+    """An Arrow array; of texts if the values have several types, as those of an axis can."""
+    import pyarrow as pa
+
+    try:
+        return pa.array(values)
+    except pa.ArrowException:
+        return pa.array([None if value is None else str(value) for value in values])
 
 
 def breakdowns(metrics: dict) -> dict[str, dict[str, dict]]:

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 
+import pyarrow.parquet as pq
 import pytest
 
 from data_mix.errors import InputError
@@ -208,6 +209,19 @@ def test_forms_besides_long_and_short_have_columns_in_the_table(tmp_path):
     head, _, first, second, *_ = (tmp_path / "table.md").read_text().splitlines()
     assert head.endswith("| p_other | accuracy_other |")
     assert first.endswith("| 0.250 | 0.000 |") and second.endswith("| 0.000 | - |")
+
+
+def test_the_table_has_every_axis_with_its_exact_values(tmp_path):
+    axes = [{}, {"grpo.learning_rate": 1e-6, "mixture.forms": 0.25}, {"grpo.learning_rate": 5e-6, "mixture.forms": "all"}]
+    evals = [{"folder": f"eval/{i}", "stage": "sft", "kind": "greedy", "axes": own} for i, own in enumerate(axes)]
+    (tmp_path / "evals.json").write_text(json.dumps(evals))
+    for i in range(3):
+        write_folder(str(tmp_path / "eval" / str(i)), rows("1001"), {"model": "m", "temperature": 0.0, "seed": 0})
+    write_report(str(tmp_path))
+    lines = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
+    table = pq.read_table(tmp_path / "table.parquet")
+    assert [line.get("grpo.learning_rate") for line in lines] == [None, 1e-6, 5e-6] == table["grpo.learning_rate"].to_pylist()
+    assert table["mixture.forms"].to_pylist() == [None, "0.25", "all"]
 
 
 def test_evals_of_an_older_version_are_readable(tmp_path, command):

@@ -103,6 +103,10 @@ def test_every_study_in_recipes_can_be_read(path):
         ({"eval": {"../../x": {}}}, "eval: '../../x' is not a valid folder name"),
         ({"eval": {"..": {}}}, "eval: '..' is not a valid folder name"),
         ({"eval": ["greedy"]}, "eval must be a mapping"),
+        (
+            {"grid": {"sft.model_config": [{"num_hidden_layers": 2}]}},
+            "name the values: sft.model_config: {NAME",
+        ),
         ({"grid": {"seed": [0, 1, 0]}}, "seed has 0 and 0, which are the same"),
         ({"grid": {"mixture.p_cot": [0.5, "0.5"]}}, "p_cot has 0.5 and '0.5', which are the same"),
         ({"grid": {"mixture.forms": {"a": {"long": 1.0}, "b": {"long": 1.0}}}}, "forms has 'a' and 'b', which are the same"),

@@ -140,6 +140,14 @@ def test_an_ablation_is_an_array_with_one_task_per_cell(capsys):
     assert "-m launch ablate recipes/parity/threshold.yaml --cell $SLURM_ARRAY_TASK_ID" in text
 
 
+def test_a_dry_run_of_an_array_prints_its_script(capsys):
+    assert main(["ablate", "recipes/parity/threshold.yaml", "--slurm", "--dry-run"]) == 0
+    assert "#SBATCH --array=0-17\n" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["ablate", "recipes/parity/threshold.yaml", "--slurm", "--jobs", "2"])
+    assert "omit --cell and --jobs" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("status", "signal"), [(75, "kill -USR1 $PPID\n"), (137, "")])
 def test_if_requeueing_fails_the_job_exits_with_the_run_s_status(capsys, tmp_path, status, signal):
     text = script(capsys, "recipes/sft.py", "--gpus-per-node", 0)
