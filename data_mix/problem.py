@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from data_mix.forms import write_completion
+from data_mix.forms import ANSWER_STYLES, write_completion
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class ProblemPool:
         """
         columns: dict[str, list] = {name: [] for name in ("problem_id", "source", "prompt", "completion", "answer", "meta")}
         for problem in self.problems(indices):
-            if style and problem.meta["style"] in ("gsm8k", "boxed"):
+            if style and problem.meta["style"] in ANSWER_STYLES:
                 problem = replace(problem, meta={**problem.meta, "style": style})
             columns["problem_id"].append(problem.id)
             columns["source"].append(problem.source)

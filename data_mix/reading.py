@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data_mix.errors import InputError
-from data_mix.files import reading, sha256_of
+from data_mix.files import reading, reason, sha256_of
 from data_mix.hub import is_hub_id, missing_part
 from data_mix.problem import Problem
 
@@ -37,6 +37,10 @@ class Records:
     test: list[Problem] | None
     origin: dict
     broken: dict[str, int]
+
+    def splits(self) -> dict[str, list[Problem]]:
+        """The problems of each split that the source has."""
+        return {split: problems for split in ("train", "test") if (problems := getattr(self, split)) is not None}
 
 
 def read_records(
@@ -243,12 +247,12 @@ def _decode(batch, size: int, schema) -> Iterator[dict | InputError]:
 
 def _find_on_hub(path: str, revision: str | None, config: str | None) -> tuple[dict[str, tuple], dict]:
     from datasets import load_dataset
+    from datasets.exceptions import DatasetsError
 
     try:
         data = load_dataset(path, name=config, revision=revision)
-    except (OSError, ValueError) as error:  # not found, no network, no such config or revision
-        reason = str(error).splitlines()[0]
-        raise InputError(f"hub data set '{path}' cannot be loaded ({reason}); set `path` to a local copy") from None
+    except (OSError, ValueError, RuntimeError, DatasetsError) as error:  # not found, no network, a script, a broken file, ...
+        raise InputError(f"hub data set '{path}' cannot be loaded ({reason(error)}); set `path` to a local copy") from None
     splits = {split: (f"{path} {split}", data[split].__iter__) for split in ("train", "test") if split in data}
     # `revision` may be a branch or tag; the commit that was loaded is in the download URLs.
     urls = {url for split in data.values() for url in (split.info.download_checksums or {})}

@@ -70,11 +70,11 @@ def load_sources(config: MixtureConfig, n_train: list[int | None], n_test: list[
                 generated[f"{name} test"] = loaded.test
         else:
             records = task.read(config.on_error, **source.options)
-            complete, lacking = _complete(name, records, config)
+            complete, incomplete = _complete(name, records, config)
             correct, gold = _drop_wrong_golds(name, complete, config)
             loaded = _split(name, source, correct, m, config.seed)
             loaded.train, loaded.test = _in_forms(loaded.train, config), _in_forms(loaded.test, config)
-            loaded.report |= {"gold": gold, **lacking}
+            loaded.report |= {"gold": gold, **incomplete}
             evaluation.append((f"{name} test", records.test or loaded.test))  # with dropped golds: these must not leak either
         sources.append(loaded)
     for source in config.against:
@@ -93,9 +93,9 @@ def load_sources(config: MixtureConfig, n_train: list[int | None], n_test: list[
         need = 1 if n is None else n
         if need > len(source.train) * config.max_repeats:
             raise InputError(_too_few(source.name, need, source.report, config.max_repeats))
-        if config.own_forms:
-            rule, source.report["recognition"] = fit(source.train, source.test, config.own_forms, config.answer_style)
-            source.rule = rule
+        known = source.train if len(source.train) else source.test
+        if config.own_forms and len(known):
+            source.rule, source.report["recognition"] = fit(known, source.test, config.own_forms, config.answer_style)
     return sources, dict(zip(sets[len(sets) - len(origins) :], origins, strict=True))
 
 
@@ -126,7 +126,7 @@ def _complete(name: str, records: Records, config: MixtureConfig) -> tuple[Recor
     """The records that have every own form, and the report; an error for the others unless `missing_form: drop`."""
     if not config.own_forms:
         return records, {}
-    splits = {split: problems for split in ("train", "test") if (problems := getattr(records, split)) is not None}
+    splits = records.splits()
     kept, counts = _drop_incomplete(name, splits, config, may_drop=True)
     without = sum(map(len, splits.values())) - sum(map(len, kept.values()))
     return replace(records, **kept), {"missing_form": counts, "incomplete": without}
@@ -151,7 +151,7 @@ def _drop_incomplete(name: str, splits: dict, config: MixtureConfig, may_drop: b
 
 def _drop_wrong_golds(name: str, records: Records, config: MixtureConfig) -> tuple[Records, dict]:
     """The records without those whose gold completion is judged wrong, and the report; an error unless `on_error: drop`."""
-    splits = {split: problems for split in ("train", "test") if (problems := getattr(records, split)) is not None}
+    splits = records.splits()
     pools = [_in_forms(ProblemPool(len(problems), problems.__getitem__), config) for problems in splits.values()]
     fix = None if config.on_error == "drop" else "fix them, or set `on_error: drop`"
     wrong, report = _check_golds(name, pools, CHECK_ALL, config, fix)
@@ -188,7 +188,7 @@ def _split(name: str, source: Source, records: Records, n_test: int, seed: int) 
     train = shuffle(records.train, seed)
     if records.test is None:
         if n_test >= len(train):
-            fix = "reduce n_test" if len(train) > 1 else "add problems"  # n_test is at least 1
+            fix = "reduce n_test" if len(train) > 1 else "add problems"
             broken = f" ({records.broken['train']} broken)" if records.broken["train"] else ""
             raise InputError(f"{name}: n_test is {n_test}, but train and test have only {len(train)} problems{broken}", fix)
         test = train.take(range(n_test))

@@ -105,12 +105,10 @@ def try_config(args: argparse.Namespace) -> None:
 
 def _item(completion: str, gold: str, style: str):
     """An item in the given style. Without the gold form, parity and multiplication are scored by their answer alone."""
-    from rewards.boxed import has_box
+    from rewards.extraction import choose_style
     from rewards.scorer import Item
 
-    if style == "auto":
-        style = "boxed" if has_box(completion) else "gsm8k"
-    return Item(completion, gold, {"style": style})
+    return Item(completion, gold, {"style": choose_style(completion) if style == "auto" else style})
 
 
 def _read(path: str):

@@ -28,18 +28,23 @@ _PRODUCTS = re.compile(r"(?:[0-9]+(?:=[0-9]+)?;)*(?:[0-9]+=)?([0-9]+)")
 _END_OF_TEXT = re.compile(r"<\|(?:endoftext|end_of_text|eot_id|im_end|im_start|eom_id)\|>|</s>|<end>")
 
 
+def choose_style(text: str) -> str:
+    """The style that `auto` stands for: boxed if the part of the text that counts has a box, otherwise gsm8k."""
+    return "boxed" if has_box(_final_part(text)) else "gsm8k"
+
+
 def extract(text: str, style: str) -> tuple[str | None, bool]:
     """The final answer in `text`, or None, and whether the style's own marker was there (required for strict scoring)."""
-    text = _END_OF_TEXT.split(text, maxsplit=1)[0]
+    if style in ("parity", "multiplication"):
+        text = _before_end(text).strip()
     if style == "parity":
-        bits = text.strip()
-        return (bits[-1] if _BITS.fullmatch(bits) else None), True
+        return (text[-1] if _BITS.fullmatch(text) else None), True
     if style == "multiplication":
-        found = _PRODUCTS.fullmatch(text.strip())
+        found = _PRODUCTS.fullmatch(text)
         return (found.group(1)[::-1].lstrip("0") or "0" if found else None), True
-    text = _after_reasoning(text)[-MAX_LENGTH:]
     if style == "auto":
-        style = "boxed" if has_box(text) else "gsm8k"
+        style = choose_style(text)
+    text = _final_part(text)
     finders = [_find_hashes, _find_boxed] if style == "gsm8k" else [_find_boxed, _find_hashes]
     for find in (*finders, _find_phrase):
         answer = find(text)
@@ -48,10 +53,15 @@ def extract(text: str, style: str) -> tuple[str | None, bool]:
     return None, False
 
 
-def _after_reasoning(text: str) -> str:
+def _before_end(text: str) -> str:
+    """The text before the first token that ends a completion."""
+    return _END_OF_TEXT.split(text, maxsplit=1)[0]
+
+
+def _final_part(text: str) -> str:
     """The text after the last reasoning block; "" if a block is not finished. `<think>` may be part of the prompt."""
-    text = text.rpartition("</think>")[2]
-    return "" if "<think>" in text else text
+    text = _before_end(text).rpartition("</think>")[2]
+    return "" if "<think>" in text else text[-MAX_LENGTH:]
 
 
 def _find_boxed(text: str) -> str | None:

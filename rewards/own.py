@@ -38,8 +38,8 @@ def load(reward: str) -> Callable:
     if not place or not name:
         raise ValueError(f"rewards: '{reward}' is not a function; write my_rewards.py:function or package.module:function")
     try:
-        module = _import_file(Path(place).resolve()) if place.endswith(".py") else _import_module(place)
-    except FileNotFoundError:
+        module = import_file(Path(place).resolve()) if place.endswith(".py") else _import_module(place)
+    except (FileNotFoundError, IsADirectoryError):
         raise ValueError(f"rewards: {place}: no such file; the path is relative to the current folder, {Path.cwd()}") from None
     except Exception as error:  # whatever the user's module raises
         raise ValueError(f"rewards: {place} cannot be imported: {describe(error)}") from None
@@ -50,15 +50,6 @@ def load(reward: str) -> Callable:
         listed = f"it has {', '.join(named)}" if named else "it has no function"
         raise ValueError(f"rewards: {place} has no function '{name}'; {listed}")
     return function
-
-
-def _import_file(path: Path) -> ModuleType:
-    """The module of a file, which can import its neighbours."""
-    if not path.is_file():
-        raise FileNotFoundError(path)
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))  # last, so that it hides nothing
-    return import_file(path)
 
 
 def _import_module(name: str) -> ModuleType:

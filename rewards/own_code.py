@@ -22,12 +22,14 @@ def split(spec: str) -> tuple[str, str]:
 
 
 def import_file(path: Path) -> ModuleType:
-    """The module in a file, which is run once for each content that it has.
+    """The module in a file, which is run once for each content that it has. It can import its neighbours.
 
     Raises:
         OSError: when the file cannot be read.
         Exception: whatever running it raises.
     """
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))  # last, so that it hides nothing
     return _run(path, hashlib.sha256(path.read_bytes()).hexdigest())
 
 

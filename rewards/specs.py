@@ -26,7 +26,7 @@ class Spec:
     """One reward of a config.
 
     Attributes:
-        reward: a name of BUILT_IN, or or a function as in own_code.py.
+        reward: a name in BUILT_IN, or a user's function (own_code.py).
         name: in logs; unique among the config's.
         weight: of the reward in the sum.
         parameters: keyword arguments of its function.

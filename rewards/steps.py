@@ -1,8 +1,8 @@
 """Checks the arithmetic in a chain of thought: every `a op b = c` that it writes out.
 
 A calculation has plain numbers before an equals sign: `48/2 = 24`, `<<48/2=24>>`, `$2.50 x 4 = $10`. The result may be rounded
-to the decimals shown. Other equations (`x = 5`, `half of 10 = 5`) are not checked. Every pattern is possessive, so the
-running time is linear.
+to the decimals shown, and `20%` is 20 or 20/100. Other equations (`x = 5`, `half of 10 = 5`) are not checked, nor those whose
+left side may be incomplete (`10 points + 14 = 24`). Every pattern is possessive, so the running time is linear.
 """
 
 import re
@@ -19,10 +19,12 @@ MAX_SIDE = 400  # characters of one side; longer calculations are not checked
 _NUMBER = r"(?:[0-9]++(?:,[0-9]{3})*+(?:\.[0-9]++)?+|\.[0-9]++)"
 _TOKEN = re.compile(rf"{_NUMBER}|[-+*/x×÷()$%]|\S")
 # A number at the end of a line is a result, whatever the next line starts with.
-_RESULT = re.compile(rf"\s*+\$?\s*+(-?)\s*+\$?\s*+({_NUMBER})(?![^\S\n]*+(?:[-+*/x×÷(0-9]|\.[0-9]))")
+_RESULT = re.compile(rf"\s*+\$?\s*+(-?)\s*+\$?\s*+({_NUMBER})(%?+)(?![^\S\n]*+(?:[-+*/x×÷(0-9]|\.[0-9]))")
 _CALCULATION_CHARACTERS = "0123456789.,-+*/x×÷()$% \t\n\r\f\v\u00a0"
 _DIGITS = frozenset("0123456789")
 _OPERATORS = frozenset("-+*/x×÷")
+_SPELLINGS = ((r"\times", "×"), (r"\cdot", "*"), (r"\div", "÷"), (r"\$", "$"), (r"\%", "%"), ("−", "-"), ("–", "-"))
+_PERCENT = re.compile(rf"({_NUMBER})%")
 _PLAIN = str.maketrans({"$": "", ",": "", "%": "", "x": "*", "×": "*", "÷": "/"})
 
 
@@ -38,38 +40,80 @@ def true_steps(text: str) -> tuple[int, int]:
 
 
 def _calculations(text: str) -> Iterator[tuple[str, str]]:
-    """The two sides of each calculation: the expression before an equals sign and the number after it."""
+    """The two sides of each calculation: the expression before an equals sign, and the number after it with its `%`, if any."""
+    for written, plain in _SPELLINGS:
+        text = text.replace(written, plain)
     before, *parts = text.split("=")
     for after in parts:
         left = _left_side(before)
         result = _RESULT.match(after) if left else None
         if result:
-            yield left, result[1] + result[2]
+            yield left, result[1] + result[2] + result[3]
         before = after[result.end() :] if result else after
 
 
 def _left_side(text: str) -> str:
-    """The calculation at the end of the text: numbers, operators, signs and brackets; "" if there is none."""
-    tokens = _TOKEN.findall(text, len(text.rstrip(_CALCULATION_CHARACTERS)))
-    left: list[str] = []
-    operators, wants_number = 0, True
-    for token in tokens:
-        if _is_number(token):
-            if not wants_number:  # two adjacent numbers: the calculation starts with the second
-                left, operators = [], 0
-            wants_number = False
-        elif token in ")%" and not wants_number:
-            pass
-        elif token in _OPERATORS and not wants_number:
-            operators, wants_number = operators + 1, True
-        elif token in "-($":
-            if not wants_number or left[-1:] == ["x"] and token == "-":  # `3x-5` is algebra
-                left, operators, wants_number = [], 0, True
-        else:
-            left, operators, wants_number = [], 0, True
+    """The calculation at the end of the text; "" if there is none, or if it may begin further left, as in `10 points + 2`.
+
+    Read from right to left, because only its end is certain.
+    """
+    start = len(text.rstrip(_CALCULATION_CHARACTERS))
+    tokens = list(_TOKEN.finditer(text, start))
+    left: list[str] = []  # reversed
+    depth, operators, wants_operand = 0, 0, True
+    at = len(tokens)
+    while at:
+        token, end = tokens[at - 1][0], tokens[at - 1].end()
+        adjacent = at < len(tokens) and tokens[at].start() == end
+        if _is_number(token) and wants_operand or token == "$" and not wants_operand:
+            wants_operand = False
+        elif token in ")%" and wants_operand:
+            depth += token == ")"
+        elif token == "(" and not wants_operand and depth:
+            depth -= 1
+        elif token in _OPERATORS and (not wants_operand or left[-1:] == ["-"]):
+            if wants_operand and token == "x" and (adjacent or tokens[at - 1].start() == tokens[at - 2].end()):
+                return ""  # `3x-5` and `3x - 5` are algebra
+            operators, wants_operand = operators + 1, True
+        elif (_is_number(token) or token == ")") and left[-1:] == ["("] and adjacent:  # a product such as 4(7)
+            left.append("*")
+            operators, wants_operand = operators + 1, True
             continue
+        else:
+            break
         left.append(token)
-    return "".join(left) if operators and not wants_number else ""
+        at -= 1
+    if depth or not left:
+        return ""
+    if wants_operand:  # it begins with an operator
+        if _is_bullet(text, tokens[at]):
+            left.pop()
+        elif tokens[at][0] != "-" or text[tokens[at].end()].isspace():  # not a sign, as in `is -3 + 5`
+            return ""
+        operators -= 1
+    elif _continues(text, tokens, at):
+        return ""
+    return "".join(reversed(left)) if operators else ""
+
+
+def _is_bullet(text: str, token: re.Match) -> bool:
+    """Whether an operator before the calculation is a list's bullet, or the end of a word such as `box`."""
+    line = text[: token.start()].rpartition("\n")[2]
+    return token[0] in "-+*" and not line.strip() and text[token.end()].isspace() or token[0] == "x" and line[-1:].isalpha()
+
+
+def _continues(text: str, tokens: list[re.Match], first: int) -> bool:
+    """Whether the first number is part of something further left: `10^3`, `x2`, `6:00`, or the mixed number `1 1/2`."""
+    start = tokens[first].start()
+    if first == 0:
+        return re.search(r"(?:[\w^}\]!]|[0-9]:)\Z", text[max(start - 2, 0) : start]) is not None
+    mixed = [token[0] for token in tokens[first - 1 : first + 3]]
+    return (
+        len(mixed) == 4
+        and all(map(_is_number, mixed[:2] + mixed[3:]))
+        and mixed[2] == "/"
+        and "\n" not in text[tokens[first - 1].end() : start]
+    )
 
 
 def _is_number(token: str) -> bool:
@@ -77,14 +121,19 @@ def _is_number(token: str) -> bool:
 
 
 def _holds(left: str, right: str) -> bool | None:
-    """Whether both sides are equal; None if the left side cannot be evaluated."""
+    """Whether both sides are equal, `N%` being N or N/100; None if the left side cannot be evaluated."""
     if max(len(left), len(right)) > MAX_SIDE:
         return None
+    lefts = dict.fromkeys((left.replace("%", ""), _PERCENT.sub(r"(\1/100)", left)))
+    rights = dict.fromkeys((0, 2 if right.endswith("%") else 0))
     try:
-        exact = value(parse(left.translate(_PLAIN)))
+        exact = [value(parse(side.translate(_PLAIN))) for side in lefts]
     except (UnsupportedError, TooLargeError, ZeroDivisionError):
         return None
-    right = right.translate(_PLAIN)
-    shown = Fraction(right)
-    decimals = len(right.partition(".")[2])
+    shown = right.translate(_PLAIN)
+    decimals = len(shown.partition(".")[2])
+    return any(_is_rounded(side, Fraction(shown) / 10**shift, decimals + shift) for side in exact for shift in rights)
+
+
+def _is_rounded(exact: Fraction, shown: Fraction, decimals: int) -> bool:
     return abs(exact - shown) <= Fraction(1, 2 * 10**decimals) if exact.denominator > 1 else exact == shown

@@ -6,6 +6,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -29,6 +30,11 @@ class Case:
 def encode_characters(text: str) -> list[int]:
     """One token per character, where there is no tokenizer yet."""
     return [1 + ord(character) for character in text]
+
+
+def decode_characters(ids: Sequence[int]) -> str:
+    """The text of `encode_characters`."""
+    return "".join(chr(i - 1) for i in ids)
 
 
 def pay(
@@ -114,15 +120,15 @@ def show(path: str) -> str:
     rewards, limit = fields.get("rewards") or ["answer"], fields.get("max_completion_length") or TRL_LIMIT
     parsed = specs.parse(rewards, fields.get("reward_weights"))
     rows = _read_rows(fields.get("mixture"), path)
-    model, encode, end_id, unit = fields.get("model_name_or_path"), encode_characters, 0, "characters"
-    decode = lambda ids: "".join(chr(i - 1) for i in ids)  # noqa: E731
-    with contextlib.suppress(OSError, ValueError):  # not trained yet
-        from transformers import AutoTokenizer
-
-        tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
-        end_id, unit = tokenizer.eos_token_id, "tokens"
-        encode, decode = lambda text: tokenizer.encode(text, add_special_tokens=False), tokenizer.decode
-    cases = make_cases(rows, encode, decode, end_id, limit)
+    model = fields.get("model_name_or_path")
+    tokenizer = _find_tokenizer(model)
+    unit = "tokens" if tokenizer else "characters"
+    if tokenizer:
+        end_id = tokenizer.eos_token_id
+        cases = make_cases(rows, partial(tokenizer.encode, add_special_tokens=False), tokenizer.decode, end_id, limit)
+    else:
+        end_id = 0
+        cases = make_cases(rows, encode_characters, decode_characters, end_id, limit)
     values = pay(rewards, cases, end_id, limit)
     table = [["completion", unit, *(spec.name for spec in parsed), "weighted sum"]]
     table.append(["weight", "", *(f"{spec.weight:g}" for spec in parsed), ""])
@@ -137,7 +143,16 @@ def show(path: str) -> str:
     return "\n".join(lines)
 
 
-def _read_config(path: Path) -> dict:
+def _find_tokenizer(model: str | None):
+    """The model's tokenizer, or None if it is not on this machine: a path that is not trained yet is no name on the hub."""
+    from transformers import AutoTokenizer
+
+    with contextlib.suppress(OSError, ValueError):
+        return AutoTokenizer.from_pretrained(model, trust_remote_code=False, local_files_only=True)
+    return None
+
+
+def _read_config(path: Path, derived: tuple[Path, ...] = ()) -> dict:
     """The fields of a recipe's config, over those of its `base`. Not data_mix's reader: rewards imports nothing of ours."""
     import yaml
 
@@ -148,7 +163,12 @@ def _read_config(path: Path) -> dict:
     if not isinstance(fields, dict):
         raise ValueError(f"{path} is not a mapping of fields; give a recipe's YAML file")
     base = fields.pop("base", None)
-    return (_read_config(path.parent / base) if base else {}) | fields
+    if base is None:
+        return fields
+    derived = (*derived, path.resolve())
+    if not isinstance(base, str) or (path.parent / base).resolve() in derived:
+        raise ValueError(f"{path}: base is {base!r}; give the path of a YAML file that is not derived from this one")
+    return _read_config(path.parent / base, derived) | fields
 
 
 def _read_rows(mixture: str | None, path: str) -> list[dict]:

@@ -92,6 +92,21 @@ def test_problems_of_a_test_set_are_removed(sums):
         rows_of(raw() | {"against": [{**against[0], "path": "exam.jsonl"}]})
 
 
+def test_a_share_may_round_to_no_rows(sums):
+    sources = [{"task": "sums.py:problems", "share": share, "name": f"sums{share}"} for share in (0.001, 0.999)]
+    for forms in ({"p_cot": 0.25}, {"forms": {"mine": {"template": "{steps}\n#### {answer}", "share": 1.0}}}):
+        train, _ = rows_of({"n_train": 40, "n_test": 10, "sources": sources, **forms})
+        assert {row["source"] for row in train} == {"sums0.999"} and len(train) == 40
+
+
+def test_a_task_can_import_its_neighbours(sums, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "neighbour_of_task.py").write_text("WORD = 'plus'")
+    (tmp_path / "elsewhere" / "task.py").write_text("import neighbour_of_task\n" + SUMS)
+    train, _ = rows_of(raw("elsewhere/task.py:problems"))
+    assert len(train) == 40
+
+
 def test_two_own_sources_do_not_share_problems(sums):
     sources = [{"task": "sums.py:problems", "share": 0.5}, {"task": "sums.py:problems", "share": 0.5, "name": "b"}]
     with pytest.raises(InputError, match=r"b: 20 rows needed, the source has 0 \(20 the same text as in sums train\)"):

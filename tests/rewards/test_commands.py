@@ -33,6 +33,8 @@ def test_an_invalid_line_is_reported_and_nothing_is_written(tmp_path, command):
 def test_explain_shows_the_extracted_answer_and_how_it_was_compared(command):
     printed = command("-m", "rewards", "explain", r"so $\boxed{\frac{1}{2}}$", "--gold", "0.5").stdout
     assert r"'\\frac{1}{2}'" in printed and "exact arithmetic" in printed and "outcome    correct (strict: correct)" in printed
+    printed = command("-m", "rewards", "explain", r"<think>\boxed{1}</think> #### 2", "--gold", "2").stdout
+    assert "extracted  '2' (strictly)" in printed and "outcome    correct (strict: correct)" in printed
 
 
 def test_audit_lists_disagreements_between_strict_and_lenient(tmp_path, command):

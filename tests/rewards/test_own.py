@@ -214,6 +214,8 @@ def test_try_reports_wrong_input_in_one_line(mine, capsys):
         "no_mixture.yaml": "mixture: no\nrewards: [answer]",
         "unknown.yaml": "mixture: no\nrewards: [answr]",
         "base.yaml": "base: nothing.yaml",
+        "cycle.yaml": "base: cycle.yaml",
+        "number.yaml": "base: 3",
     }
     for name, text in configs.items():
         if text:

@@ -27,7 +27,17 @@ from rewards.steps import true_steps
         ("2 + 2 = 5\n5 * 2 = 10", 1, 2),
         ("2 + 2 =\n-4", 0, 1),
         ("10^4 + 10^3 - 1 = 11,000 - 1 = 10,999", 1, 1),
-        ("3x-5 = 16", 0, 0),
+        ("3x-5 = 16 and 2x - 230 = 450", 0, 0),
+        ("20%*100 = $20 and $100 x 20% = $20 and 10/40 = 25% and 10/40*100 = 25%", 4, 4),
+        ("10/40 = 26%", 0, 1),
+        ("1/3 = 33.3% and 2/3 = 66%", 1, 2),
+        ("10 points + 14 + 6 = 30 and 60 students x 2/3 = 40", 0, 0),
+        ("8 x 1 1/2 = 12 and 10^3 - 1 = 999 and 6:00 + 48 = 6:48", 0, 0),
+        ("4(7) - 10 = 18, (2)(3) = 6, 10 apples (7 + 3 = 10)", 3, 3),
+        ("- 2 + 3 = 5\n* 2 + 3 = 5\n1. 2 + 3 = 5", 3, 3),
+        ("the box 2 + 3 = 5 is -3 + 8 = 5", 2, 2),
+        (r"2 \times 3 + 1 = 7 and 7 − 2 = 5", 2, 2),
+        ("-6 = -1", 0, 0),
         ("no numbers", 0, 0),
     ],
 )
@@ -40,5 +50,5 @@ def test_nearly_all_calculations_in_gsm8k_solutions_are_correct(data):
 
     lines = (data / "gsm8k" / "train.jsonl").read_text().splitlines()
     counts = [true_steps(json.loads(line)["answer"]) for line in lines]
-    assert sum(true for true, _ in counts) / sum(total for _, total in counts) > 0.99
-    assert sum(0 < total == true for true, total in counts) / len(counts) > 0.9
+    assert sum(true < total for true, total in counts) < 40  # nearly all of them mistakes in the data
+    assert sum(total == 0 for _, total in counts) < 130
