@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from data_mix.errors import InputError
 from data_mix.mixture_folder import check_folder
@@ -66,6 +67,9 @@ class EvalConfig:
             raise InputError(f"--prompt {self.prompt} is unknown; use {', '.join(benchmarks.PROMPTS)}")
         for name in self.tasks:
             benchmarks.check(name)
+        stems = [Path(name).stem for name in self.tasks]
+        if twice := [name for name in self.tasks if stems.count(Path(name).stem) > 1]:
+            raise InputError(f"--tasks {' '.join(twice)} have the same name, which is that of their eval's folder; rename one")
         check_model_path(self.model, "--model", "give a folder that a recipe saved, or a hub id")
         for option, value, valid, allowed in (
             ("--samples", self.samples, self.samples >= 1, "at least 1"),

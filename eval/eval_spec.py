@@ -1,5 +1,7 @@
 """Turns an EvalConfig into one EvalSpec per eval folder: prompts, token limit, and the settings stored with the completions."""
 
+import hashlib
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +79,7 @@ def _make_spec(
     if max_tokens < 1 or longest + max_tokens > context:
         need = f"longest prompt ({longest} tokens) + max tokens ({max_tokens})"
         raise InputError(f"{need} is more than the model's context of {context}; lower --max-tokens")
-    # retraining changes the weights, so their size and mtime are part of the settings
+    # what may change behind a name: weights, by their size and mtime, and problems
     weights = [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in sorted(Path(config.model).glob("*.safetensors"))]
     settings = {
         "model": config.model,
@@ -90,6 +92,7 @@ def _make_spec(
         "shots": benchmark.shots,
         "stop": list(benchmark.stop),
         "weights": weights,
+        "data": hashlib.sha256(json.dumps([prompt_ids, [row["answer"] for row in rows]]).encode()).hexdigest(),
     }
     return EvalSpec(
         out, rows, prompt_ids, Sampling(config.samples, config.temperature, max_tokens, ends, benchmark.stop), settings

@@ -14,7 +14,7 @@ from eval.generation import machine
 from eval.generation.engines import LazyEngine
 from eval.generation.server_engine import ServerEngine
 from eval.generation.server_folder import read_token
-from eval.generation.spool import Spool
+from eval.generation.spool import Spool, find_changes
 from eval.generation.tokens import decode
 from eval.model_folder import load_tokenizer
 from eval.scoring.eval_folder import COMPLETIONS, METRICS, read_completions, read_metrics, read_settings, write_folder
@@ -61,7 +61,7 @@ def _is_finished(spec: EvalSpec) -> bool:
     """Whether the folder already holds this eval; raises InputError if it holds anything else."""
     if not is_taken(spec.out):
         return False
-    if (Path(spec.out) / COMPLETIONS).is_file() and read_settings(spec.out) == spec.settings:
+    if (Path(spec.out) / COMPLETIONS).is_file() and not find_changes(read_settings(spec.out), spec.settings):
         if not (Path(spec.out) / METRICS).is_file():  # a process was killed between writing the two files
             write_folder(spec.out, *read_completions(spec.out))
         return True

@@ -61,7 +61,7 @@ def serve() -> None:
         if child == 0:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             machine.end_with_parent()
-            log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
             for source, target in ((os.open(os.devnull, os.O_RDONLY), 0), (log, 1), (log, 2)):
                 os.dup2(source, target)
             run_program(request["argv"])

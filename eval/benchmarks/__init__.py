@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_mix import values
 from data_mix.errors import InputError, nearest
 from data_mix.mapping import read_mapping
 from data_mix.mixture_config import parse_config
@@ -83,7 +84,7 @@ def load(name: str, prompt: str, data: str | None) -> Benchmark:
     elif prompt == "few-shot":
         if "shots" not in raw:
             raise InputError(f"{file}: no worked examples (`shots`); use --prompt chat or plain")
-        examples = read_mapping(file.parent / raw["shots"], ("template", "stop", "examples"))
+        examples = _read_examples(file.parent / raw["shots"])
         worked = [examples["template"].format(**example) for example in examples["examples"]]
         last = examples["template"].format(question="{prompt}", answer="").rstrip()
         template, stop, shots = "".join([*worked, last]), tuple(examples["stop"]), len(worked)
@@ -101,8 +102,8 @@ def load(name: str, prompt: str, data: str | None) -> Benchmark:
     if not problems:
         raise InputError(f"{source['path']}: contains no problem readable as {only.task}; check the path and the task")
     columns = ProblemPool(len(problems), problems.__getitem__).columns(np.arange(len(problems)), "long", config.answer_style)
-    columns = {key: values.to_pylist() for key, values in as_prompts(columns, config).items()}
-    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    columns = {key: column.to_pylist() for key, column in as_prompts(columns, config).items()}
+    rows = [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
     rows = [{**row, "meta": json.loads(row["meta"])} for row in rows]
     origin = {"task": file.stem, "prompt": prompt}
     return Benchmark(rows, origin, raw.get("max_tokens"), stop, shots, records.broken[split], raw["source"])
@@ -121,6 +122,26 @@ def _read(name: str) -> tuple[Path, dict]:
     raw = read_mapping(file, FIELDS)
     if not isinstance(raw.get("source"), dict):
         raise InputError(f"{file}: no source; it needs at least a `source: {{task: NAME, path: ...}}`")
+    for name in ("instruction", "shots"):
+        if name in raw:
+            values.check_text(raw[name], f"{file}: {name}", lines=True)
+    if "max_tokens" in raw:
+        values.number(raw["max_tokens"], f"{file}: max_tokens", 1, integer=True)
     if "shots" in raw and not (file.parent / raw["shots"]).is_file():
         raise InputError(f"{file}: shots: {raw['shots']}: no such file; give a path relative to {file.parent}")
     return file, raw
+
+
+def _read_examples(file: Path) -> dict:
+    """The worked examples in a file: `template` with {question} and {answer}, `stop` texts, and `examples`."""
+    raw = read_mapping(file, ("template", "stop", "examples"))
+    values.check_text(raw.get("template"), f"{file}: template", lines=True)
+    for name in ("stop", "examples"):
+        if not isinstance(raw.get(name), list):
+            raise InputError(f"{file}: {name} is {raw.get(name)!r}; it must be a list")
+    for text in raw["stop"]:
+        values.check_text(text, f"{file}: stop", lines=True)
+    for example in raw["examples"]:
+        if not isinstance(example, dict) or not {"question", "answer"} <= example.keys():
+            raise InputError(f"{file}: examples: {example!r}; each needs a question and an answer")
+    return raw

@@ -112,4 +112,4 @@ def has_bfloat16() -> bool:
 
 def has_gpu() -> bool:
     """Whether an NVIDIA GPU is visible. Does not ask torch, which must not be imported before `prepare`."""
-    return Path("/proc/driver/nvidia/version").exists() and os.environ.get("CUDA_VISIBLE_DEVICES") != ""
+    return Path("/proc/driver/nvidia/version").exists() and os.environ.get("CUDA_VISIBLE_DEVICES") not in ("", "-1")

@@ -102,7 +102,8 @@ def complete(
     """
     ends, most = settings["stop_token_ids"], settings["max_tokens"]
     options = {"do_sample": False, "repetition_penalty": 1.0, "synced_gpus": synced}
-    options |= {"eos_token_id": list(ends), "pad_token_id": tokenizer.pad_token_id}
+    pad_id = 0 if tokenizer.pad_token_id is None else tokenizer.pad_token_id  # never seen: it is masked, or after the end
+    options |= {"eos_token_id": list(ends), "pad_token_id": pad_id}
     if settings.get("stop"):
         options |= {"stop_strings": list(settings["stop"]), "tokenizer": tokenizer}
     # processes with sharded weights must make the same calls; and `generate` does not say which rows met a stop text
@@ -114,7 +115,7 @@ def complete(
         while running:
             until = min(limit, most)
             rows = [[*prompts[i], *samples[i].ids] for i in running]
-            batch = tokenizer.pad({"input_ids": rows}, padding_side="left", return_tensors="pt").to(model.device)
+            batch = _pad(rows, pad_id, model.device)
             sampler = Sampler([seeds[i] for i in running], settings, sampled)
             options |= {"max_new_tokens": until - sampled, "logits_processor": LogitsProcessorList([sampler])}
             with torch.no_grad():
@@ -126,3 +127,14 @@ def complete(
             running = [i for i in running if until < most and samples[i].ids[-1] not in ends]
             sampled, limit = until, 2 * limit
         yield from samples.items()
+
+
+def _pad(rows: list[list[int]], pad_id: int, device: torch.device) -> dict[str, torch.Tensor]:
+    """The rows as `input_ids` and `attention_mask` of shape (rows, longest), padded on the left."""
+    width = max(map(len, rows))
+    padded = [[pad_id] * (width - len(row)) + row for row in rows]
+    mask = [[0] * (width - len(row)) + [1] * len(row) for row in rows]
+    return {
+        "input_ids": torch.tensor(padded, dtype=torch.long, device=device),
+        "attention_mask": torch.tensor(mask, dtype=torch.long, device=device),
+    }

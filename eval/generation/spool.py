@@ -69,6 +69,11 @@ class Spool:
             self.done |= {row["number"]: row["samples"] for row in rows}
 
 
+def find_changes(before: dict, settings: dict) -> list[str]:
+    """The settings that differ from those stored before. One that an older version did not store counts as unchanged."""
+    return [name for name in settings if before.get(name, settings[name]) != settings[name]]
+
+
 def _check_settings(folder: Path, settings: dict) -> None:
     """Raises InputError unless the parts in `folder` were generated with these settings. They may be hours of work."""
     try:
@@ -77,8 +82,7 @@ def _check_settings(folder: Path, settings: dict) -> None:
         raise InputError(
             f"{folder} holds completions with unknown settings (its settings.json cannot be read); remove the folder"
         ) from None
-    changed = [name for name in settings if before.get(name) != settings[name]]
-    if changed:
+    if changed := find_changes(before, settings):
         change = f"{changed[0]} was {before.get(changed[0])!r}, now {settings[changed[0]]!r}"
         raise InputError(
             f"{folder} holds completions of an interrupted eval with other settings ({change}); "

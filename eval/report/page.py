@@ -193,10 +193,11 @@ def _with_interval(accuracy: dict | None) -> str:
 def _draw_forecast(run: Path, stages: dict[str, dict[str, Path]], path: Path) -> figures.Figure | None:
     if "sampled" not in stages.get("sft", {}) or not (run / "star" / "log.jsonl").is_file():
         return None
-    measured = read_measured(str(run / "star"))
-    if not measured:
+    try:
+        measured = read_measured(str(run / "star"))
+        predicted = forecast(str(stages["sft"]["sampled"]), len(measured) - 1)
+    except InputError:  # no round yet, no held-out results, or only one form
         return None
-    predicted = forecast(str(stages["sft"]["sampled"]), len(measured) - 1)
     return figures.draw_forecast(predicted["p_long"], measured, predicted["flips_at"], path)
 
 

@@ -120,7 +120,7 @@ def format_forecast(result: dict, measured: list[float] | None) -> str:
     lines.append(
         f"RL is worth starting: {worth}: {gain}; {result['mixed']:.0%} of the problems have both right and wrong samples"
     )
-    if measured is not None:
+    if measured is not None and min(len(measured), len(result["p_long"])) > 1:
         lines.append(f"mean absolute error of p_long over rounds: {mean_error(result['p_long'], measured):.3f}")
     return "\n".join(lines)
 

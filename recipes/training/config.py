@@ -25,6 +25,7 @@ from recipes.training.patches.accelerate import shard_on_cpu
 from recipes.training.patches.torch import exit_process
 
 RECIPE = "recipe.json"
+SECRETS = ("hub_token", "push_to_hub_token")
 # Raising one of these extends a run.
 LENGTH_FIELDS = ("max_steps", "num_train_epochs", "rounds")
 # Fields that say where a run is or what it prints, not what it computes: on another node or port it is still the same run.
@@ -193,7 +194,7 @@ def _is_leftover(path: Path) -> bool:
 
 def dump(*configs: Any) -> str:
     """All fields of the configs as JSON, without access tokens."""
-    fields = {k: v for config in configs for k, v in dataclasses.asdict(config).items() if not k.endswith("_token")}
+    fields = {k: v for config in configs for k, v in dataclasses.asdict(config).items() if k not in SECRETS}
     return json.dumps(fields, indent=2, default=str)
 
 

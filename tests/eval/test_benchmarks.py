@@ -1,12 +1,17 @@
 """Benchmarks: prompts, stop texts, invalid task files, and several tasks in one `eval run`."""
 
 import json
+import shutil
 
 import pytest
 
 from data_mix.errors import InputError
 from eval import benchmarks
+from eval.eval_config import EvalConfig
+from eval.eval_spec import make_specs
+from eval.generation.spool import find_changes
 from eval.generation.tokens import decode
+from eval.model_folder import load_tokenizer
 from eval.scoring.eval_folder import read_completions, read_metrics
 
 
@@ -64,6 +69,10 @@ def test_broken_records_are_skipped_and_counted(copies):
         ("mine.yaml", f"source: {{task: gsm8q}}\nshots: {benchmarks.HERE}/shots/math.yaml", "did you mean 'gsm8k'"),
         ("mine.yaml", "source: {task: gsm8k}", "no worked examples"),
         ("mine.yaml", "source: [", "not YAML"),
+        ("mine.yaml", "source: {task: gsm8k}\ninstruction:", "instruction is None; it must be a string"),
+        ("mine.yaml", "source: {task: gsm8k}\nmax_tokens: '512'", "max_tokens is '512'; it must be an integer"),
+        ("mine.yaml", "source: {task: gsm8k}\nshots: 3", "shots is 3; it must be a string"),
+        ("mine.yaml", "source: {task: gsm8k}\nshots: mine.yaml", "unknown field 'source'"),
     ],
 )
 def test_an_invalid_task_is_a_one_line_error(tmp_path, name, text, said):
@@ -84,6 +93,42 @@ def test_a_stop_text_ends_a_completion_and_is_not_part_of_it(llama):
     assert ended.text == "The answer is 6.\n\n" and not ended.truncated
     assert count("The answer is 6.") <= ended.n_tokens <= count("The answer is 6.\n\n") + 1
     assert decode(tokenizer, ids, set()).truncated
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("template: '{question} {answer}'\nexamples: []", "stop is None; it must be a list"),
+        ("stop: []\nexamples: []", "template is None"),
+        ("template: '{question}'\nstop: []\nexamples: [{question: x}]", "each needs a question and an answer"),
+    ],
+)
+def test_invalid_worked_examples_are_a_one_line_error(tmp_path, text, said):
+    (tmp_path / "shots.yaml").write_text(text)
+    (tmp_path / "mine.yaml").write_text("source: {task: gsm8k}\nshots: shots.yaml")
+    with pytest.raises(InputError, match=said):
+        benchmarks.load(str(tmp_path / "mine.yaml"), "few-shot", None)
+
+
+def test_tasks_of_the_same_name_are_refused(tmp_path, llama):
+    (tmp_path / "gsm8k.yaml").write_text("source: {task: gsm8k}")
+    with pytest.raises(InputError, match="have the same name"):
+        EvalConfig(llama["base"], "out", tasks=["gsm8k", str(tmp_path / "gsm8k.yaml")]).check()
+
+
+def test_an_eval_of_other_problems_is_another_eval(llama, copies, tmp_path):
+    shutil.copytree(copies, tmp_path / "data")
+    file = tmp_path / "data" / "gsm8k" / "test.jsonl"
+    file.write_text(file.read_text().replace("What is 3 +", "What is, then, 3 +"))
+    tokenizer = load_tokenizer(llama["base"], "--model")
+    configs = [
+        EvalConfig(llama["base"], "out", tasks=["gsm8k"], prompt="plain", data=data, max_tokens=8)
+        for data in (copies, str(tmp_path / "data"))
+    ]
+    before, now = (make_specs(config, tokenizer)[0].settings for config in configs)
+    assert find_changes(before, now) == ["data"]
+    del before["data"]  # as stored by an older version
+    assert find_changes(before, now) == []
 
 
 def test_several_tasks_in_one_call_get_one_folder_each(command, llama, copies, tmp_path):

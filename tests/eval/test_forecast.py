@@ -48,6 +48,7 @@ def test_the_forecast_of_an_eval_folder(tmp_path, command):
     assert mean_error(result["p_long"], measured) == pytest.approx(abs(result["p_long"][1] - 0.35))
     said = command("-m", "eval", "forecast", tmp_path / "e", "--rounds", 2, "--measured", tmp_path / "star").stdout
     assert said.strip() == format_forecast(result, measured) and "RL is worth starting: yes" in said
+    assert "nan" not in format_forecast(forecast(str(tmp_path / "e"), 0), measured)
 
 
 def test_forms_that_start_with_different_words_diverge_there():

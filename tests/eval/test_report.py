@@ -52,6 +52,12 @@ def test_the_report_is_self_contained(run):
     assert "\\u003cb>" in page and "<b>" not in page
 
 
+def test_a_star_run_without_held_out_results_has_a_report(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / "star" / "log.jsonl").write_text(json.dumps({"step": 1, "reward": 0.5}) + "\n")
+    assert "0.900" in write_report(str(tmp_path / "run"))
+
+
 def test_an_ablation_has_a_report(run, tmp_path):
     folder = tmp_path / "ablation"
     shutil.copytree(run / "eval", folder / "eval")

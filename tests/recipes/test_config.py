@@ -21,6 +21,7 @@ class Toy:
     model: dict | str | None = None
     rate: float = 0.1
     hub_token: str = "secret"
+    eos_token: str | None = None
     verbose: bool = False
 
 
@@ -34,7 +35,14 @@ def test_the_command_line_overrides_the_file_which_overrides_its_base(tmp_path, 
     monkeypatch.setenv("COTMIX_TEST", "before")
     write(tmp_path, "base.yaml", recipe="sft", steps=2, rate=0.2, model={"width": 1, "depth": 1}, env={"COTMIX_TEST": 1})
     path = write(tmp_path, "any.yaml", base="base.yaml", rate=0.3, model={"depth": 2})
-    fields = {"steps": 5, "rate": 0.3, "model": {"width": 1, "depth": 2}, "hub_token": "secret", "verbose": False}
+    fields = {
+        "steps": 5,
+        "rate": 0.3,
+        "model": {"width": 1, "depth": 2},
+        "hub_token": "secret",
+        "eos_token": None,
+        "verbose": False,
+    }
     read = config.parse_fields("sft", (Toy,), ["--config", path, "--steps", "5"])
     assert read == fields and os.environ["COTMIX_TEST"] == "before"
     toy, *_ = config.parse("sft", (Toy,), ["--steps=5", "--config", path])
@@ -99,9 +107,10 @@ def test_leftovers_of_a_run_that_was_killed_at_its_start_are_accepted(tmp_path):
     config.check_output_dir(str(tmp_path))
 
 
-def test_recipe_json_has_all_fields_but_tokens(tmp_path):
+def test_recipe_json_has_all_fields_but_access_tokens(tmp_path):
     config.save_config(str(tmp_path), Toy())
-    assert json.loads((tmp_path / "recipe.json").read_text()) == {"steps": 1, "model": None, "rate": 0.1, "verbose": False}
+    fields = {"steps": 1, "model": None, "rate": 0.1, "eos_token": None, "verbose": False}
+    assert json.loads((tmp_path / "recipe.json").read_text()) == fields
 
 
 @pytest.mark.parametrize(
