@@ -64,7 +64,7 @@ def _fill(folder: Path, config: MixtureConfig) -> dict:
         "sources": {source.name: source.report for source in mixture.sources},
         "against": mixture.against,
         **({"code": code} if (code := _code(config)) else {}),
-        "rows": {"train": len(mixture), "test": sum(map(sum, (c.values() for c in test.values())))},
+        "rows": {"train": len(mixture), "test": sum(histogram.total() for histogram in test.values())},
         "counts": [_count(*cell, histogram) for cell, histogram in sorted(lengths.items())],
         "length_unit": counter.unit,
         "sha256": {name: sha256_of(folder / name) for name in ("train.parquet", "test.parquet")},

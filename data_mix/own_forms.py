@@ -48,8 +48,9 @@ class OwnForm:
     @property
     def columns(self) -> set[str]:
         """The columns of the record that the text needs."""
-        names = {self.column} if self.column else {name for _, name in _parts(self.template or "") if name}
-        return names if self.column else names - set(OF_PROBLEM)
+        if self.column:
+            return {self.column}
+        return {name for _, name in _parts(self.template or "") if name} - set(OF_PROBLEM)
 
     @functools.cached_property
     def _function(self) -> Callable[[Problem], str | None]:

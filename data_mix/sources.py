@@ -2,7 +2,7 @@
 
 import collections
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
@@ -55,27 +55,13 @@ def load_sources(config: MixtureConfig, n_train: list[int | None], n_test: list[
     names = unique_names(source.name for source in config.sources)
     sources, evaluation, generated, origins = [], [], {}, []
     for name, source, n, m in zip(names, config.sources, n_train, n_test, strict=True):
-        task = find_task(source.task)
         if source.generated:
-            if n is None:
-                raise InputError(f"n_train is null, but {name} problems are generated; give a number")
-            pools = [_in_forms(pool, config) for pool in task.draw(config.seed, n, m, **source.options)]
-            loaded = LoadedSource(name, *pools, {"drawn": n})
-            if config.own_forms:
-                _drop_incomplete(name, dict(zip(("train", "test"), map(list, pools), strict=True)), config, may_drop=False)
-            own = is_own(source.task)
-            limit, fix = (CHECK_ALL, f"fix {source.task}") if own else (SAMPLE, "please report this bug")
-            _, loaded.report["gold"] = _check_golds(name, [loaded.train, loaded.test], limit, config, fix)
+            loaded = _draw(name, source, n, m, config)
             if source.is_text:
                 generated[f"{name} test"] = loaded.test
         else:
-            records = task.read(config.on_error, **source.options)
-            complete, incomplete = _complete(name, records, config)
-            correct, gold = _drop_wrong_golds(name, complete, config)
-            loaded = _split(name, source, correct, m, config.seed)
-            loaded.train, loaded.test = _in_forms(loaded.train, config), _in_forms(loaded.test, config)
-            loaded.report |= {"gold": gold, **incomplete}
-            evaluation.append((f"{name} test", records.test or loaded.test))  # with dropped golds: these must not leak either
+            loaded, test = _read(name, source, m, config)
+            evaluation.append((f"{name} test", test))
         sources.append(loaded)
     for source in config.against:
         records = find_task(source.task).read(config.on_error, **source.options)
@@ -115,6 +101,30 @@ def shuffle(problems: list[Problem], seed: int) -> ProblemPool:
     """The problems in the seed's order. Removing some does not change the order of the rest."""
     order = sorted(problems, key=lambda p: hashlib.blake2b(f"{seed}/{p.id}".encode()).digest())
     return ProblemPool(len(order), order.__getitem__)
+
+
+def _draw(name: str, source: Source, n_train: int | None, n_test: int, config: MixtureConfig) -> LoadedSource:
+    """A source whose problems are generated."""
+    if n_train is None:
+        raise InputError(f"n_train is null, but {name} problems are generated; give a number")
+    drawn = find_task(source.task).draw(config.seed, n_train, n_test, **source.options)
+    pools = [_in_forms(pool, config) for pool in drawn]
+    if config.own_forms:
+        _drop_incomplete(name, dict(zip(("train", "test"), map(list, pools), strict=True)), config, may_drop=False)
+    limit, fix = (CHECK_ALL, f"fix {source.task}") if is_own(source.task) else (SAMPLE, "please report this bug")
+    _, gold = _check_golds(name, pools, limit, config, fix)
+    return LoadedSource(name, *pools, {"drawn": n_train, "gold": gold})
+
+
+def _read(name: str, source: Source, n_test: int, config: MixtureConfig) -> tuple[LoadedSource, Sequence[Problem]]:
+    """A source of records, and its test problems including those with dropped golds: these must not leak either."""
+    records = find_task(source.task).read(config.on_error, **source.options)
+    complete, incomplete = _complete(name, records, config)
+    correct, gold = _drop_wrong_golds(name, complete, config)
+    loaded = _split(name, source, correct, n_test, config.seed)
+    loaded.train, loaded.test = _in_forms(loaded.train, config), _in_forms(loaded.test, config)
+    loaded.report |= {"gold": gold, **incomplete}
+    return loaded, records.test or loaded.test
 
 
 def _in_forms(pool: ProblemPool, config: MixtureConfig) -> ProblemPool:

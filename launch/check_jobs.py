@@ -1,7 +1,6 @@
 """Checks the fields of an ablation's jobs as the jobs will read them."""
 
 import contextlib
-import importlib
 import io
 import multiprocessing
 import sys
@@ -53,7 +52,7 @@ def _check(command: list[str]) -> None:
 def _check_recipe(recipe: str, arguments: list[str], launched: bool) -> None:
     from recipes.training import config
 
-    classes = importlib.import_module(f"recipes.{recipe}").CONFIG_CLASSES
+    classes = config.classes_of(recipe)
     if launched:  # which batch sizes the classes accept depends on the number of processes
         config.parse_fields(recipe, classes, arguments)
     else:  # on a login node, too, so without what the classes accept only on a GPU

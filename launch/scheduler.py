@@ -1,7 +1,7 @@
 """Runs the jobs of an ablation in parallel, each pinned to its own cores, until all are done or cannot run.
 
-Cores are divided and pinned because two processes with one thread per core each slow each other down tenfold. Jobs end when
-this process ends, for whatever reason; the same command resumes them in their folders. Nothing is deleted.
+Each job gets cores of its own: two processes that each run a thread on every core are ten times slower. Jobs end when this
+process ends, for whatever reason; the same command resumes them in their folders. Nothing is deleted.
 """
 
 import json

@@ -8,7 +8,6 @@ token (guard.py). A Slurm job with `--vllm-nodes` runs this command as well.
 
 import argparse
 import atexit
-import importlib
 import multiprocessing
 import os
 import shlex
@@ -20,16 +19,14 @@ from typing import Any
 from data_mix.errors import InputError
 from data_mix.files import reason
 from eval.generation import engines, machine, server_folder
-from launch.ablation import to_arguments
+from launch.ablation import RL, to_arguments
 from launch.patches import vllm as vllm_patches
-
-RECIPES = ("grpo", "star")  # those with rollouts
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's own options; it passes all others to the recipe's parser."""
     parser.add_argument("config", metavar="CONFIG.yaml", help="the config of recipes/grpo.py or star.py")
-    parser.add_argument("--recipe", choices=RECIPES, help="by default what the config says")
+    parser.add_argument("--recipe", choices=RL, help="by default what the config says")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1: this machine only)")
     parser.add_argument("--port", type=int, default=8000, help="port to listen on (8000)")
     parser.add_argument("--nnodes", type=int, default=1, metavar="N", help="nodes that share the model, for Slurm jobs (1)")
@@ -53,10 +50,9 @@ def serve(options: argparse.Namespace, fields: list[str]) -> None:
     from recipes.training.preflight.inspection import Inputs, inspect_server
 
     stage = options.recipe or find_recipe(options.config)
-    if stage not in RECIPES:
+    if stage not in RL:
         raise InputError(f"{options.config}: recipe {stage} has no rollouts", "give a config of grpo.py or star.py")
-    classes = importlib.import_module(f"recipes.{stage}").CONFIG_CLASSES
-    recipe, args, model_args = config.parse(stage, classes, ["--config", options.config, *fields])
+    recipe, args, model_args = config.parse(stage, config.classes_of(stage), ["--config", options.config, *fields])
     sampling = recipe if stage == "star" else args
     mode, sampling.vllm_mode = [] if sampling.vllm_mode == "server" else ["--vllm_mode", "server"], "server"
     url = server_url(options.host, options.port)

@@ -3,7 +3,6 @@
 The script is templates/job.sh, filled in. What only the cluster knows (node names, ports, attempts) is looked up when it runs.
 """
 
-import importlib
 import os
 import re
 import shlex
@@ -242,8 +241,7 @@ def config_fields(recipe: str, arguments: list[str]) -> dict[str, Any]:
     try:
         from recipes.training import config
 
-        classes = importlib.import_module(f"recipes.{recipe}").CONFIG_CLASSES
-        return config.parse_fields(recipe, classes, arguments)
+        return config.parse_fields(recipe, config.classes_of(recipe), arguments)
     finally:  # importing a recipe sets variables for this machine, and sbatch would pass them on to the job's
         os.environ.clear()
         os.environ.update(environment)

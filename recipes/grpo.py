@@ -131,10 +131,10 @@ class LogpGapLimit(TrainerCallback):
 def main(recipe: GRPORecipe, args: CotmixGRPOConfig, model_args: trl.ModelConfig) -> None:
     """Trains and saves the model; see the module docstring."""
     inputs = inspection.prepare_run(inspect, recipe, args, model_args)
-    rows = console.rows_per_step(args, inputs.environment.processes)
+    rows_per_step = console.rows_per_step(args, inputs.environment.processes)
     lines = {
         "algorithm": f"{recipe.algorithm}; rewards: {specs.describe(recipe.rewards, args.reward_weights)}",
-        "batch": f"{rows // args.num_generations} prompts x {args.num_generations} completions of up to "
+        "batch": f"{rows_per_step // args.num_generations} prompts x {args.num_generations} completions of up to "
         f"{args.max_completion_length} tokens",
         "training": console.describe_length(args),
     }

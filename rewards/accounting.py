@@ -32,9 +32,7 @@ def account(verdicts: Sequence[Verdict], lengths: Sequence[int], truncated: Sequ
         "length/median": statistics.median(lengths),
     }
     for form in sorted({v.form for v in verdicts} - {"other"}):
-        correct = [v.outcome == "correct" for v in verdicts if v.form == form]
-        if correct:
-            metrics[f"accuracy_{form}"] = sum(correct) / len(correct)
+        metrics[f"accuracy_{form}"] = statistics.fmean(v.outcome == "correct" for v in verdicts if v.form == form)
     metrics |= {f"length/{name}": statistics.fmean(values) for name, values in lengths_by.items()}
     metrics |= {f"outcome/{name}": count / n for name, count in Counter(v.outcome for v in verdicts).items()}
     return metrics

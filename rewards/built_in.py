@@ -136,7 +136,6 @@ BUILT_IN: dict[str, Callable[..., list[float]]] = {
     "length_target": length_target,
     "brevity": brevity,
 }
-NAMES = tuple(BUILT_IN)
 
 
 def check_values(name: str, parameters: dict) -> str | None:

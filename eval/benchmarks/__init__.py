@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_mix import values
+from data_mix import card, values
 from data_mix.errors import InputError, nearest
 from data_mix.mapping import read_mapping
 from data_mix.mixture_config import parse_config
@@ -56,8 +56,7 @@ class Benchmark:
 
 def from_mixture(folder: str) -> Benchmark:
     """The test problems of a mixture, in the prompt format of its train rows."""
-    p_cot = read_manifest(folder)["config"]["forms"].get("long", 0.0)
-    return Benchmark(read_rows(folder, "test"), {"mixture": folder, "p_cot": p_cot})
+    return Benchmark(read_rows(folder, "test"), {"mixture": folder, "p_cot": card.p_cot(read_manifest(folder))})
 
 
 def load(name: str, prompt: str, data: str | None) -> Benchmark:

@@ -20,7 +20,7 @@ def silence_libraries() -> None:
     """
     if "--verbose" in sys.argv:
         return
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # how vLLM binds memory to NUMA nodes
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # hides vLLM's line about NUMA nodes
     warnings.filterwarnings("ignore", category=FutureWarning)
     logging.getLogger("vllm").setLevel(logging.ERROR)
     for name, part in MESSAGES.items():

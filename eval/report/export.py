@@ -6,10 +6,10 @@ model-index   the `model-index` block of a Hugging Face model card's YAML header
 """
 
 import json
-from collections import defaultdict
 
 import numpy as np
 
+from eval.scoring import breakdown
 from eval.scoring.eval_folder import read_completions
 
 
@@ -24,9 +24,7 @@ def export(folder: str, form: str) -> str:
         InputError: when it is not an eval folder.
     """
     rows, info = read_completions(folder)
-    by_source: dict[str, dict[str, list]] = defaultdict(lambda: defaultdict(list))
-    for row in rows:
-        by_source[row["source"]][row["problem_id"]].append(row)
+    by_source = {source: breakdown.by_problem(own) for source, own in breakdown.by_source(rows).items()}
     return (_lm_eval if form == "lm-eval" else _model_index)(by_source, info)
 
 

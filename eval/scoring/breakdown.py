@@ -19,6 +19,14 @@ def by_source(rows: Sequence[dict]) -> dict[str, list[dict]]:
     return groups
 
 
+def by_problem(rows: Sequence[dict]) -> dict[str, list[dict]]:
+    """Problem id → its rows, in order of appearance."""
+    groups: dict[str, list[dict]] = {}
+    for row in rows:
+        groups.setdefault(row["problem_id"], []).append(row)
+    return groups
+
+
 def by_meta(rows: Sequence[dict]) -> dict[str, dict[str, list[dict]]]:
     """Field of `meta` → value → the rows with it. Numbers are in ascending order; `Level 2` comes before `Level 10`.
 

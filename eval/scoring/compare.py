@@ -1,7 +1,5 @@
 """`eval compare`: paired comparison of two evals on their shared problems."""
 
-from collections import defaultdict
-
 import numpy as np
 
 from data_mix.errors import InputError
@@ -119,7 +117,4 @@ def format_warning(result: dict, a: str, b: str) -> str | None:
 def _read(folder: str) -> tuple[dict[str, list[dict]], dict]:
     """The rows of an eval by problem, and its settings."""
     rows, info = read_completions(folder)
-    by_problem = defaultdict(list)
-    for row in rows:
-        by_problem[row["problem_id"]].append(row)
-    return by_problem, info
+    return breakdown.by_problem(rows), info

@@ -89,7 +89,7 @@ def compute_metrics(rows: list[dict], info: dict) -> dict:
     Returns:
         All keys of the format; metrics that do not apply (accuracy of an absent form, maj@k of one sample) are None.
     """
-    majorities = {problem: maj_at_k(samples) for problem, samples in _by_problem(rows).items()}
+    majorities = {problem: maj_at_k(samples) for problem, samples in breakdown.by_problem(rows).items()}
     metrics = _summarize(rows, info, majorities)
     sources = breakdown.by_source(rows)
     return metrics | {
@@ -103,16 +103,9 @@ def compute_metrics(rows: list[dict], info: dict) -> dict:
     }
 
 
-def _by_problem(rows: list[dict]) -> dict[str, list[dict]]:
-    by_problem = defaultdict(list)
-    for row in rows:
-        by_problem[row["problem_id"]].append(row)
-    return by_problem
-
-
 def _summarize(rows: list[dict], info: dict, majorities: dict[str, list[float]]) -> dict:
     """The metrics of some rows; `majorities` has the maj@k of each problem."""
-    by_problem = _by_problem(rows)
+    by_problem = breakdown.by_problem(rows)
     problems = list(by_problem.values())
     n_samples = max(len(samples) for samples in problems)
     correct = [sum(row["outcome"] == "correct" for row in samples) for samples in problems]

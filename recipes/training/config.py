@@ -5,6 +5,7 @@ A YAML's `env:` sets environment variables of the process, which is as good as c
 
 import dataclasses
 import errno
+import importlib
 import json
 import math
 import os
@@ -30,6 +31,11 @@ SECRETS = ("hub_token", "push_to_hub_token")
 LENGTH_FIELDS = ("max_steps", "num_train_epochs", "rounds")
 # Fields that say where a run is or what it prints, not what it computes: on another node or port it is still the same run.
 LOCATION_FIELDS = ("output_dir", "verbose", "vllm_server_base_url", "vllm_server_host", "vllm_server_port", "vllm_group_port")
+
+
+def classes_of(recipe: str) -> tuple[type, ...]:
+    """The config classes of a recipe: its own fields, those of TRL's trainer, and those of the model."""
+    return importlib.import_module(f"recipes.{recipe}").CONFIG_CLASSES
 
 
 def run_recipe(recipe: str, main: Callable[..., None], config_classes: tuple[type, ...]) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rewards.built_in import NAMES, cosine_scaled
+from rewards.built_in import BUILT_IN, cosine_scaled
 from rewards.functions import dump_meta, make_reward_functions
 
 END = 1
@@ -45,7 +45,7 @@ def test_only_the_first_function_logs_and_a_truncated_completion_gets_no_reward(
     assert call(chain, texts, [[3, 2, 2, 3]])[1] == {}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_each_function_has_the_name_that_trl_logs(name):
     assert make_reward_functions([{"reward": name, **REQUIRED.get(name, {})}], [END], 8)[0].__name__ == name
 

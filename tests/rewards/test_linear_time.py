@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rewards import __main__ as commands
-from rewards.built_in import NAMES
+from rewards.built_in import BUILT_IN
 from rewards.functions import make_reward_functions
 from rewards.scorer import OUTCOMES, Item, score
 from rewards.steps import true_steps
@@ -140,9 +140,9 @@ def test_every_reward_is_finite_for_every_text():
     metas = [json.dumps(METAS[i % len(METAS)]) for i in range(len(texts))]
     ids = [[1] * (len(text) % 300) for text in texts]
     quiet = {"log_metric": lambda *_: None, "log_extra": lambda *_: None}
-    entries = [{"reward": name, **REQUIRED.get(name, {})} for name in NAMES]
+    entries = [{"reward": name, **REQUIRED.get(name, {})} for name in BUILT_IN]
     problems = [str(i // 4) for i in range(len(texts))]
-    for name, reward in zip(NAMES, make_reward_functions(entries, {0}, 256), strict=True):
+    for name, reward in zip(BUILT_IN, make_reward_functions(entries, {0}, 256), strict=True):
         values = reward(completions=texts, completion_ids=ids, answer=golds, meta=metas, problem_id=problems, **quiet)
         assert len(values) == len(texts) and all(map(math.isfinite, values)), name
 

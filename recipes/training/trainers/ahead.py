@@ -16,7 +16,7 @@ from eval.generation.tokens import encode_prompts
 
 
 class GeneratesAhead:
-    """Mixin for TRL's GRPOTrainer, whose `vllm_generation` is a `ServedGeneration`."""
+    """Mixin for TRL's GRPOTrainer, whose `vllm_generation` is a `ServedSource`."""
 
     def __init__(self, *args, async_steps: int = 0, **kwargs) -> None:
         super().__init__(*args, **kwargs)

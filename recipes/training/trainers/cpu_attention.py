@@ -25,18 +25,18 @@ class _Attention(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient: torch.Tensor) -> tuple:
         query, key, value, mask = ctx.saved_tensors
-        of_query = torch.empty_like(query)
-        of_key, of_value = (torch.zeros_like(states, dtype=torch.float32) for states in (key, value))  # sums over blocks
+        grad_query = torch.empty_like(query)
+        grad_key, grad_value = (torch.zeros_like(states, dtype=torch.float32) for states in (key, value))  # sums over blocks
         for block, seen, visible in _blocks(query, key, mask):
             queries, keys, values = query[:, :, :, block], key[:, :, :seen], value[:, :, :seen]
-            of_block = gradient[:, :, :, block].flatten(2, 3)
+            grad_block = gradient[:, :, :, block].flatten(2, 3)
             weights = _weights(queries, keys, visible, ctx.scaling)
-            of_weights = of_block @ values.transpose(-1, -2)
-            of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype).mul_(ctx.scaling)
-            of_query[:, :, :, block] = (of_scores @ keys).unflatten(2, queries.shape[2:4])
-            of_key[:, :, :seen] += of_scores.transpose(-1, -2) @ queries.flatten(2, 3)
-            of_value[:, :, :seen] += weights.transpose(-1, -2) @ of_block
-        return of_query, of_key.to(key.dtype), of_value.to(value.dtype), None, None
+            grad_weights = grad_block @ values.transpose(-1, -2)
+            grad_scores = torch._softmax_backward_data(grad_weights, weights, -1, weights.dtype).mul_(ctx.scaling)
+            grad_query[:, :, :, block] = (grad_scores @ keys).unflatten(2, queries.shape[2:4])
+            grad_key[:, :, :seen] += grad_scores.transpose(-1, -2) @ queries.flatten(2, 3)
+            grad_value[:, :, :seen] += weights.transpose(-1, -2) @ grad_block
+        return grad_query, grad_key.to(key.dtype), grad_value.to(value.dtype), None, None
 
 
 def _blocks(query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None) -> Iterator[tuple[slice, int, torch.Tensor]]:

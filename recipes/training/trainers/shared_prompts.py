@@ -53,7 +53,7 @@ class Packed:
         return values.new_zeros(self.shape).index_put(self.token, values)
 
     def inputs(self, implementation: str) -> dict:
-        """Keyword arguments of the model, for an attention implementation of `IMPLEMENTATIONS`."""
+        """Keyword arguments of the model, for the attention implementation `sdpa` or `flex_attention`."""
         inputs = {"input_ids": self.input_ids, "position_ids": self.position_ids}
         if implementation == "flex_attention":
             return inputs | {"attention_mask": self.block_mask()}
