@@ -27,8 +27,7 @@ class Claim:
         text: the paper's claim.
         command: measures it.
         link: the page and section that describes the study.
-        results: its result file below recipes/, which is missing for a study last run before these files were kept; None for a
-            study without a verdict.
+        results: its result file below recipes/; None for a study that was not run.
         judge: result file's lines → verdict.
     """
 
