@@ -87,14 +87,14 @@ def _left_side(text: str) -> str:
         at -= 1
     if depth or not left:
         return ""
-    if wants_operand:  # it begins with an operator
-        if _is_bullet(text, tokens[at]):
-            left.pop()
-        elif tokens[at][0] != "-" or text[tokens[at].end()].isspace():  # not a sign, as in `is -3 + 5`
-            return ""
-        operators -= 1
+    leading = tokens[at]
+    if wants_operand and _is_bullet(text, leading):
+        left.pop()
+    elif wants_operand and (leading[0] != "-" or text[leading.end()].isspace()):  # not a sign, as in `is -3 + 5`
+        return ""
     elif _continues(text, tokens, at):
         return ""
+    operators -= wants_operand
     return "".join(reversed(left)) if operators else ""
 
 

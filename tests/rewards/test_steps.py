@@ -37,7 +37,7 @@ from rewards.steps import true_steps
         ("- 2 + 3 = 5\n* 2 + 3 = 5\n1. 2 + 3 = 5", 3, 3),
         ("the box 2 + 3 = 5 is -3 + 8 = 5", 2, 2),
         (r"2 \times 3 + 1 = 7 and 7 − 2 = 5", 2, 2),
-        ("-6 = -1", 0, 0),
+        ("-6 = -1 and y-3 + 5 = 7", 0, 0),
         ("no numbers", 0, 0),
     ],
 )
