@@ -88,11 +88,10 @@ def _left_side(text: str) -> str:
     if depth or not left:
         return ""
     leading = tokens[at]
+    is_sign = leading[0] == "-" and not text[leading.end()].isspace()  # as in `is -3 + 5`
     if wants_operand and _is_bullet(text, leading):
         left.pop()
-    elif wants_operand and (leading[0] != "-" or text[leading.end()].isspace()):  # not a sign, as in `is -3 + 5`
-        return ""
-    elif _continues(text, tokens, at):
+    elif wants_operand and not is_sign or _continues(text, tokens, at):
         return ""
     operators -= wants_operand
     return "".join(reversed(left)) if operators else ""

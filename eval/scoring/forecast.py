@@ -113,10 +113,8 @@ def format_forecast(result: dict, measured: list[float] | None) -> str:
     for number, (p, accuracy) in enumerate(zip(result["p_long"], result["accuracy"], strict=True)):
         cell = f"{measured[number]:>10.3f}" if measured and number < len(measured) else ""
         lines.append(f"{number:>5}{p:>10.3f}{accuracy:>10.3f}{cell}")
-    flips = (
-        "not within these rounds"
-        if result["flips_in"] is None
-        else f"after {result['flips_in']} round{'s' * (result['flips_in'] != 1)}"
+    rounds = result["flips_in"]
+    flips = "not within these rounds" if rounds is None else f"after {rounds} round{'s' * (rounds != 1)}"
     )
     lines.append(f"greedy decoding turns long {flips} (from p_long {result['flips_at']:.3f})")
     worth = "yes" if low > 0 else "no" if high < 0 else "not shown"
