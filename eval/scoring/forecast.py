@@ -115,7 +115,6 @@ def format_forecast(result: dict, measured: list[float] | None) -> str:
         lines.append(f"{number:>5}{p:>10.3f}{accuracy:>10.3f}{cell}")
     rounds = result["flips_in"]
     flips = "not within these rounds" if rounds is None else f"after {rounds} round{'s' * (rounds != 1)}"
-    )
     lines.append(f"greedy decoding turns long {flips} (from p_long {result['flips_at']:.3f})")
     worth = "yes" if low > 0 else "no" if high < 0 else "not shown"
     gain = f"long minus short accuracy {result['gain']['value']:+.3f} [{low:+.3f}, {high:+.3f}]"
