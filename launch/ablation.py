@@ -130,6 +130,8 @@ def _check(path: str, raw: dict) -> None:
             raise InputError(f"{path}: grid: '{axis}' must be seed or STAGE.FIELD, STAGE one of {', '.join(stages)}, rl")
         if not isinstance(values, list | dict) or not values:
             raise InputError(f"{path}: grid: {axis} must be a list of values, or a mapping of names to values")
+        if axis == "seed" and not isinstance(values, list):
+            raise InputError(f"{path}: grid: seed must be a list of integers, such as [0, 1, 2]")
         if isinstance(values, list) and any(isinstance(value, dict) for value in values):
             raise InputError(f"{path}: grid: {axis} has a value that is a mapping; name the values: {axis}: {{NAME: VALUE}}")
         for (label, value), (other_label, other) in itertools.combinations(_labelled(values), 2):

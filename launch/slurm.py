@@ -115,6 +115,11 @@ class SlurmJob:
     restart: bool = False
     array: str | None = None
 
+    @property
+    def has_group_port(self) -> bool:
+        """Whether the run takes the port of an NCCL group: star.py has no field for it."""
+        return bool(self.server) and not self.restart and Path(self.command[0]).stem == "grpo"
+
     def __post_init__(self) -> None:
         """Raises InputError for values that could break out of their place in the script."""
         check_printable("the path of the job's working directory", Path.cwd())

@@ -172,6 +172,8 @@ def main(recipe: GRPORecipe, args: CotmixGRPOConfig, model_args: trl.ModelConfig
         peft_config=trl.get_peft_config(model_args),
         callbacks=[JsonlLog(args.output_dir), *gap],
     )
+    if trainer.ref_model is not None:
+        models.keep_rope_exact(trainer.ref_model)
     trainer.vllm_generation.step = lambda: trainer.state.global_step
     trainer.vllm_generation.wrapped_model = lambda: trainer.model_wrapped
     sync = functools.partial(trl_patches.sync_weights_once_per_step, trainer)

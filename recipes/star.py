@@ -25,7 +25,7 @@ peft_patches.skip_import_for_help()
 import trl
 
 from data_mix.mixture_folder import read_rows
-from eval.generation.engines import BATCH
+from eval.generation.engines import BATCH, VLLM_BATCH
 from eval.generation.tokens import end_ids
 from recipes.training import models
 from recipes.training.arguments import CotmixSFTConfig, Rollouts
@@ -120,7 +120,7 @@ def main(recipe: STaRRecipe, args: CotmixSFTConfig, model_args: trl.ModelConfig)
         server_base_url=recipe.server_urls[0],
         gpu_memory_utilization=recipe.vllm_gpu_memory_utilization,
         max_model_length=length,
-        max_num_seqs=512 if recipe.use_vllm else BATCH,
+        max_num_seqs=VLLM_BATCH if recipe.use_vllm else BATCH,
         enable_sleep_mode=machine.has_gpu(),
         max_completion_length=recipe.max_completion_length,
         generation_kwargs={"stop_token_ids": end_ids(tokenizer)},

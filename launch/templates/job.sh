@@ -125,7 +125,7 @@ srun --job-name=train --nodes=1 --ntasks=1 --cpu-bind=none --output="$pattern" p
 srun --job-name=train --nodes={{ resources.nodes }} --ntasks={{ resources.nodes }} --nodelist="$(list "${trainers[@]}")" --cpu-bind=none --kill-on-bad-exit=1 \
     --output="$pattern" bash -c 'exec python {{ job.launcher | join_words }} \
     --machine_rank $SLURM_PROCID --main_process_ip $MASTER_ADDR --main_process_port $MASTER_PORT "$@"
-{%- if job.server %} --vllm_server_base_url $url_list --vllm_group_port $group_port{% endif %}' \
+{%- if job.server %} --vllm_server_base_url $url_list{% endif %}{% if job.has_group_port %} --vllm_group_port $group_port{% endif %}' \
     train {{ job.command | join_words }} &
 {% endif %}
 run_pid=$!

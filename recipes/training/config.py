@@ -25,7 +25,7 @@ from recipes.training.errors import TrainingError
 from recipes.training.patches.accelerate import shard_on_cpu
 from recipes.training.patches.torch import exit_process
 
-RECIPE = "recipe.json"
+RECIPE, MODEL = "recipe.json", "model.safetensors"
 SECRETS = ("hub_token", "push_to_hub_token")
 # Raising one of these extends a run.
 LENGTH_FIELDS = ("max_steps", "num_train_epochs", "rounds")
@@ -184,7 +184,7 @@ def check_output_dir(output_dir: str, *configs: Any) -> bool:
         if name not in extended:
             difference = f"{name} differs: {before.get(name)!r} -> {now[name]!r}"
             raise InputError(f"output_dir {output_dir} holds a run whose {difference}", fix)
-    finished = (folder / "model.safetensors").exists()
+    finished = (folder / MODEL).exists()
     if extended and finished and not find_checkpoints(output_dir):
         problem = (
             f"output_dir {output_dir} holds a finished run without a checkpoint, so a larger {extended[0]} cannot extend it"
@@ -205,7 +205,11 @@ def dump(*configs: Any) -> str:
 
 
 def save_config(output_dir: str, *configs: Any) -> None:
-    """Writes the run's config to `recipe.json` in its output folder."""
+    """Writes the config of a run that starts to `recipe.json` in its output folder.
+
+    Removes the model of a finished run that is extended, which would mark the longer run as finished. Its checkpoint stays.
+    """
     folder = Path(output_dir)
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / MODEL).unlink(missing_ok=True)
     files.write_text(folder / RECIPE, dump(*configs) + "\n")

@@ -94,6 +94,7 @@ def test_every_study_in_recipes_can_be_read(path):
     [
         ({"grid": {"sfft.seed": [0]}}, "must be seed or STAGE.FIELD"),
         ({"grid": {"seed": 0}}, "seed must be a list of values, or a mapping"),
+        ({"grid": {"seed": {"a": 7}}}, "seed must be a list of integers"),
         ({"stages": {"sft": STAGES["sft"]}}, "sft needs mixture"),
         ({"stages": {"mixtur": {}}}, "did you mean 'mixture'"),
         ({"stages": {"mixture": {"config": "no.yaml"}}}, "no such file next to"),

@@ -134,6 +134,12 @@ def test_servers_that_load_files_are_one_per_node_and_start_again(capsys):
     assert "--nnodes" not in text and "has exited: starting it again" in text
 
 
+def test_only_grpo_has_a_field_for_the_port_of_the_nccl_group(capsys):
+    star = ("recipes/star.py", "--config", "recipes/gsm8k/llama/3b-8x80gb/star.yaml")
+    assert "--vllm_group_port" in script(capsys, "recipes/grpo.py", *GRPO, "--vllm-nodes", 1)
+    assert "--vllm_group_port" not in script(capsys, *star, "--vllm-nodes", 1)
+
+
 def test_an_ablation_is_an_array_with_one_task_per_cell(capsys):
     text = script(capsys, "--array-over", "recipes/parity/threshold.yaml", "--max-parallel", 4, "--gpus-per-node", 1)
     assert "#SBATCH --array=0-17%4\n" in text

@@ -86,6 +86,9 @@ def test_baselines_match_values_computed_by_hand():
     assert compute_advantages(rewards, 3, "batch").tolist() == pytest.approx([1 / 3, -2 / 3, -2 / 3, 1 / 3, 1 / 3, 1 / 3])
     assert compute_advantages(rewards, 3, "group").tolist() == pytest.approx([2 / 3, -1 / 3, -1 / 3, 0, 0, 0], abs=1e-6)
     assert compute_advantages(rewards, 3, "leave_one_out").tolist() == pytest.approx([1, -0.5, -0.5, 0, 0, 0], abs=1e-6)
+    rewards[2:4] = torch.nan  # None from all reward functions
+    assert compute_advantages(rewards, 3, "batch").tolist() == pytest.approx([0.25, -0.75, 0, 0, 0.25, 0.25])
+    assert compute_advantages(rewards, 3, "leave_one_out").tolist() == pytest.approx([1, -1, 0, 0, 0, 0])
 
 
 def test_dapo_resamples_zero_variance_groups_up_to_a_limit_and_counts_them(tmp_path, monkeypatch):

@@ -25,6 +25,11 @@ class Toy:
     verbose: bool = False
 
 
+@dataclass
+class Longer:
+    max_steps: int
+
+
 def write(folder, name, **fields):
     path = folder / name
     path.write_text(yaml.safe_dump(fields))
@@ -105,6 +110,16 @@ def test_leftovers_of_a_run_that_was_killed_at_its_start_are_accepted(tmp_path):
     for name in (".lock", ".recipe.json.123.part"):
         (tmp_path / name).touch()
     config.check_output_dir(str(tmp_path))
+
+
+def test_an_extended_run_that_was_interrupted_is_not_finished(tmp_path):
+    config.save_config(str(tmp_path), Longer(max_steps=10))
+    (tmp_path / "model.safetensors").touch()
+    (tmp_path / "checkpoint-10").mkdir()
+    assert config.check_output_dir(str(tmp_path), Longer(max_steps=10))
+    assert not config.check_output_dir(str(tmp_path), Longer(max_steps=20))
+    config.save_config(str(tmp_path), Longer(max_steps=20))  # the longer run starts, and is killed
+    assert not config.check_output_dir(str(tmp_path), Longer(max_steps=20))
 
 
 def test_recipe_json_has_all_fields_but_access_tokens(tmp_path):

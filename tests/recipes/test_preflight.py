@@ -102,6 +102,9 @@ LORA = {"use_peft": True, "model_config": None, "tokenizer_characters": None, "m
 
 # recipe, changes to its config, field of the finding, words in its line
 CASES = {
+    "prompts of rollouts alone": (
+        "grpo", {"chat_template_kwargs": {"enable_thinking": False}}, "chat_template_kwargs", "tokenizer's chat template"
+    ),
     "unknown field": ("sft", {"learning_rat": 1}, "config", "did you mean 'learning_rate'?"),
     "wrong type": ("sft", {"max_steps": "many"}, "config", "max_steps: invalid int value"),
     "missing mixture": ("sft", {"mixture": "no"}, "mixture", "python -m data_mix build"),
@@ -360,6 +363,11 @@ def test_disk_too_small_for_the_checkpoints(folders, tmp_path):
 def test_fewer_held_out_problems_than_processes(folders, tmp_path):
     findings, *_ = check_config(write(tmp_path, folders, "sft", {"heldout_problems": 7}), NODE)
     assert "at least the number of processes, 8" in next(f.fix for f in findings if f.field == "heldout_problems")
+
+
+def test_a_reference_model_takes_memory(folders, tmp_path):
+    _, memory, _ = check_config(write(tmp_path, folders, "grpo", {"beta": 0.1}), LAPTOP)
+    assert memory.parts["reference model"] == memory.parts["weights"]
 
 
 def test_engine_larger_than_its_share_of_the_gpu(folders, tmp_path):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from safetensors.torch import load_file, save_file
@@ -18,6 +19,7 @@ from data_mix.mixture_config import parse_config
 from data_mix.mixture_folder import build
 from recipes.training.checkpoints import atomic
 from recipes.training.checkpoints.atomic import find_complete
+from recipes.training.checkpoints.final import publish
 from recipes.training.checkpoints.shutdown import SIGNALS, GracefulShutdown
 from recipes.training.tracking.log import JsonlLog
 from tests.conftest import ROOT, figures, read_log, skip
@@ -120,6 +122,28 @@ def test_checkpoints_of_others_are_never_removed(tmp_path):
     atomic.clean_up(str(tmp_path), 30)
     atomic.prune(str(tmp_path), 1)
     assert sorted(os.listdir(tmp_path)) == sorted(["checkpoint-30", *others])
+
+
+def test_a_part_of_an_epoch_resumes_from_the_last_checkpoint_before_its_end(tmp_path):
+    for step in (10, 40, 50):
+        checkpoint(tmp_path, f"checkpoint-{step}", "complete")
+        state = {"global_step": step, "epoch": step / 100, "max_steps": 50, "num_train_epochs": 1}
+        (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(json.dumps(state))
+    for epochs, resumed in ((0.5, 40), (0.6, 50)):
+        args = SimpleNamespace(output_dir=str(tmp_path), max_steps=-1, num_train_epochs=epochs)
+        assert atomic.last_resumable(args)[0] == resumed
+
+
+def test_a_finished_model_is_published_with_its_chat_templates(tmp_path):
+    for _ in range(2):  # an extended run publishes again
+        source = tmp_path / "source"
+        (source / "additional_chat_templates").mkdir(parents=True)
+        (source / "additional_chat_templates" / "tool.jinja").touch()
+        (source / "model.safetensors").touch()
+        (tmp_path / "run").mkdir(exist_ok=True)
+        publish(source, tmp_path / "run")
+        assert os.access(tmp_path / "run" / "additional_chat_templates", os.X_OK) and not source.exists()
+    assert (tmp_path / "run" / "additional_chat_templates" / "tool.jinja").is_file()
 
 
 def test_a_run_that_might_overwrite_another_checkpoint_does_not_start(tmp_path):

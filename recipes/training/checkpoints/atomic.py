@@ -37,8 +37,8 @@ def last_resumable(args) -> tuple[int, Path | None]:
     """
     for step, path in reversed(find_complete(args.output_dir).items()):
         state = TrainerState.load_from_json(str(path / "trainer_state.json"))
-        extended = state.max_steps * args.num_train_epochs / state.num_train_epochs if state.num_train_epochs else 0
-        if step < (args.max_steps if args.max_steps > 0 else extended):
+        in_all = step / state.epoch * args.num_train_epochs if state.epoch else 0  # steps; state.num_train_epochs is rounded up
+        if step < (args.max_steps if args.max_steps > 0 else in_all - 1e-6 * step):
             return step, path
     return 0, None
 

@@ -1,5 +1,6 @@
 """The final model of a run: one plain checkpoint in the output folder, without adapter or shards, with a model card."""
 
+import shutil
 from pathlib import Path
 
 from data_mix import files
@@ -33,7 +34,10 @@ def save_merged(trainer, folder: Path) -> None:
 def publish(source: Path, folder: Path) -> None:
     """Moves a model's files from `source` into `folder`, each flushed to disk, the weights last."""
     for path in sorted(source.iterdir(), key=lambda path: path.suffix == ".safetensors"):
-        path.chmod(0o666 & ~files.umask())  # safetensors makes its files readable by their owner alone
+        if path.is_dir():  # of chat templates
+            shutil.rmtree(folder / path.name, ignore_errors=True)
+        else:
+            path.chmod(0o666 & ~files.umask())  # safetensors makes its files readable by their owner alone
         files.replace(path, folder / path.name)
     source.rmdir()
 

@@ -114,7 +114,7 @@ class ServedSource(Source):
 
     def sync_weights(self) -> None:
         """As in Source, once the servers are free: they have one set of weights, and one user at a time."""
-        self._wait()
+        in_main(self.accelerator.is_main_process, self._wait)  # or the others would already wait for weights
         super().sync_weights()
 
     def push(self, step: int) -> None:

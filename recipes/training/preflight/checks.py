@@ -251,6 +251,9 @@ def check_sampling(sampling, environment: Environment) -> Iterator[Finding]:
         if value not in (neutral, {}):
             problem = f"{field} is {value}, which changes what vLLM samples but not the trainer's log-probs"
             yield Finding(field, problem, "leave it out")
+    if arguments := getattr(sampling, "chat_template_kwargs", None):
+        problem = f"chat_template_kwargs is {arguments}, which would change the prompts of rollouts alone"
+        yield Finding("chat_template_kwargs", problem, "leave it out, and set the defaults in the tokenizer's chat template")
     if sampling.temperature <= 0:
         problem = f"temperature is {sampling.temperature}: all completions of a group would be the same"
         yield Finding("temperature", problem, "use about 1")

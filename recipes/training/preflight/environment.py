@@ -148,11 +148,12 @@ def _is_open(path: Path) -> bool:
 
 
 def check_disk(output_dir: str, need: int) -> Iterator[Finding]:
-    """Less free disk space in the output folder than the `need` bytes of model and checkpoints."""
+    """Less free disk space in the output folder than the `need` bytes of model and checkpoints, of which it may have some."""
     folder = Path(output_dir).absolute()
+    there = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     while not folder.exists():
         folder = folder.parent
-    free = shutil.disk_usage(folder).free
+    free = shutil.disk_usage(folder).free + there
     if need > free:
         problem = f"model and checkpoints take {need / GIB:.2f} GiB, but {free / GIB:.2f} GiB are free for {output_dir}"
         yield Finding("disk", problem, "make room, give another output_dir, or a smaller save_total_limit")

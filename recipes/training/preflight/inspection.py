@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from eval.generation import machine
 
 machine.prepare()
 
-from eval.generation.engines import BATCH
+from eval.generation.engines import BATCH, VLLM_BATCH
 from eval.generation.tokens import context_length, encode_prompts
 from eval.model_folder import check_model_path, load_config
 from recipes.training import config, models, processes
@@ -32,6 +32,7 @@ class Inputs:
     Attributes:
         environment: its processes.
         rows: the mixture's training rows.
+        heldout: the test problems that the run is evaluated on.
         tokenizer: the model's.
         config: the model's.
         memory: what a process needs.
@@ -40,6 +41,7 @@ class Inputs:
 
     environment: Environment
     rows: list[dict] | None = None
+    heldout: list[dict] = field(default_factory=list)
     tokenizer: Any = None
     config: Any = None
     memory: Memory | None = None
@@ -83,8 +85,12 @@ def inspect(inputs: Inputs, stage: str, recipe, args, model_args) -> Iterator[Fi
     yield from checks.check_heldout(recipe, inputs.environment.processes)
     try:
         inputs.rows = read_rows(recipe.mixture, "train")
+        inputs.heldout = read_heldout(recipe)
     except InputError as error:
         yield Finding("mixture", error.problem, error.fix)
+    if 0 < len(inputs.heldout) < inputs.environment.processes:
+        problem = f"the mixture has {len(inputs.heldout)} test problems for {inputs.environment.processes} processes"
+        yield Finding("heldout_problems", problem, "build it with a larger n_test, or set heldout_problems to 0")
     yield from _read_model(inputs, stage, recipe, args, model_args)
     if inputs.tokenizer and inputs.rows:
         findings = list(checks.check_tokenizer(inputs.tokenizer, inputs.config, inputs.rows))
@@ -93,9 +99,14 @@ def inspect(inputs: Inputs, stage: str, recipe, args, model_args) -> Iterator[Fi
             inputs.tokenizer = None  # the checks that follow rely on its tokens
     if inputs.config:
         if stage == "sft":
-            field = "model_name_or_path" if model_args.model_name_or_path else "model_config"
-            yield from checks.check_head_size(inputs.config, field, "note")
+            name = "model_name_or_path" if model_args.model_name_or_path else "model_config"
+            yield from checks.check_head_size(inputs.config, name, "note")
         yield from _check_size(inputs, args, model_args)
+
+
+def read_heldout(recipe) -> list[dict]:
+    """The test problems that the run is evaluated on."""
+    return read_rows(recipe.mixture, "test")[: recipe.heldout_problems] if recipe.heldout_problems else []
 
 
 def _check_output_dir(recipe, args, model_args) -> None:
@@ -146,6 +157,8 @@ def _check_size(inputs: Inputs, args, model_args) -> Iterator[Finding]:
         return
     parameters, trained = memory.count_parameters(model, model_args)
     inputs.memory = memory.estimate(parameters, trained, dtype, args.bf16 or args.fp16, inputs.environment)
+    if getattr(args, "beta", 0) and not model_args.use_peft:  # with an adapter, TRL takes the model without it
+        inputs.memory = memory.add_reference(inputs.memory, dtype, inputs.environment)
     size = memory.BYTES[dtype]
     checkpoint = (trained if model_args.use_peft else parameters) * size + trained * 2 * size
     checkpoints = (args.save_strategy != "no") * (args.save_total_limit or 1)
@@ -183,9 +196,12 @@ def inspect_rollouts(
         filters = Filters(*(getattr(sampling, name, value) for name, value in off.items()))
         add_batch(inputs, inputs.length, sampling.max_completion_length, args, model_args, bool(filters))
     if inputs.memory and inputs.length and sampling.vllm_mode == "colocate":
-        length, batch = sampling.vllm_max_model_length or inputs.length, args.per_device_train_batch_size
+        length = sampling.vllm_max_model_length or inputs.length
+        batch = VLLM_BATCH if sampling.use_vllm else BATCH
+        if sampling is args:
+            batch = args.per_device_train_batch_size * args.steps_per_generation
         if not sampling.use_vllm:
-            add_generation(inputs, length, batch * args.steps_per_generation if sampling is args else BATCH, model_args)
+            add_generation(inputs, length, batch, model_args)
         else:
             dtype = models.compute_dtype(inputs.config, args, model_args)
             about = inputs.memory, inputs.config, dtype, length
@@ -219,7 +235,7 @@ def inspect_server(inputs: Inputs, stage: str, recipe, sampling, args, model_arg
         yield from checks.check_head_size(inputs.config, "model_name_or_path", "error")
     if sampling.vllm_max_model_length is None:
         try:
-            inputs.rows = read_rows(recipe.mixture, "train")
+            inputs.rows, inputs.heldout = read_rows(recipe.mixture, "train"), read_heldout(recipe)
         except InputError as error:
             yield Finding("mixture", error.problem, f"{error.fix}, or set vllm_max_model_length")
         if inputs.rows and inputs.tokenizer:
@@ -233,7 +249,7 @@ def inspect_server(inputs: Inputs, stage: str, recipe, sampling, args, model_arg
 
 def _check_lengths(inputs: Inputs, sampling) -> Iterator[Finding]:
     """Compares the longest prompt plus max_completion_length with the context, and rows in long form with the latter."""
-    prompts, limit = [row["prompt"] for row in inputs.rows], sampling.max_completion_length
+    prompts, limit = [row["prompt"] for row in [*inputs.rows, *inputs.heldout]], sampling.max_completion_length
     longest = max(map(len, encode_prompts(inputs.tokenizer, prompts)))
     context = context_length(inputs.config)
     available = min(context, sampling.vllm_max_model_length or context)

@@ -110,6 +110,12 @@ def estimate(parameters: int, trained: int, dtype: str, autocast: bool, environm
     return Memory(parameters, trained, parts)
 
 
+def add_reference(memory: Memory, dtype: str, environment: Environment) -> Memory:
+    """`memory` plus that of a reference model with weights of `dtype`."""
+    shards = environment.processes if environment.sharding in ("zero3", "fsdp2") else 1
+    return replace(memory, parts=memory.parts | {"reference model": memory.parameters * BYTES[dtype] // shards})
+
+
 def add_batch(
     memory: Memory, config, batch: tuple[int, int, int], dtype: str, args, environment: Environment, filtered: bool
 ) -> Memory:

@@ -49,7 +49,7 @@ class Table:
             if self.printed % HEADER_EVERY == 0:
                 tqdm.write(self._row(self.unit, [heading for heading, *_ in self.columns], "eta" if eta else ""))
             self.printed += 1
-            cells = [format(metrics[key], form) if key in metrics else "-" for _, key, form in self.columns]
+            cells = ["-" if metrics.get(key) is None else format(metrics[key], form) for _, key, form in self.columns]
             tqdm.write(self._row(count, cells, eta))
         if "heldout/greedy/accuracy" in metrics:
             tqdm.write(f"{count:>11}  held-out " + "; ".join(_describe(metrics, kind) for kind in ("greedy", "sampled")))

@@ -50,18 +50,19 @@ COLUMNS = {
 def compute_advantages(rewards: torch.Tensor, group: int, baseline: str) -> torch.Tensor:
     """Rewards minus their baseline, (completions,).
 
+    A completion without a reward (NaN) has the advantage 0 and does not count in the baseline of others, as in TRL.
+
     Args:
         rewards: (completions,), ordered by group.
         group: completions per group.
         baseline: one of BASELINES.
     """
-    if baseline == "batch":
-        return rewards - rewards.mean()
-    grouped = rewards.view(-1, group)
-    advantages = grouped - grouped.mean(dim=1, keepdim=True)
+    grouped = rewards.view(1 if baseline == "batch" else -1, -1 if baseline == "batch" else group)
+    advantages = grouped - grouped.nanmean(dim=1, keepdim=True)
     if baseline == "leave_one_out":  # r - (sum - r) / (n - 1) = (r - mean) n / (n - 1)
-        advantages = advantages * group / (group - 1)
-    return advantages.flatten()
+        counted = grouped.isfinite().sum(dim=1, keepdim=True)
+        advantages = advantages * counted / (counted - 1).clamp(min=1)
+    return advantages.nan_to_num(0.0).flatten()
 
 
 def _add_position_ids(model, args, kwargs: dict) -> tuple:
@@ -108,7 +109,7 @@ class CotmixGRPOTrainer(OwnCard, StopOnNonFinite, StopOnFailedReward, GeneratesA
     def _get_train_sampler(self, dataset=None):
         """TRL's sampler, with its generator advanced by one permutation per epoch done."""
         sampler = super()._get_train_sampler(dataset)
-        for _ in range(self.epochs_done):
+        for _ in range(self.epochs_done * sampler.shuffle):
             torch.randperm(sampler.num_samples, generator=sampler.generator)
         return sampler
 
@@ -152,8 +153,9 @@ class CotmixGRPOTrainer(OwnCard, StopOnNonFinite, StopOnFailedReward, GeneratesA
         return self._rewards
 
     def _sum(self, rewards: torch.Tensor) -> torch.Tensor:
-        """The weighted sum, (completions,). As in TRL, a reward that is None (here NaN) does not count."""
-        return (rewards * self.reward_weights.to(rewards.device)).nansum(dim=1)
+        """The weighted sum, (completions,). As in TRL, a reward that is None (here NaN) does not count; NaN if all are."""
+        total = (rewards * self.reward_weights.to(rewards.device)).nansum(dim=1)
+        return total.masked_fill(rewards.isnan().all(dim=1), torch.nan)
 
     # Dynamic sampling
 
@@ -205,7 +207,8 @@ class CotmixGRPOTrainer(OwnCard, StopOnNonFinite, StopOnFailedReward, GeneratesA
             del self._log_metric, self._log_completion_extra
         first = self.accelerator.process_index * len(rows)
         rewards = self._sum(rewards[first : first + len(rows)]).view(-1, self.num_generations)
-        varies = rewards.max(dim=1).values > rewards.min(dim=1).values
+        none = rewards.isnan()
+        varies = rewards.masked_fill(none, -torch.inf).amax(dim=1) > rewards.masked_fill(none, torch.inf).amin(dim=1)
         return [group * self.num_generations for group, does in enumerate(varies.tolist()) if not does]
 
     # Importance-sampling correction
