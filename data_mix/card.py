@@ -4,8 +4,15 @@ from data_mix.recognition import describe_error
 
 
 def p_cot(manifest: dict) -> float:
-    """The share of rows in long form."""
+    """The share in long form, as configured."""
     return manifest["config"]["forms"].get("long", 0.0)
+
+
+def long_rows(manifest: dict) -> float:
+    """The share of training rows in long form. With `unit: tokens` it is smaller than p_cot, a share of tokens."""
+    if manifest["config"]["unit"] != "tokens":
+        return p_cot(manifest)
+    return sum(count["rows"] for count in manifest["counts"] if count["form"] == "long") / manifest["rows"]["train"]
 
 
 def _forms(manifest: dict) -> str:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from data_mix.errors import InputError
 from data_mix.files import reading, reason, sha256_of
 from data_mix.hub import is_hub_id, missing_part
@@ -236,7 +238,9 @@ def _decode(batch, size: int, schema) -> Iterator[dict | InputError]:
     if size <= _CHUNK:
         with contextlib.suppress(pa.ArrowNotImplementedError):  # e.g. string_view: same result, slower
             batch = batch.cast(schema)
-        yield from batch.to_pylist()
+        short = [name for name, type in zip(schema.names, schema.types, strict=True) if pa.types.is_float32(type)]
+        for record in batch.to_pylist():  # a float32 of 5.1 is 5.099999904632568 as a float
+            yield record | {name: float(str(np.float32(record[name]))) for name in short if record[name] is not None}
     elif len(batch) == 1:
         yield InputError(f"one record of {size} bytes")
     else:

@@ -270,6 +270,8 @@ def _too_few(name: str, need: int, report: dict, repeats: int) -> str:
     limit = f", each at most {repeats} times" if repeats > 1 else ""
     fix = f"reduce n_train to at most {left * repeats} rows of it, or set `max_repeats: {-(-need // max(left, 1))}`"
     fix = fix if left else "add problems to it, or remove it"
+    if "drawn" in report:  # fewer would be drawn, too
+        fix = "its problems overlap with those of an evaluation set: let the task yield others"
     if _count_overlaps(removed, exact=False):
         fix += "; `ngram: null` keeps problems that are only similar"
     return f"{name}: {need} rows needed, the source has {left}{f' ({why})' if why else ''}{limit}; {fix}"

@@ -24,6 +24,11 @@ _CASES = re.compile(
     r"(?:\\begin\{cases\}(.*)\\end\{cases\}|\\lbrace ?\\begin\{(?:array|aligned|matrix)\}(?:\{[lcr ]*\})?(.*)"
     r"\\end\{(?:array|aligned|matrix)\})"
 )
+# Neither arithmetic (2021-01-05) nor a product (5 pm).
+_DATE = re.compile(
+    r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}|[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}"
+    r"|(?i:[0-9]+(?::[0-9]{2})?\s*\"?[ap]\.?\s?m\.?\"?)"
+)
 _MEMBER = re.compile(r"^[A-Za-z] ?\\in(?![a-z]) ?")
 _INEQUALITY = re.compile(r"[<>]|\\[lg]e(?![a-z])")
 _SEPARATORS = (",", ";", " and ", " or ")
@@ -52,6 +57,8 @@ def parse_answer(text: str) -> Answer:
 def _structure(text: str, units: bool = True) -> Answer:
     """The structure of cleaned text. `units`: whether units may still be removed; they are removed once."""
     text = _MEMBER.sub("", without_braces(text))
+    if _DATE.fullmatch(text):
+        return Answer("words", (normalized(text),))
     bare = without_units(text) if units else text
     if _GROUPED_DIGITS.fullmatch(bare):
         return _value(bare.replace(",", "").replace(" ", ""))

@@ -70,7 +70,7 @@ def equal_at_points(f: Callable[[int], Number], g: Callable[[int], Number], poin
 
     Raises:
         UnsupportedError: when they are defined at fewer than half of several points, or cannot be evaluated.
-        TooLargeError: when an intermediate result exceeds the bounds.
+        TooLargeError: when an intermediate result exceeds the bounds at the first of several points.
     """
     defined = 0
     with mpmath.workdps(DIGITS):
@@ -82,6 +82,9 @@ def equal_at_points(f: Callable[[int], Number], g: Callable[[int], Number], poin
             except ZeroDivisionError:
                 if points == 1:
                     return False  # an undefined number equals nothing
+            except TooLargeError:
+                if 2 * point < points:  # the others have larger values
+                    raise
             except (ValueError, OverflowError, TypeError) as error:
                 raise UnsupportedError(str(error)) from None
     if 2 * defined < points:
@@ -105,8 +108,9 @@ def _equal_numbers(x: Number, y: Number) -> bool:
 
 
 def _substitute(name: str, point: int) -> Fraction:
+    """Up to 2.5 at points 0 and 1, up to 100 at points 2 and 3: `|x - 5|` is `5 - x` for small x alone."""
     number = zlib.crc32(f"{name}/{point}".encode())
-    return Fraction(number % 9973 + 1, 4001) * (-1 if point % 2 and number % 3 else 1)
+    return Fraction(number % 9973 + 1, 4001) * (1, 1, 40, 40)[point % 4] * (-1 if point % 2 and number % 3 else 1)
 
 
 def _bits(x: Fraction) -> int:

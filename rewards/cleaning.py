@@ -13,11 +13,12 @@ MAX_LENGTH = 400  # characters; a longer answer is prose or an attack
 _ENVIRONMENT = re.compile(r"(\\+)begin\s*\{")
 _BACKSLASHES = re.compile(r"\\{2,}(?=[A-Za-z{}%$,;:!()\[\]|])")
 _SPACES = re.compile(
-    r"(?<!\\)\\(?:[,;:! ]|q?quad\b|displaystyle\b|left(?:\.|(?![a-z]))|right(?:\.|(?![a-z]))|[bB]igg?[lr]?(?![a-z])|limits\b)|~"
+    r"(?<!\\)\\(?:[,;:!]|q?quad\b|displaystyle\b|left(?:\.|(?![a-z]))|right(?:\.|(?![a-z]))|[bB]igg?[lr]?(?![a-z])|limits\b)"
 )
+_SPACE = re.compile(r"(?<!\\)\\ |~")
 _FRACTIONS = re.compile(r"\\[dtc]frac(?![a-z])")
 _TEXT = re.compile(r"\\(?:text(?:bf|it|rm|sf|tt|normal)?|[mh]box)\s*\{([^{}]*)\}")
-_MATH = re.compile(r"\\(?:boxed|fbox|operatorname|mathrm|mathbf|mathit|mathsf|bf|rm)\s*\{([^{}]*)\}")
+_MATH = re.compile(r"\\(?:boxed|fbox|operatorname|mathrm|mathbf|mathit|mathsf|boldsymbol|underline|bf|rm)\s*\{([^{}]*)\}")
 _ROMAN_UNIT = re.compile(r"(?<=[0-9A-Za-z)}])\s*\\(?:mathrm|rm)\s*\{(?!\s*[eidj]\s*\})([^{}0-9]*)\}")
 _SQUARE_METRES = re.compile(r"(?<=[0-9])\s?([kcdm]?m)(?=[²³])")
 _PHRASE = re.compile(r"[A-Za-z .'/-]*[A-Za-z][A-Za-z .'/-]*")
@@ -26,15 +27,21 @@ _DEGREES = re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![a-z]))|°|\\degrees?(
 _SYMBOLS = str.maketrans(
     {
         "−": "-", "–": "-", "×": r"\times ", "·": r"\cdot ", "÷": "/", "π": r"\pi ", "∞": r"\infty ", "≤": r"\le ",
-        "≥": r"\ge ", "≠": r"\ne ", "≈": r"\approx ", "∪": r"\cup ", "±": r"\pm ", "²": "^{2}", "³": "^{3}",
-        "½": r"\frac{1}{2}", "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}", "√": r"\sqrt ", "\u200b": "", "\u00a0": " ",
-        "€": "", "£": "", "∅": r"\emptyset ", '"': "",
+        "≥": r"\ge ", "≠": r"\ne ", "≈": r"\approx ", "∪": r"\cup ", "±": r"\pm ", "√": r"\sqrt ", "\u200b": "",
+        "\u00a0": " ", "€": "", "£": "", "∅": r"\emptyset ", '"': "", "\u2010": "-", "\u2011": "-",
     }
 )  # fmt: skip
 _SYNONYMS = {
     "leqslant": r"\le ", "geqslant": r"\ge ", "leq": r"\le ", "geq": r"\ge ", "lt": "<", "gt": ">", "neq": r"\ne ",
-    "lvert": "|", "rvert": "|", "vert": "|", "infinity": r"\infty ", "dots": "", "ldots": "", "ast": "*", "prime": "'",
+    "lvert": "|", "rvert": "|", "vert": "|", "infinity": r"\infty ", "ast": "*", "prime": "'",
 }  # fmt: skip
+_RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿⁱ]+")
+_LOWERED = re.compile("[₀₁₂₃₄₅₆₇₈₉]+")
+_VULGAR = re.compile("[¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]")
+_ROOT = re.compile(r"(?:√|(?<![A-Za-z\\])sqrt(?![A-Za-z]))\s*([0-9]+(?:\.[0-9]+)?)")  # `√12` is not `\sqrt12`, which is √1 · 2
+_POWER = re.compile(r"(?<=[0-9A-Za-z)\]}])(?:\*\*|\s\*\*\s)(?=[0-9A-Za-z(\\-])")
+_EMPHASIS = re.compile(r"(\*{1,3}|_{1,2}|`)(?=\S)(.+)(?<=\S)\1")
+_DOTS = re.compile(r"\.{3,}|…|\\(?:l|c)?dots(?![A-Za-z])")
 _COMMAND = re.compile(r"(?<!\\)\\(" + "|".join(_SYNONYMS) + r")(?![A-Za-z])")
 _GROUP_COMMA = re.compile(r"(?<=[0-9]),\s*\\!\s*(?=[0-9]{3}(?![0-9]))")  # MATH writes 29,\!322; never a list
 
@@ -46,24 +53,47 @@ def clean(text: str) -> str:
         UnsupportedError: when the normalized text is too long: NFKC expands one character to as many as 18.
     """
     text = _SQUARE_METRES.sub(r" \\text{\1}", text) if "²" in text or "³" in text else text
+    if not text.isascii():
+        text = _VULGAR.sub(lambda found: r"\frac{" + _plain(found).replace("⁄", "}{") + "}", text)
+        text = _LOWERED.sub(lambda found: "_{" + _plain(found) + "}", text)
+        text = _RAISED.sub(lambda found: "^{" + _plain(found) + "}", text)
+    text = _without_emphasis(_ROOT.sub(r"\\sqrt{\1}", text).strip())
     text = unicodedata.normalize("NFKC", text.translate(_SYMBOLS)).translate(_SYMBOLS).strip()
     if len(text) > 2 * MAX_LENGTH:
         raise UnsupportedError("too long for an answer")
     if "\\" in text:
         text = _single_backslashes(text)
+    text = _without_dots(_POWER.sub("^", text))
     for sign in ("\\$", "$", "\\%", "%", "**"):
         text = text.replace(sign, "")
     text = re.sub(r"\\[()\[\]]", "", text) if text.startswith(("\\(", "\\[")) else text
     boxed = re.fullmatch(r"\\f?box(?:ed)?\s*\{(.*)\}", text)
     text = boxed[1] if boxed else text
     text = _GROUP_COMMA.sub("", text).replace("{,}", ",").replace("\\{", "\\lbrace ").replace("\\}", "\\rbrace ")
-    text = _DEGREES.sub(r"\\degree ", _SPACES.sub("", text))
+    text = _DEGREES.sub(r"\\degree ", _SPACES.sub("", _SPACE.sub(" ", text)))
     if "\\" in text:
         text = _COMMAND.sub(lambda found: _SYNONYMS[found[1]], _FRACTIONS.sub(r"\\frac", text))
         for _ in range(3):
             text = _MATH.sub(r" \1 ", _TEXT.sub(_quoted, _ROMAN_UNIT.sub(_quoted, text)))
     text = _INFINITY.sub(r"\\infty ", text)
     return re.sub(r"\s+", " ", text).strip().rstrip(".").strip()
+
+
+def _plain(found: re.Match) -> str:
+    return unicodedata.normalize("NFKC", found[0])
+
+
+def _without_emphasis(text: str) -> str:
+    """The text without Markdown's signs around it."""
+    found = _EMPHASIS.fullmatch(text)
+    return found[2] if found and found[1] not in found[2] else text
+
+
+def _without_dots(text: str) -> str:
+    r"""The text with any dots as `\dots`, which no number has; a single number's at the end are only punctuation."""
+    text = _DOTS.sub(r"\\dots ", text)
+    before = text.rstrip().removesuffix("\\dots")
+    return text if before == text.rstrip() or any(sign in before for sign in (",", "+", ".", "\\dots")) else before
 
 
 def _single_backslashes(text: str) -> str:

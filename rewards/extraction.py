@@ -17,12 +17,18 @@ Every pattern runs in linear time: a match that spans whitespace can only start 
 import re
 
 from rewards.boxed import has_box, last_boxes
+from rewards.units import NOT_UNITS
 
 MAX_LENGTH = 20_000  # only the last characters of the text are searched
 
 _HASHES = re.compile(r"####[ \t]*([^\n]*)")
 _PHRASE = re.compile(r"(?i)\banswer\b(?:\*\*)?\s*(?:is\b|[:=])\s*(?:\*\*)?[ \t]*:?[ \t]*")
 _SENTENCE_END = re.compile(r"(?<!\b[A-Z])[.!](?=\s+[A-Z*]|\s*$)|\.(?=\*\*)|(?i:(?:,|(?<!\s))\s+(?:because|since|so)\b)")
+_FORMULA = re.compile(r"\$+([^$]+)\$+|\\\((.+?)\\\)|\\\[(.+?)\\\]")
+_PROSE = re.compile(r"(?<![A-Za-z\\{])[a-z]{3,} ")
+# What follows a formula belongs to the answer: `$5$ or $6$`, `$5$ million`, but not `$5$ apples`.
+_WORDS = "|".join(sorted(NOT_UNITS - {"is", "are", "was", "if", "and", "answer"}))
+_GOES_ON = re.compile(rf"\$|\\\(|\\\[|[0-9]|(?i:\b(?:{_WORDS})\b)")
 _BITS = re.compile(r"[01]+")
 _PRODUCTS = re.compile(r"(?:[0-9]+(?:=[0-9]+)?;)*(?:[0-9]+=)?([0-9]+)")
 _END_OF_TEXT = re.compile(r"<\|(?:endoftext|end_of_text|eot_id|im_end|im_start|eom_id)\|>|</s>|<end>")
@@ -85,7 +91,10 @@ def _find_phrase(text: str) -> str | None:
     if not found:
         return None
     tail = text[found[-1].end() :].split("\n", 1)[0].strip(" *")
-    math = re.match(r"\$+([^$]+)\$+|\\\((.+?)\\\)|\\\[(.+?)\\\]", tail)
-    if math:
-        return next(filter(None, math.groups()))
+    math = _FORMULA.match(tail)
+    if math and not _PROSE.search(next(filter(None, math.groups()))):  # not `$18, since $`, where each is a currency sign
+        rest = _SENTENCE_END.split(tail[math.end() :])[0]
+        if not _GOES_ON.search(rest):
+            return next(filter(None, math.groups()))
+        return math[0] + rest.rstrip(" *")
     return _SENTENCE_END.split(tail)[0].strip(" *")

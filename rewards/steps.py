@@ -18,12 +18,16 @@ MAX_SIDE = 400  # characters of one side; longer calculations are not checked
 
 _NUMBER = r"(?:[0-9]++(?:,[0-9]{3})*+(?:\.[0-9]++)?+|\.[0-9]++)"
 _TOKEN = re.compile(rf"{_NUMBER}|[-+*/x×÷()$%]|\S")
-# A number at the end of a line is a result, whatever the next line starts with.
-_RESULT = re.compile(rf"\s*+\$?\s*+(-?)\s*+\$?\s*+({_NUMBER})(%?+)(?![^\S\n]*+(?:[-+*/x×÷(0-9]|\.[0-9]))")
+# A number at the end of a line is a result, whatever the next line starts with. One that goes on is none: `4 * 6`, `3^2`.
+_MORE = r"[+*/x×÷]|-(?![^\S\n]+[A-Za-z]{2})|[0-9]|\.[0-9]|\^|[²³⁰¹⁴-⁹]|!|[kKM]\b|R ?[0-9]"
+_MORE += r"|and [0-9]++/[0-9]++(?![^\S\n]*(?:[-+*/x×÷]|\Z))"
+_WORDS = "hundred|thousand|million|billion|trillion|dozen|remainder"
+_RESULT = re.compile(rf"\s*+\$?\s*+(-?)\s*+\$?\s*+({_NUMBER})(%?+)(?!\(|[^\S\n]*+(?:{_MORE}|(?:{_WORDS})\b))")
 _CALCULATION_CHARACTERS = "0123456789.,-+*/x×÷()$% \t\n\r\f\v\u00a0"
 _DIGITS = frozenset("0123456789")
 _OPERATORS = frozenset("-+*/x×÷")
-_SPELLINGS = ((r"\times", "×"), (r"\cdot", "*"), (r"\div", "÷"), (r"\$", "$"), (r"\%", "%"), ("−", "-"), ("–", "-"))
+_SPELLINGS = {r"\times": "×", r"\cdot": "*", r"\div": "÷", r"\$": "$", r"\%": "%", "·": "*", "⋅": "*", "−": "-", "–": "-"}
+_PREFIX = re.compile(r"(?:[\w^}\]!]|[0-9]:|(?:[\^•√]|\b(?:of|times|twice|half|double|plus|minus|X))\s*)\Z")
 _PERCENT = re.compile(rf"({_NUMBER})%")
 _PLAIN = str.maketrans({"$": "", ",": "", "%": "", "x": "*", "×": "*", "÷": "/"})
 
@@ -41,7 +45,7 @@ def true_steps(text: str) -> tuple[int, int]:
 
 def _calculations(text: str) -> Iterator[tuple[str, str]]:
     """The two sides of each calculation: the expression before an equals sign, and the number after it with its `%`, if any."""
-    for written, plain in _SPELLINGS:
+    for written, plain in _SPELLINGS.items():
         text = text.replace(written, plain)
     before, *parts = text.split("=")
     for after in parts:
@@ -57,7 +61,7 @@ def _left_side(text: str) -> str:
 
     Read from right to left, because only its end is certain.
     """
-    if _OPERATORS.isdisjoint(text) and "(" not in text:  # nearly always, and much faster
+    if _DIGITS.isdisjoint(text) or _OPERATORS.isdisjoint(text) and "(" not in text:  # faster
         return ""
     start = len(text.rstrip(_CALCULATION_CHARACTERS))
     tokens = list(_TOKEN.finditer(text, start))
@@ -67,6 +71,8 @@ def _left_side(text: str) -> str:
     while at:
         token, end = tokens[at - 1][0], tokens[at - 1].end()
         adjacent = at < len(tokens) and tokens[at].start() == end
+        if token in _OPERATORS and _is_bullet(text, tokens[at - 1]):
+            break
         if _is_number(token) and wants_operand or token == "$" and not wants_operand:
             wants_operand = False
         elif token in ")%" and wants_operand:
@@ -87,11 +93,8 @@ def _left_side(text: str) -> str:
         at -= 1
     if depth or not left:
         return ""
-    leading = tokens[at]
-    is_sign = leading[0] == "-" and not text[leading.end()].isspace()  # as in `is -3 + 5`
-    if wants_operand and _is_bullet(text, leading):
-        left.pop()
-    elif wants_operand and not is_sign or _continues(text, tokens, at):
+    is_sign = tokens[at][0] == "-" and not text[tokens[at].end()].isspace()  # as in `is -3 + 5`
+    if wants_operand and not is_sign or _continues(text, tokens, at):
         return ""
     operators -= wants_operand
     return "".join(reversed(left)) if operators else ""
@@ -104,17 +107,16 @@ def _is_bullet(text: str, token: re.Match) -> bool:
 
 
 def _continues(text: str, tokens: list[re.Match], first: int) -> bool:
-    """Whether the first number is part of something further left: `10^3`, `x2`, `6:00`, or the mixed number `1 1/2`."""
+    """Whether the first operand may be part of something further left: `10^3`, `half of 10`, `6:00`, `1 1/2`, `2 (5 + 3)`."""
     start = tokens[first].start()
     if first == 0:
-        return re.search(r"(?:[\w^}\]!]|[0-9]:)\Z", text[max(start - 2, 0) : start]) is not None
-    mixed = [token[0] for token in tokens[first - 1 : first + 3]]
-    return (
-        len(mixed) == 4
-        and all(map(_is_number, mixed[:2] + mixed[3:]))
-        and mixed[2] == "/"
-        and "\n" not in text[tokens[first - 1].end() : start]
-    )
+        return _PREFIX.search(text[max(start - 20, 0) : start]) is not None
+    before, between = tokens[first - 1], text[tokens[first - 1].end() : start]
+    if "\n" in between or not (_is_number(before[0]) or before[0] == ")"):
+        return False
+    own = [token[0] for token in tokens[first : first + 3]]
+    mixed = own[1:2] == ["/"] and _is_number(before[0])
+    return mixed or own[0] == "(" or before[0] != ")" and len(own[0].partition(".")[0]) == 3  # `1 000`
 
 
 def _is_number(token: str) -> bool:

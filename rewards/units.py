@@ -15,7 +15,9 @@ from rewards.parsing import is_function, is_product
 
 _CHANGE_THE_MEANING = (
     "hundred hundreds thousand thousands million millions billion billions trillion trillions dozen dozens tenth tenths "
-    "hundredth hundredths thousandth thousandths half halves third thirds squared cubed factorial mod modulo base plus minus "
+    "hundredth hundredths thousandth thousandths half halves third thirds fourth fourths fifth fifths sixth sixths seventh "
+    "sevenths eighth eighths ninth ninths eleventh elevenths twelfth twelfths ten point lakh lakhs crore crores mil mln "
+    "quadrillion quadrillions gross grand repeating recurring below squared cubed factorial mod modulo base plus minus "
     "divided not no nor or and is are was if answer than least most except wrong false incorrect negative otherwise"
 )
 _SHORT_UNITS = "cm mm km ft in kg lb oz ml mL hr mi sq yd mg cl dl hz Hz kW min mph"

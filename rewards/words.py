@@ -26,7 +26,7 @@ _POINTS = re.compile(
     r"(?:(\\overline|\\overleftrightarrow|\\overrightarrow|\\angle)|\"?(segment|line|angle|ray)\"?)\s*\{?\s*"
     r"([A-Z](?: ?[A-Z]){0,2})\s*\}?"
 )
-_BETWEEN_DIGITS = re.compile(r"(?<=[0-9])[.,](?=[0-9])")  # other periods and commas do not count
+_BETWEEN_DIGITS = re.compile(r"(?<=[0-9])(?:\.|,\s*)(?=[0-9])")  # other periods and commas do not count
 _KEPT = {".": "\0", ",": "\1"}
 _FIGURES = {"\\overline": "segment", "\\overleftrightarrow": "line", "\\overrightarrow": "ray", "\\angle": "angle"}
 
@@ -52,11 +52,19 @@ def normalized(text: str) -> str:
     Raises:
         UnsupportedError: when nothing is left.
     """
-    text = _BETWEEN_DIGITS.sub(lambda found: _KEPT[found[0]], text.lower())
-    letters = "".join(c for c in text if c in "()[]+*/=<>^_:-\0\1" or unicodedata.category(c)[0] in "LMN")
+    text = _BETWEEN_DIGITS.sub(lambda found: _KEPT[found[0][0]], text.lower())
+    letters = "".join(filter(_counts, text))
     if not letters:
         raise UnsupportedError("only punctuation")
     return letters
+
+
+def _counts(character: str) -> bool:
+    """Whether a character distinguishes words: letters, digits, and signs of mathematics (`p∧q` is not `p∨q`)."""
+    if character.isascii():
+        return character.isalnum() or character in "()[]+*/=<>^_:-\0\1"
+    category = unicodedata.category(character)
+    return category[0] in "LMN" or category == "Sm" or character in "′″"
 
 
 def equal_words(a: Answer, b: Answer) -> bool:

@@ -7,6 +7,7 @@ Problems. Its further parameters are the options of the source. The same seed mu
 count: the first ones become the test set, so mixtures of different sizes are nested. A prompt that repeats is skipped.
 """
 
+import hashlib
 import inspect
 import json
 from collections.abc import Iterator
@@ -22,6 +23,11 @@ FIELDS = ("prompt", "steps", "answer", "meta")
 STYLES = (*ANSWER_STYLES, "parity", "multiplication")
 RESERVED = ("long", "forms")  # keys of meta with a meaning of their own
 COMPARED = 20  # problems drawn twice
+
+
+def _digest(prompt: str) -> str:
+    """Part of a problem's id, so that the same id is the same problem with any seed."""
+    return hashlib.blake2b(prompt.encode(), digest_size=8).hexdigest()
 
 
 class OwnTask:
@@ -80,7 +86,8 @@ class OwnTask:
         name = name or self.name
         splits = {"test": problems[:n_test], "train": problems[n_test:]}
         made = {
-            split: [drawn.problem(f"{name}/{split}/{i}", name) for i, drawn in enumerate(splits[split])] for split in splits
+            split: [drawn.problem(f"{name}/{split}/{_digest(drawn.prompt)}", name) for drawn in chosen]
+            for split, chosen in splits.items()
         }
         return tuple(ProblemPool(len(made[split]), made[split].__getitem__) for split in ("train", "test"))
 

@@ -56,7 +56,7 @@ class Benchmark:
 
 def from_mixture(folder: str) -> Benchmark:
     """The test problems of a mixture, in the prompt format of its train rows."""
-    return Benchmark(read_rows(folder, "test"), {"mixture": folder, "p_cot": card.p_cot(read_manifest(folder))})
+    return Benchmark(read_rows(folder, "test"), {"mixture": folder, "p_cot": card.long_rows(read_manifest(folder))})
 
 
 def load(name: str, prompt: str, data: str | None) -> Benchmark:

@@ -207,4 +207,4 @@ def _describe(run: Path) -> tuple[str | None, float | None]:
     if not path.is_file():
         return None, None
     manifest = read_json(path, ("config", "rows", "seed"))
-    return card.describe(manifest), card.p_cot(manifest)
+    return card.describe(manifest), card.long_rows(manifest)

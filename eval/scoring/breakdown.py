@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 NOT_A_FIELD = ("style", "long")  # what the verifier reads from meta
+LARGEST = 1e15  # numbers beyond it are texts
 MAX_NUMBERS = 10  # a numeric field with more distinct values is split at its quartiles
 MAX_TEXTS = 20  # a text field with more distinct values is left out: it names problems rather than groups of them
 
@@ -53,17 +54,22 @@ def by_meta(rows: Sequence[dict]) -> dict[str, dict[str, list[dict]]]:
 def _labels(values: dict[str, object]) -> dict[str, str]:
     """Meta → the label of its value, in the order in which labels are shown; empty if there are too many texts."""
     distinct = set(values.values())
-    if not all(isinstance(value, int | float) for value in distinct):
+    if not all(isinstance(value, int | float) and abs(value) < LARGEST for value in distinct):
         names = {text: str(value) for text, value in values.items()}
         few = len(set(names.values())) <= MAX_TEXTS
         return dict(sorted(names.items(), key=lambda item: _natural(item[1]))) if few else {}
     ordered = dict(sorted(values.items(), key=lambda item: item[1]))
     if len(distinct) <= MAX_NUMBERS:
-        return {text: f"{value:g}" for text, value in ordered.items()}
+        return {text: _number(value) for text, value in ordered.items()}
     quartile = np.searchsorted(np.quantile(list(ordered.values()), (0.25, 0.5, 0.75)), list(ordered.values()))
     members = {q: [v for v, other in zip(ordered.values(), quartile, strict=True) if other == q] for q in set(quartile)}
-    names = {q: f"{found[0]:g}" if found[0] == found[-1] else f"{found[0]:g} to {found[-1]:g}" for q, found in members.items()}
+    ends = {q: (_number(found[0]), _number(found[-1])) for q, found in members.items()}
+    names = {q: low if low == high else f"{low} to {high}" for q, (low, high) in ends.items()}
     return {text: names[q] for text, q in zip(ordered, quartile, strict=True)}
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else f"{value:.12g}"
 
 
 def _natural(text: str) -> list:

@@ -60,6 +60,15 @@ def test_mixtures_of_an_own_task_are_nested(sums):
     assert long[0] < long[1]
 
 
+def test_ids_are_those_of_problems_with_any_seed(sums):
+    prompts = {}
+    for seed in (0, 1):
+        for rows in rows_of(raw(largest=9) | {"seed": seed}):
+            for row in rows:
+                id = row["problem_id"].rsplit("/", 1)[-1]
+                assert prompts.setdefault(id, row["prompt"]) == row["prompt"]
+
+
 def test_repeated_prompts_are_skipped(sums):
     train, test = rows_of(raw("sums.py:seen", name="twice"))
     assert len({row["prompt"][-1]["content"] for row in train + test}) == 50 and train[0]["source"] == "twice"

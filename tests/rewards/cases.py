@@ -31,6 +31,9 @@ x = 1 or x = 2 | 1, 2 ; x=1,2 | 1,2 ; x=\pm 2 | 2,-2 ; \pm 2 | -2, 2 ; 1\pm\sqrt
 10,000 \text{ dollars} | 10000 ; 1.0 | 1 ; 0.1250 | 1/8 ; 7 - 4i | -4i+7 ; \sec^2 x | 1+\tan^2 x ; \sin^2 x+\cos^2 x | 1 ; 8^{-\frac13} | 1/2
 4x^2-9 | (2x-3)(2x+3) ; \frac{1}{x+1}+\frac{1}{x-1} | \frac{2x}{x^2-1} ; \log 100 | 2 ; \log_{10} 100 | 2 ; e^{\ln 3} | 3 ; \cos 2x | 2\cos^2 x - 1
 北京 | 北京 ; Москва | москва ; λ | λ ; ∅ | \emptyset ; ñ | Ñ ; naïve | Naïve ; 10 000 м | 10 000 м
+3×10⁵ | 300000 ; 2⁵ | 32 ; x⁴ | x^4 ; 42₈ | 42_8 ; 10⁻³ | 0.001 ; ⅓ | 1/3 ; 2⅓ | 7/3 ; √12 | \sqrt{12} ; 2√10 | 2\sqrt{10} ; sqrt 12 | \sqrt{12}
+10**5 | 100000 ; 2 ** 3 | 8 ; *5* | 5 ; `5` | 5 ; 5 pm | 5 PM ; 5 p.m. | 5 pm ; 3\ 1/2 | 3.5 ; 5\ 000 | 5000 ; 42... | 42 ; \boldsymbol{18} | 18
+‑5 | -5 ; \{1,2,\ldots\} | \{1, 2, ...\} ; p∧q | p ∧ q ; |x-5| | |5-x| ; x₁ | x_1
 """
 
 DIFFERENT = r"""
@@ -58,10 +61,14 @@ __import__('os').getcwd() | 0 ; print(42) | 42 ; int("42") | 42 ; lambda: 42 | 4
 x+1=x+1 | 42 ; 42=x=42=x | 41 ; 0 | \emptyset ; 3 | \sqrt{3} ; 180^\circ | \pi ; 6 | 3! + 1 ; 1 | 0.999999 ; 0.5 | .05 ; 1.50 | 1.05 ; 2,5 | 2.5
 \sin^{-1} x | \frac{1}{\sin x} ; x^{2y} | x^{2}y ; 1/2x | 2x ; ab | ba c ; \frac{1}{2}x | \frac{1}{2x} ; -x^2 | (-x)^2 ; 2^{-x} | -2^x
 北京 | 上海 ; Москва 5 | Киев 5 ; λ | μ ; ∅ | 0 ; ñ | n ; naïve | naive ; é | e
+|x-5| | 5-x ; \sqrt{(x-4)^2} | 4-x ; \ln|x-3|+C | \ln(3-x)+C ; |x-3|=2 | x=1 ; |x-5|<2 | (3,\infty) ; 3×10⁵ | 315 ; 2⁵ | 25 ; x⁴ | 4x
+42₈ | 428 ; x₁ | x ; 10²³ | 1000000 ; √12 | 2 ; 2√10 | 0 ; \{1,2,\ldots\} | \{1,2\} ; 1, 3, 5, ... | 1, 3, 5 ; 1+2+\ldots+10 | 13 ; 0.333\ldots | 0.333
+p∧q | p∨q ; x∈A | x∉A ; ¬p | p ; 5″ | 5′ ; 10**5 | 105 ; 2**3 | 23 ; 3 fourths | 3 ; 5 lakh | 5 ; 0.3 repeating | 0.3 ; 5 degrees below zero | 5
+2021-05-01 | 2021-01-05 ; 2/4/2020 | 1/2/2020 ; 5 pm | 5mp ; 3\ 1/2 | 31/2 ; 3~1/2 | 31/2
 """
 
 
 def pairs(table: str) -> list[tuple[str, str]]:
     """The pairs of a table: separated by ` ; ` or a newline, the two answers by ` | `."""
-    cells = [cell for line in table.strip().splitlines() for cell in line.split(" ; ")]
+    cells = [cell for line in table.splitlines() if line for cell in line.split(" ; ")]
     return [tuple(cell.strip().split(" | ", 1)) for cell in cells]
