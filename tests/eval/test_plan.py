@@ -244,6 +244,6 @@ def test_a_figure_does_not_replace_the_results(study, command):
 def test_results_have_the_rows_that_sft_has_seen(parity_run, tmp_path):
     (tmp_path / "sft").mkdir()
     (tmp_path / "sft" / "all").symlink_to(parity_run / "sft")
-    write_results(tmp_path, [{"folder": "eval/sft/all", "stage": "sft", "kind": "greedy", "axes": {}}], [])
+    write_results(tmp_path, [{"folder": "eval/sft/all", "stage": "sft", "kind": "greedy", "axes": {}}], [{}])
     last = json.loads((tmp_path / "results.jsonl").read_text().splitlines()[-1])
     assert last["step"] == 30 and last["rows"] == pytest.approx(30 * 64, abs=64)

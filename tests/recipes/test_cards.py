@@ -35,10 +35,10 @@ def mixtures(tmp_path_factory):
         source.mkdir()
         for split, letter in (("train", "a"), ("test", "b")):
             text = {"question": letter * prompt, "answer": f"{letter * solution} <<1+1=2>>2\n#### 2"}
-            rows = [{**text, "question": f"{i}{text['question']}"} for i in range(2)]
+            rows = [{**text, "question": f"{i}{text['question']}"} for i in range(8)]  # as many as processes
             (source / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)))
         form = {"base": {"prompt_format": "plain"}, "instruct": {"prompt_format": "chat"}}[kind]
-        raw = {"p_cot": 1.0, "n_train": 2, "n_test": 2, "ngram": None, "sources": [{"task": "gsm8k", "path": str(source)}]}
+        raw = {"p_cot": 1.0, "n_train": 2, "n_test": 8, "ngram": None, "sources": [{"task": "gsm8k", "path": str(source)}]}
         folders[study] = str(root / study)
         build(parse_config(raw | form), folders[study])
     return folders
