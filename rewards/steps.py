@@ -2,7 +2,8 @@
 
 A calculation has plain numbers before an equals sign: `48/2 = 24`, `<<48/2=24>>`, `$2.50 x 4 = $10`. The result may be rounded
 to the decimals shown, and `20%` is 20 or 20/100. Other equations (`x = 5`, `half of 10 = 5`) are not checked, nor those whose
-left side may be incomplete (`10 points + 14 = 24`). Every pattern is possessive, so the running time is linear.
+left side may be incomplete (`10 points + 14 = 24`). Patterns are possessive and sides are bounded, so the running time is
+linear.
 """
 
 import re
@@ -28,6 +29,7 @@ _DIGITS = frozenset("0123456789")
 _OPERATORS = frozenset("-+*/x×÷")
 _SPELLINGS = {r"\times": "×", r"\cdot": "*", r"\div": "÷", r"\$": "$", r"\%": "%", "·": "*", "⋅": "*", "−": "-", "–": "-"}
 _PREFIX = re.compile(r"(?:[\w^}\]!]|[0-9]:|(?:[\^•√]|\b(?:of|times|twice|half|double|plus|minus|X))\s*)\Z")
+_SHOWN = re.compile(rf"[$(]*+-?\$?{_NUMBER}%?+")
 _PERCENT = re.compile(rf"({_NUMBER})%")
 _PLAIN = str.maketrans({"$": "", ",": "", "%": "", "x": "*", "×": "*", "÷": "/"})
 
@@ -44,15 +46,20 @@ def true_steps(text: str) -> tuple[int, int]:
 
 
 def _calculations(text: str) -> Iterator[tuple[str, str]]:
-    """The two sides of each calculation: the expression before an equals sign, and the number after it with its `%`, if any."""
+    """The two sides of each calculation: the expression before an equals sign, and what is after it.
+
+    That is a number, with its `%` if any, or an expression that ends at the next equals sign.
+    """
     for written, plain in _SPELLINGS.items():
         text = text.replace(written, plain)
     before, *parts = text.split("=")
-    for after in parts:
+    for number, after in enumerate(parts, 1):
         left = _left_side(before)
         result = _RESULT.match(after) if left else None
         if result:
             yield left, result[1] + result[2] + result[3]
+        elif left and number < len(parts) and (right := _left_side(after)) and right == "".join(after.split()):
+            yield left, right
         before = after[result.end() :] if result else after
 
 
@@ -69,6 +76,8 @@ def _left_side(text: str) -> str:
     depth, operators, wants_operand = 0, 0, True
     at = len(tokens)
     while at:
+        if len(left) > MAX_SIDE:
+            return ""
         token, end = tokens[at - 1][0], tokens[at - 1].end()
         adjacent = at < len(tokens) and tokens[at].start() == end
         if token in _OPERATORS and _is_bullet(text, tokens[at - 1]):
@@ -124,18 +133,28 @@ def _is_number(token: str) -> bool:
 
 
 def _holds(left: str, right: str) -> bool | None:
-    """Whether both sides are equal, `N%` being N or N/100; None if the left side cannot be evaluated."""
-    if max(len(left), len(right)) > MAX_SIDE:
+    """Whether both sides are equal, `N%` being N or N/100; None if they cannot be evaluated.
+
+    A right side that is an expression may also equal the left one by its first number: `5 + 3 = 8 * 2 = 16`.
+    """
+    number = _SHOWN.match(right)
+    if number is None or max(len(left), len(right)) > MAX_SIDE:
         return None
-    lefts = dict.fromkeys((left.replace("%", ""), _PERCENT.sub(r"(\1/100)", left)))
-    rights = dict.fromkeys((0, 2 if right.endswith("%") else 0))
     try:
-        exact = [value(parse(side.translate(_PLAIN))) for side in lefts]
+        exact = _values(left)
+        if number[0] != right and set(exact) & set(_values(right)):
+            return True
     except (UnsupportedError, TooLargeError, ZeroDivisionError):
         return None
-    shown = right.translate(_PLAIN)
+    shown = number[0].lstrip("(").translate(_PLAIN)
     decimals = len(shown.partition(".")[2])
-    return any(_is_rounded(side, Fraction(shown) / 10**shift, decimals + shift) for side in exact for shift in rights)
+    shifts = (0, 2) if number[0].endswith("%") else (0,)
+    return any(_is_rounded(side, Fraction(shown) / 10**shift, decimals + shift) for side in exact for shift in shifts)
+
+
+def _values(side: str) -> list[Fraction]:
+    """The values of an expression, with `N%` as N and as N/100."""
+    return [value(parse(text.translate(_PLAIN))) for text in {side.replace("%", ""), _PERCENT.sub(r"(\1/100)", side)}]
 
 
 def _is_rounded(exact: Fraction, shown: Fraction, decimals: int) -> bool:
