@@ -239,8 +239,10 @@ def _decode(batch, size: int, schema) -> Iterator[dict | InputError]:
         with contextlib.suppress(pa.ArrowNotImplementedError):  # e.g. string_view: same result, slower
             batch = batch.cast(schema)
         short = [name for name, type in zip(schema.names, schema.types, strict=True) if pa.types.is_float32(type)]
-        for record in batch.to_pylist():  # a float32 of 5.1 is 5.099999904632568 as a float
-            yield record | {name: float(str(np.float32(record[name]))) for name in short if record[name] is not None}
+        records = batch.to_pylist()
+        for record in records if short else ():  # a float32 of 5.1 is 5.099999904632568 as a float
+            record |= {name: float(str(np.float32(record[name]))) for name in short if record[name] is not None}
+        yield from records
     elif len(batch) == 1:
         yield InputError(f"one record of {size} bytes")
     else:

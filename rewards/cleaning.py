@@ -54,9 +54,9 @@ def clean(text: str) -> str:
     """
     text = _SQUARE_METRES.sub(r" \\text{\1}", text) if "²" in text or "³" in text else text
     if not text.isascii():
-        text = _VULGAR.sub(lambda found: r"\frac{" + _plain(found).replace("⁄", "}{") + "}", text)
-        text = _LOWERED.sub(lambda found: "_{" + _plain(found) + "}", text)
-        text = _RAISED.sub(lambda found: "^{" + _plain(found) + "}", text)
+        text = _VULGAR.sub(lambda found: r"\frac{" + _nfkc(found).replace("⁄", "}{") + "}", text)
+        text = _LOWERED.sub(lambda found: "_{" + _nfkc(found) + "}", text)
+        text = _RAISED.sub(lambda found: "^{" + _nfkc(found) + "}", text)
     text = _without_emphasis(_ROOT.sub(r"\\sqrt{\1}", text).strip())
     text = unicodedata.normalize("NFKC", text.translate(_SYMBOLS)).translate(_SYMBOLS).strip()
     if len(text) > 2 * MAX_LENGTH:
@@ -79,7 +79,7 @@ def clean(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip().rstrip(".").strip()
 
 
-def _plain(found: re.Match) -> str:
+def _nfkc(found: re.Match) -> str:
     return unicodedata.normalize("NFKC", found[0])
 
 

@@ -92,9 +92,8 @@ def _find_phrase(text: str) -> str | None:
         return None
     tail = text[found[-1].end() :].split("\n", 1)[0].strip(" *")
     math = _FORMULA.match(tail)
-    if math and not _PROSE.search(next(filter(None, math.groups()))):  # not `$18, since $`, where each is a currency sign
+    formula = next(filter(None, math.groups())) if math else ""
+    if formula and not _PROSE.search(formula):  # not `$18, since $`, where each is a currency sign
         rest = _SENTENCE_END.split(tail[math.end() :])[0]
-        if not _GOES_ON.search(rest):
-            return next(filter(None, math.groups()))
-        return math[0] + rest.rstrip(" *")
+        return math[0] + rest.rstrip(" *") if _GOES_ON.search(rest) else formula
     return _SENTENCE_END.split(tail)[0].strip(" *")

@@ -70,8 +70,8 @@ def _left_side(text: str) -> str:
     """
     if _DIGITS.isdisjoint(text) or _OPERATORS.isdisjoint(text) and "(" not in text:  # faster
         return ""
-    start = len(text.rstrip(_CALCULATION_CHARACTERS))
-    tokens = list(_TOKEN.finditer(text, start))
+    start, window = len(text.rstrip(_CALCULATION_CHARACTERS)), len(text) - 4 * MAX_SIDE  # thousands of matches are slow
+    tokens = list(_TOKEN.finditer(text, max(start, window)))
     left: list[str] = []  # reversed
     depth, operators, wants_operand = 0, 0, True
     at = len(tokens)
@@ -100,7 +100,7 @@ def _left_side(text: str) -> str:
             break
         left.append(token)
         at -= 1
-    if depth or not left:
+    if depth or not left or at == 0 and start < window:
         return ""
     is_sign = tokens[at][0] == "-" and not text[tokens[at].end()].isspace()  # as in `is -3 + 5`
     if wants_operand and not is_sign or _continues(text, tokens, at):

@@ -121,14 +121,12 @@ def show(path: str) -> str:
     parsed = specs.parse(rewards, fields.get("reward_weights"))
     rows = _read_rows(fields.get("mixture"), path)
     model = fields.get("model_name_or_path")
-    tokenizer = _find_tokenizer(model)
-    unit = "tokens" if tokenizer else "characters"
-    if tokenizer:
-        end_id = tokenizer.eos_token_id
-        cases = make_cases(rows, partial(tokenizer.encode, add_special_tokens=False), tokenizer.decode, end_id, limit)
+    if tokenizer := _find_tokenizer(model):
+        unit, end_id = "tokens", tokenizer.eos_token_id
+        codec = partial(tokenizer.encode, add_special_tokens=False), tokenizer.decode
     else:
-        end_id = 0
-        cases = make_cases(rows, encode_characters, decode_characters, end_id, limit)
+        unit, end_id, codec = "characters", 0, (encode_characters, decode_characters)
+    cases = make_cases(rows, *codec, end_id, limit)
     values = pay(rewards, cases, end_id, limit)
     table = [["completion", unit, *(spec.name for spec in parsed), "weighted sum"]]
     table.append(["weight", "", *(f"{spec.weight:g}" for spec in parsed), ""])

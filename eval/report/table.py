@@ -66,7 +66,7 @@ def write_table(out: str) -> Table:
         names = dict.fromkeys(name for row in rows for name in row)
         pq.write_table(pa.table({name: _column([row.get(name) for row in rows]) for name in names}), path)
     write_results(folder, finished, rows)
-    columns = [*COLUMNS, *(f"{measure}_{form}" for form in forms for measure in ("p", "accuracy"))]
+    columns = _columns(forms)
     groups = average_seeds(rows, [axis for axis in axes if axis != "seed"], columns)
     (folder / "figures").mkdir(exist_ok=True)
     drawn = []
@@ -81,7 +81,7 @@ def write_table(out: str) -> Table:
     folders = {entry["folder"].removeprefix("eval/"): str(folder / entry["folder"]) for entry in finished}
     table = Table(
         *as_text(groups, columns),
-        _parts(finished, metrics, axes, forms, columns),
+        _parts(finished, metrics, axes, forms),
         f"{len(rows)} of {len(evals)} evals are done.",
         drawn,
         folders,
@@ -106,8 +106,13 @@ def breakdowns(metrics: dict) -> dict[str, dict[str, dict]]:
     return {field: values for field, values in fields.items() if len(values) > 1}
 
 
+def _columns(forms: list[str]) -> list[str]:
+    """COLUMNS, and those of forms besides long and short."""
+    return [*COLUMNS, *(f"{measure}_{form}" for form in forms for measure in ("p", "accuracy"))]
+
+
 def _parts(
-    evals: list[dict], metrics: list[dict], axes: list[str], forms: list[str], columns: list[str]
+    evals: list[dict], metrics: list[dict], axes: list[str], forms: list[str]
 ) -> dict[str, tuple[list[str], list[list[str]]]]:
     """The tables by source and by field of meta, averaged over seeds."""
     rows: dict[str, list[dict]] = {}
@@ -116,7 +121,7 @@ def _parts(
             for value, own in values.items():
                 row = {**entry["axes"], f"by {field}": value, **flatten(entry["stage"], entry["kind"], own, forms)}
                 rows.setdefault(field, []).append(row)
-    others = [axis for axis in axes if axis != "seed"]
+    others, columns = [axis for axis in axes if axis != "seed"], _columns(forms)
     return {field: as_text(average_seeds(own, [*others, f"by {field}"], columns), columns) for field, own in rows.items()}
 
 

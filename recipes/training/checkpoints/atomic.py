@@ -37,8 +37,9 @@ def last_resumable(args) -> tuple[int, Path | None]:
     """
     for step, path in reversed(find_complete(args.output_dir).items()):
         state = TrainerState.load_from_json(str(path / "trainer_state.json"))
-        in_all = step / state.epoch * args.num_train_epochs if state.epoch else 0  # steps; state.num_train_epochs is rounded up
-        if step < (args.max_steps if args.max_steps > 0 else in_all - 1e-6 * step):
+        # not from state.num_train_epochs, which is rounded up
+        total = step / state.epoch * args.num_train_epochs if state.epoch else 0
+        if step < (args.max_steps if args.max_steps > 0 else total - 1e-6 * step):
             return step, path
     return 0, None
 

@@ -57,7 +57,7 @@ def compute_advantages(rewards: torch.Tensor, group: int, baseline: str) -> torc
         group: completions per group.
         baseline: one of BASELINES.
     """
-    grouped = rewards.view(1 if baseline == "batch" else -1, -1 if baseline == "batch" else group)
+    grouped = rewards.view(-1, len(rewards) if baseline == "batch" else group)
     advantages = grouped - grouped.nanmean(dim=1, keepdim=True)
     if baseline == "leave_one_out":  # r - (sum - r) / (n - 1) = (r - mean) n / (n - 1)
         counted = grouped.isfinite().sum(dim=1, keepdim=True)
