@@ -287,6 +287,17 @@ def test_no_findings_for_a_valid_config(folders, tmp_path, recipe):
     assert (memory is None) == (recipe == "mixture")
 
 
+def test_the_batch_is_that_of_all_processes(folders, tmp_path):
+    """4 completions in each of 8 processes are groups of 8."""
+    path = write(tmp_path, folders, "grpo", {"per_device_train_batch_size": 4, "num_generations": 8})
+    [finding], *_ = check_config(path, LAPTOP)
+    assert "generation_batch_size (4) must be divisible by num_generations (8)" in finding.problem
+    assert not [finding for finding in check_config(path, NODE)[0] if finding.level == "error"]
+    path = write(tmp_path, folders, "grpo", {"per_device_train_batch_size": 128, "num_generations": 2})
+    [finding] = [finding for finding in check_config(path, NODE)[0] if finding.level == "error"]
+    assert "generation_batch_size 1024" in finding.problem and "takes 512 problems" in finding.problem
+
+
 @pytest.mark.parametrize("recipe", ["grpo", "star"])
 def test_without_vllm_a_run_needs_use_vllm_false(folders, tmp_path, monkeypatch, recipe):
     monkeypatch.setitem(sys.modules, "vllm", None)  # as if it were not installed

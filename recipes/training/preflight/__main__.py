@@ -8,12 +8,13 @@ Several configs are a pipeline, in the order in which they will run: what an ear
 """
 
 import argparse
+import contextlib
 import dataclasses
 import importlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from data_mix.errors import InputError, exit_code, nearest
 from data_mix.mapping import read_mapping
@@ -61,9 +62,9 @@ def check_config(path: str, environment: Environment, recipe: str | None = None,
             Mixture.from_config(load_config(path, []))
             return [], None, None
         module = importlib.import_module(f"recipes.{recipe}")
-        configs = config.parse(
-            recipe, module.CONFIG_CLASSES, ["--config", path, *(["--model_name_or_path", model] if model else [])]
-        )
+        words = ["--config", path, *(["--model_name_or_path", model] if model else [])]
+        with _world_size(environment.processes):
+            configs = config.parse(recipe, module.CONFIG_CLASSES, words)
     except InputError as error:
         return [Finding("config", error.problem.removeprefix(f"{path}: "), error.fix)], None, None
     if environment.gpu and not configs[0].given & {"bf16", "fp16"}:
@@ -74,6 +75,19 @@ def check_config(path: str, environment: Environment, recipe: str | None = None,
     inputs = Inputs(environment)
     findings = list(module.inspect(inputs, *configs))
     return findings, inputs.memory, cost.estimate(recipe, inputs, *configs[:2])
+
+
+@contextlib.contextmanager
+def _world_size(processes: int) -> Iterator[None]:
+    """Lets TRL's configs compute and check batch sizes for another number of processes than this one's launcher started."""
+    from transformers import TrainingArguments
+
+    here = TrainingArguments.world_size
+    TrainingArguments.world_size = processes
+    try:
+        yield
+    finally:
+        TrainingArguments.world_size = here
 
 
 def check_pipeline(paths: Sequence[str], environment: Environment, recipe: str | None = None) -> dict[str, tuple]:
