@@ -55,7 +55,7 @@ class STaRRecipe(Rollouts):
     temperature: float = field(default=1.0, metadata={"help": "sampling temperature of the rollouts"})
     rewards: list[str] = field(
         default_factory=lambda: ["answer"],
-        metadata={"help": "answer, chain, valid or a function of your own; a completion is kept if all are positive"},
+        metadata={"help": "answer, chain, valid, format or a function of your own; a completion is kept if all are positive"},
     )
     max_completion_length: int = field(default=256, metadata={"help": "token limit of a completion"})
     vllm_max_model_length: int | None = field(

@@ -94,7 +94,7 @@ def of_recursion(lines: list[dict]) -> Verdict:
         f"{spread([value for (p, _), value in off.items() if p == p_cot])} from p_cot {p_cot:g}"
         for p_cot in sorted({p for p, _ in off})
     ]
-    text = f"the round that is furthest off: {', '.join(parts)}"
+    text = f"largest deviation in any round: {', '.join(parts)}"
     return text, verdict_of([value <= 0.05 for value in off.values()]), len({seed for _, seed in off})
 
 
@@ -177,7 +177,7 @@ def of_start(lines: list[dict]) -> Verdict:
     late = [step for step in accuracy if all(min(accuracy[later]) >= 0.98 for later in accuracy if later >= step)]
     early = [step for step in accuracy if step not in late]
     parts = [f"from step {step}: {spread(accuracy[step])}" for step in [*early, *late[:1]]]
-    after = f"; at least {min(min(accuracy[step]) for step in late):.3f} from every later one" if late else ""
+    after = f"; at least {min(min(accuracy[step]) for step in late):.3f} from every later step" if late else ""
     works = bool(early and late) and all(max(accuracy[step]) < 0.98 for step in early)
     # the log has no mean length: before RL it is about 1 + 15 p_long, since forms have 1 and 16 symbols
     longer = [

@@ -221,7 +221,7 @@ def check_verdicts(rewards: Sequence[str | dict]) -> Iterator[Finding]:
     """STaR: rewards that are no yes or no, and settings of rewards that only RL has."""
     for name in sorted(_names(rewards) & set(BUILT_IN) - set(VERIFIED)):
         problem = f"rewards: {name} is not a verdict, so it cannot decide which completions to keep"
-        yield Finding("rewards", problem, "use answer, chain, valid or a function of your own")
+        yield Finding("rewards", problem, "use answer, chain, valid, format or a function of your own")
     if any(isinstance(entry, dict) and "weight" in entry for entry in rewards or ()):
         problem = "rewards: a weight has no effect, because a completion is kept if every reward is positive"
         yield Finding("rewards", problem, "leave it out")
