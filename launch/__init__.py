@@ -2,6 +2,7 @@
 
 ablation.py     reads a YAML with a grid into cells and the jobs they need
 check_jobs.py   checks the fields of all jobs before the first one starts
+records.py      what made each job's folder, so that none is reused by mistake
 scheduler.py    runs jobs in parallel, each pinned to its own CPU cores
 slot.py         a set of cores and the processes that run on them
 fork_server.py  a process with torch, TRL and vLLM imported, from which jobs are forked

@@ -15,14 +15,14 @@ from launch import serve
 
 def ablate(path: str, slots: int, dry_run: bool, cell: int | None) -> int:
     """Runs the unfinished jobs of an ablation or of one cell, then writes the report; returns 1 if a job failed."""
-    from launch import ablation, check_jobs, scheduler
+    from launch import ablation, check_jobs, records, scheduler
 
     cores = len(os.sched_getaffinity(0))
     if not 1 <= slots <= cores:
         raise InputError(f"--jobs is {slots}; each job needs its own core, so give 1 to {cores}")
     grid = ablation.read(path)
     selected = grid if cell is None else ablation.select_cell(grid, cell)
-    scheduler.check_folders(selected)
+    records.check_folders(selected)
     if grid.out.is_dir() and not dry_run:
         locks.lock(grid.out, shared=cell is not None).close()  # refuse it now: checking the jobs takes seconds
     done = sum(job.is_done() for job in selected.jobs.values())

@@ -57,6 +57,7 @@ class StageJob:
         needs: names of the jobs whose folders it reads.
         axes: the grid fields it depends on, each with the label of its value.
         evaluates: for an eval, the stage whose model it evaluates and the name of the evaluation.
+        config: its YAML file; empty for an eval.
     """
 
     name: str
@@ -66,6 +67,7 @@ class StageJob:
     needs: list[str]
     axes: dict[str, Any]
     evaluates: dict[str, str] = field(default_factory=dict)
+    config: str = ""
 
     def is_done(self) -> bool:
         """Whether the folder is complete."""
@@ -221,7 +223,7 @@ class _Builder:
             launcher = self.raw["launcher"].split() if self.raw.get("launcher") else [sys.executable]
             command = [*launcher, str(ROOT / "recipes" / f"{stage}.py"), "--config", config, *to_arguments(fields)]
         needs = [upstream[name].name for name in UPSTREAM[stage]]
-        return self.add(StageJob(f"{stage}/{folder.name}", folder, MARKERS[stage], command, needs, axes))
+        return self.add(StageJob(f"{stage}/{folder.name}", folder, MARKERS[stage], command, needs, axes, config=config))
 
     def add_eval(self, stage: str, kind: str, folder: str, arguments: dict, jobs: dict[str, StageJob]) -> StageJob:
         model, mixture = jobs[stage], jobs["mixture"]

@@ -16,7 +16,7 @@ import yaml
 from data_mix import locks
 from data_mix.errors import InputError
 from eval.report.table import average_seeds
-from launch import ablation
+from launch import ablation, records
 from launch.ablation import folder_name, to_arguments
 from tests.conftest import ROOT
 
@@ -217,6 +217,35 @@ def test_an_unfinished_run_of_another_command_is_refused_and_kept(command, tmp_p
     assert log.read_text() == "step\n"
 
 
+def test_results_of_other_settings_are_not_mixed(tmp_path):
+    """A config that was edited, or a stage that was made anew after its folder was moved away."""
+    path, _ = write_interrupted(tmp_path)
+    config = path.parent / "sft.yaml"
+
+    def finish(job):
+        job.folder.mkdir(parents=True, exist_ok=True)
+        (job.folder / job.marker).touch()
+        records.log_path(grid, job, "json").parent.mkdir(parents=True, exist_ok=True)
+        records.write_record(grid, job)
+
+    grid = ablation.read(str(path))
+    for job in grid.jobs.values():
+        finish(job)
+    records.check_folders(grid)
+    sft, evaluation = grid.jobs["sft/seed=0"], grid.jobs["eval/sft/seed=0"]
+    config.write_text("# a comment\n" + config.read_text() + "weight_decay: 0.5\n")
+    with pytest.raises(InputError, match=rf"from another config \(weight_decay: None; now 0.5\).*{evaluation.folder}"):
+        records.check_folders(grid)
+    sft.folder.rename(tmp_path / "away")
+    with pytest.raises(InputError, match=f"{evaluation.folder} was made from another sft/seed=0; .*move the folder away"):
+        records.check_folders(grid)
+    evaluation.folder.rename(tmp_path / "away too")
+    records.check_folders(grid)
+    finish(sft)
+    records.log_path(grid, evaluation, "json").write_text('["from", "an", "older", "version"]')
+    records.check_folders(grid)
+
+
 def test_runs_resume_despite_corrupt_records(command, tmp_path):
     broken = ["", '["recip', "3", "null"]
     path, _ = write_interrupted(tmp_path, range(4))
@@ -231,7 +260,7 @@ def test_runs_resume_despite_corrupt_records(command, tmp_path):
     assert done.returncode == 1 and "Traceback" not in done.stderr
     for seed, (record, log) in enumerate(zip(records, logs, strict=True)):
         assert f"FAILED sft/seed={seed}" in done.stdout
-        assert log.read_text() == "step\nstep\n" and "--max_steps" in json.loads(record.read_text())
+        assert log.read_text() == "step\nstep\n" and "--max_steps" in json.loads(record.read_text())["command"]
 
 
 @pytest.mark.slow
@@ -251,7 +280,7 @@ def test_moving_the_checkout_or_spelling_its_path_differently_is_the_same_comman
     assert ablate(first, str(path)) == 2
     record = first / "out" / "logs" / "sft" / "seed=0.json"
     assert str(tmp_path / "first") not in record.read_text()
-    words = json.loads(record.read_text())
+    words = json.loads(record.read_text())["command"]
     record.write_text(json.dumps([str(first / word) if word.startswith(("recipes", "sft.yaml")) else word for word in words]))
     assert ablate(first, path.name) == 3  # older versions recorded absolute paths
     first.rename(second)

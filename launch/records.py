@@ -1,0 +1,121 @@
+"""What made a job's folder, in `logs/JOB.json`: its command, its config, and a digest of the same for the jobs it needs.
+
+A folder counts as an ablation's only if all three are still the same, so results of different settings are never mixed.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from data_mix.errors import InputError
+from data_mix.files import write_text
+from data_mix.hub import is_hub_id
+from data_mix.mapping import read_mapping
+from data_mix.mixture_folder import is_taken
+from launch.ablation import ROOT, Ablation, StageJob
+
+# Options whose values are paths; "" stands for the words before the first option, such as the script.
+PATH_OPTIONS = ("", "--config", "--out", "--output_dir", "--mixture", "--model", "--model_name_or_path")
+
+
+def check_folders(ablation: Ablation) -> None:
+    """Refuses folders that were made by other commands, from other configs or from other folders than now.
+
+    Raises:
+        InputError: naming the first such folder, what differs, and the folders that were made from it.
+    """
+    made_from: dict[str, dict] = {}
+    for job in ablation.jobs.values():
+        recorded = _read_record(ablation, job)
+        if (
+            recorded
+            and is_taken(str(job.folder))
+            and (difference := _difference(recorded, _made_from(ablation, job, made_from)))
+        ):
+            names = {job.name}
+            for later in ablation.jobs.values():  # after those they need
+                if names & {*later.needs} and is_taken(str(later.folder)):
+                    names.add(later.name)
+            rest = [str(ablation.jobs[name].folder) for name in names - {job.name}]
+            away = f"the folder away, and what was made from it ({', '.join(sorted(rest))})" if rest else "the folder away"
+            raise InputError(f"{job.folder} was made {difference}; change `out`, or move {away}")
+
+
+def write_record(ablation: Ablation, job: StageJob) -> None:
+    """Records what a job's folder is made from, before the job starts."""
+    write_text(log_path(ablation, job, "json"), json.dumps(_made_from(ablation, job, {})))
+
+
+def log_path(ablation: Ablation, job: StageJob, suffix: str) -> Path:
+    """A job's log (`log`), lock (`lock`) or record (`json`)."""
+    return ablation.out / "logs" / f"{job.name}.{suffix}"
+
+
+def _made_from(ablation: Ablation, job: StageJob, known: dict[str, dict]) -> dict[str, Any]:
+    """The job's record; `known` has those found before, by name, and gets this one."""
+    if job.name not in known:
+        config = json.dumps(read_mapping(job.config) if job.config else {}, default=str)  # YAML also has dates
+        needs = {}
+        for name in job.needs:
+            record = json.dumps(_made_from(ablation, ablation.jobs[name], known), sort_keys=True)
+            needs[name] = hashlib.sha256(record.encode()).hexdigest()
+        known[job.name] = {"command": _portable(job.command[1:], Path.cwd()), "config": json.loads(config), "needs": needs}
+    return known[job.name]
+
+
+def _difference(was: dict[str, Any], now: dict[str, Any]) -> str | None:
+    """How two records differ, as the end of `FOLDER was made ...`; None if not. Older records have the command alone."""
+    options, before = _by_option(now["command"]), _by_option(was["command"])
+    for name in {**options, **before}:
+        if options.get(name) != before.get(name):
+            return f"by another command ({before.get(name, f'no {name}')}; now {options.get(name, f'no {name}')})"
+    config, before = now["config"], was.get("config", now["config"])
+    for name in {**config, **before}:
+        if config.get(name) != before.get(name):
+            return f"from another config ({name}: {before.get(name)!r}; now {config.get(name)!r})"
+    needs, before = now["needs"], was.get("needs", now["needs"])
+    return next((f"from another {name}" for name in needs if needs[name] != before.get(name)), None)
+
+
+def _read_record(ablation: Ablation, job: StageJob) -> dict[str, Any] | None:
+    """What made the job's folder; None if there is no readable record, as after a crash."""
+    try:
+        record = json.loads(log_path(ablation, job, "json").read_text(encoding="utf-8"))
+        if isinstance(record, list):  # older versions recorded the command alone, with absolute paths
+            record = {"command": record}
+        return record | {"command": _portable(record["command"], ROOT.resolve())}
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _portable(words: list[str], folder: Path) -> list[str]:
+    """Makes paths into the checkout relative to it, so that it can be moved or reached by another path.
+
+    Args:
+        words: a command line.
+        folder: what its relative paths are relative to.
+    """
+    portable, option = [], ""
+    for word in words:
+        option = word if word.startswith("--") else option
+        is_path = "/" in word and option in PATH_OPTIONS and not (option == "--model_name_or_path" and is_hub_id(word))
+        portable.append(_portable_path(folder / word) if is_path else word)
+    return portable
+
+
+def _portable_path(path: Path) -> str:
+    root = ROOT.resolve()
+    candidates = (Path(os.path.abspath(path)), path.resolve())  # the first keeps symlinks, such as `runs` on another disk
+    return next((str(one.relative_to(root)) for one in candidates if one.is_relative_to(root)), str(candidates[0]))
+
+
+def _by_option(words: list[str]) -> dict[str, str]:
+    """Splits a command line by option: each maps to itself and its values, "the program" to the words before the first."""
+    options: dict[str, str] = {}
+    name = "the program"
+    for word in words:
+        name = word if word.startswith("--") else name
+        options[name] = f"{options[name]} {word}" if name in options else word
+    return options
