@@ -15,6 +15,14 @@ def long_rows(manifest: dict) -> float:
     return sum(count["rows"] for count in manifest["counts"] if count["form"] == "long") / manifest["rows"]["train"]
 
 
+def long_rows_by_source(manifest: dict) -> dict[str, float]:
+    """The same for each source."""
+    rows: dict[str, dict[str, int]] = {}
+    for count in manifest["counts"]:
+        rows.setdefault(count["source"], {})[count["form"]] = count["rows"]
+    return {source: forms.get("long", 0) / sum(forms.values()) for source, forms in rows.items() if sum(forms.values())}
+
+
 def _forms(manifest: dict) -> str:
     return ", ".join(f"{form} {share:g}" for form, share in manifest["config"]["forms"].items())
 

@@ -1,5 +1,6 @@
 """Parses a mixture's YAML into a validated `MixtureConfig`, before any data is loaded or written."""
 
+import json
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -261,7 +262,11 @@ def _override(raw: dict, override: str) -> None:
     if not equals:
         raise InputError(f"--set {override}: no value; write key=value")
     try:
-        value = yaml.safe_load(text)
+        value = json.loads(text)  # to YAML 1.1, 1e-5 is a text, and so is an escaped pair of surrogates two characters
+    except (ValueError, RecursionError):
+        value = None
+    try:
+        value = yaml.safe_load(text) if value is None else value
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"--set {override[:100]}: not YAML ({' '.join(str(error).split())[:200]})") from None
     keys, parent = name.split("."), raw

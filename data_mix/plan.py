@@ -86,7 +86,7 @@ def count_for_tokens(n: int, shares: list[list[float]], lengths: list[np.ndarray
     while True:  # local search: move one row between two cells while this reduces the distance
         moves = []
         for donor, recipient in np.ndindex(target.size, target.size):
-            if donor != recipient and counts.flat[donor] > 0:
+            if donor != recipient and counts.flat[donor] > 0 and target.flat[recipient] > 0:
                 moved = counts.copy()
                 moved.flat[donor] -= 1
                 moved.flat[recipient] += 1

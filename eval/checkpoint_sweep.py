@@ -15,7 +15,8 @@ from eval.report.table import METRIC_LABELS, average_seeds, flatten
 def evaluate_checkpoints(config: EvalConfig) -> str:
     """Evaluates every `checkpoint-N` in `config.model` with one engine; returns a table over training steps.
 
-    Writes an eval folder OUT/checkpoint-N per checkpoint (with tasks, OUT/checkpoint-N/TASK) and OUT/checkpoints.png.
+    Writes an eval folder OUT/checkpoint-N per checkpoint (with tasks, OUT/checkpoint-N/TASK) and OUT/checkpoints.png. Many
+    truncated completions, as early checkpoints have, are only a warning here.
 
     Raises:
         InputError: when there are no checkpoints, or as `evaluate` does.
@@ -28,7 +29,7 @@ def evaluate_checkpoints(config: EvalConfig) -> str:
     engine, rows = LazyEngine(), []
     kind = "greedy" if config.temperature == 0 else "sampled"
     for step, folder in folders.items():
-        evals = evaluate(replace(config, model=str(folder), out=str(Path(config.out) / folder.name)), engine)
+        evals = evaluate(replace(config, model=str(folder), out=str(Path(config.out) / folder.name), max_truncated=1.0), engine)
         for out, metrics in evals.items():
             task = {"task": Path(out).name} if config.tasks else {}
             rows.append({"step": step, **task, **flatten(Path(config.model).name, kind, metrics)})

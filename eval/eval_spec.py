@@ -11,7 +11,7 @@ from eval import benchmarks
 from eval.eval_config import EvalConfig
 from eval.generation.engines import Sampling
 from eval.generation.tokens import context_length, encode_prompts, end_ids
-from eval.model_folder import load_config
+from eval.model_folder import load_config, weight_files
 from eval.training_data import find_form_rule, find_trained_on
 from rewards.functions import text_of
 
@@ -79,8 +79,6 @@ def _make_spec(
     if max_tokens < 1 or longest + max_tokens > context:
         need = f"longest prompt ({longest} tokens) + max tokens ({max_tokens})"
         raise InputError(f"{need} is more than the model's context of {context}; lower --max-tokens")
-    # what may change behind a name: weights, by their size and mtime, and problems
-    weights = [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in sorted(Path(config.model).glob("*.safetensors"))]
     settings = {
         "model": config.model,
         "temperature": config.temperature,
@@ -91,12 +89,18 @@ def _make_spec(
         "problems": len(rows),
         "shots": benchmark.shots,
         "stop": list(benchmark.stop),
-        "weights": weights,
-        "data": hashlib.sha256(json.dumps([prompt_ids, [row["answer"] for row in rows]]).encode()).hexdigest(),
+        # what may change behind a name: weights, problems, and what completions are scored with
+        "weights": weight_files(config.model),
+        "data": _digest([prompt_ids, [row["answer"] for row in rows]]),
+        "scored_with": _digest([[row["meta"], row["completion"]] for row in rows]),
     }
     return EvalSpec(
         out, rows, prompt_ids, Sampling(config.samples, config.temperature, max_tokens, ends, benchmark.stop), settings
     )
+
+
+def _digest(values: list) -> str:
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
 
 def _twice_longest_solution(tokenizer, rows: list[dict]) -> int:

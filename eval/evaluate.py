@@ -45,7 +45,7 @@ def evaluate(config: EvalConfig, engine: LazyEngine | None = None) -> dict[str, 
         engine = ServerEngine(config.base_url, read_token(Path(config.token_file)) if config.token_file else None)
     engine = engine or LazyEngine()
     pending = [(spec, Spool(spec.out, spec.settings)) for spec in specs if not _is_finished(spec)]
-    max_length = max((spec.max_length for spec, _ in pending), default=0)
+    max_length = max(spec.max_length for spec in specs)  # of finished ones, too: the engine may go on to another model
     for spec, spool in pending:
         if not _is_finished(spec):  # the process that held the lock until now may have finished it
             _generate(config, spec, spool, engine, tokenizer, max_length)

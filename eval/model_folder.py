@@ -85,6 +85,11 @@ def find_checkpoints(run: str) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
+def weight_files(model: str) -> list[list]:
+    """Name, size in bytes and mtime in ns of each weight file: they change when other weights take the folder's name."""
+    return [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in sorted(Path(model).glob("*.safetensors"))]
+
+
 def compute_dtype(fields: Mapping[str, Any]) -> str | None:
     """The 16-bit compute dtype set by a recipe's fields `bf16` and `fp16`; None if neither is set."""
     return "float16" if fields.get("fp16") else "bfloat16" if fields.get("bf16") else None

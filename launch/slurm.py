@@ -97,7 +97,6 @@ class SlurmJob:
         logs: log folder, relative to the current folder.
         command: the recipe, or `-m launch ablate FILE`, with its arguments.
         launcher: arguments of `python` that start the recipe's processes.
-        done: a file that exists once the run is finished.
         server: arguments of `python` that start a vLLM server; empty without server nodes.
         restart: whether each server node has a server of its own, which is started again if it dies, as weights from files
             allow. Otherwise the nodes share one, in whose NCCL group a new process has no place.
@@ -110,7 +109,6 @@ class SlurmJob:
     logs: Path
     command: list[str]
     launcher: list[str] = field(default_factory=list)
-    done: Path | None = None
     server: list[str] = field(default_factory=list)
     restart: bool = False
     array: str | None = None
@@ -226,9 +224,8 @@ def recipe_job(script: str, arguments: list[str], resources: Resources, accelera
     launcher = ["-m", "accelerate.commands.launch", "--config_file", package_file(f"launch/accelerate/{accelerate}.yaml")]
     launcher += ["--num_machines", str(resources.nodes), "--num_processes", str(processes)]
     name = re.sub(r"[^\w.+-]", "-", "-".join([recipe, *Path(out).absolute().parent.parts[-1:]]))
-    logs, done = Path(out).parent / "slurm", Path(out) / "model.safetensors"
-    command = [package_file(script), *arguments]
-    return SlurmJob(resources, name, made_by, logs, command, launcher, done, server, weight_push == "files")
+    logs, command = Path(out).parent / "slurm", [package_file(script), *arguments]
+    return SlurmJob(resources, name, made_by, logs, command, launcher, server, weight_push == "files")
 
 
 def package_file(path: str) -> str:

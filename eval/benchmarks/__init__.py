@@ -56,7 +56,11 @@ class Benchmark:
 
 def from_mixture(folder: str) -> Benchmark:
     """The test problems of a mixture, in the prompt format of its train rows."""
-    return Benchmark(read_rows(folder, "test"), {"mixture": folder, "p_cot": card.long_rows(read_manifest(folder))})
+    manifest = read_manifest(folder)
+    origin = {"mixture": folder, "p_cot": card.long_rows(manifest)}
+    if manifest["config"]["unit"] == "tokens":  # else it is the same in every source
+        origin["p_cot_by_source"] = card.long_rows_by_source(manifest)
+    return Benchmark(read_rows(folder, "test"), origin)
 
 
 def load(name: str, prompt: str, data: str | None) -> Benchmark:

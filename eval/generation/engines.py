@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from data_mix.errors import InputError
 from eval.generation.machine import BLOCK, cache_bytes, has_gpu
-from eval.model_folder import choose_dtype, load_config
+from eval.model_folder import choose_dtype, load_config, weight_files
 
 MAX_SEQUENCES = 256  # vLLM's batch size (max_num_seqs)
 CPU_OPTIONS = {  # of vLLM
@@ -58,7 +59,7 @@ class LazyEngine:
     """Starts vLLM (transformers where vLLM is not installed) on first use; later calls only load other weights."""
 
     def __init__(self) -> None:
-        self.engine, self.model = None, None
+        self.engine, self.weights, self.max_length = None, None, 0
 
     def load(self, model: str, tokenizer, max_length: int, seed: int) -> "VLLMEngine | TransformersEngine":
         """The engine with the weights of `model` and the given sampling seed.
@@ -68,16 +69,23 @@ class LazyEngine:
             tokenizer: the model's.
             max_length: prompt + completion, in tokens; later calls cannot raise it.
             seed: sampling seed.
+
+        Raises:
+            InputError: if `max_length` is more than that of the first call.
         """
+        weights = (model, weight_files(model))
         if self.engine is None:
-            dtype = choose_dtype(model)
+            self.max_length, dtype = max_length, choose_dtype(model)
             if importlib.util.find_spec("vllm"):
                 self.engine = VLLMEngine(model, dtype, max_length, seed)
             else:
                 self.engine = TransformersEngine(load_model(model, dtype), tokenizer, seed)
-        elif model != self.model:
+        elif max_length > self.max_length:  # vLLM would cut completions off without a word
+            problem = f"the engine was started for {self.max_length} tokens, and this eval needs {max_length}"
+            raise InputError(problem, "begin with the longest eval, or use another LazyEngine")
+        elif weights != self.weights:
             self.engine.load(model)
-        self.model, self.engine.seed = model, seed
+        self.weights, self.engine.seed = weights, seed
         return self.engine
 
 

@@ -29,12 +29,14 @@ MAX_COMPLETIONS = 20_000  # in the page of an ablation, over all its evals
 def find_stages(run_dir: Path) -> dict[str, dict[str, Path]]:
     """A run's eval folders: stage → `{"greedy": path, "sampled": path}`, in pipeline order.
 
-    A folder `NAME-sampled` is the sampled eval of stage NAME, `NAME` the greedy one. Evals of tasks are in `NAME/TASK`.
+    A folder `NAME-sampled` is the sampled eval of stage NAME; any other name is a row of its own, greedy or sampled. Evals
+    of tasks are in `NAME/TASK`.
     """
     stages: dict[str, dict[str, Path]] = {}
     for metrics in sorted([*run_dir.glob("eval/*/metrics.json"), *run_dir.glob("eval/*/*/metrics.json")]):
         name, *task = metrics.parent.relative_to(run_dir / "eval").parts
-        stage, kind = (name.removesuffix("-sampled"), "sampled") if name.endswith("-sampled") else (name, "greedy")
+        sampled = read_metrics(str(metrics.parent))["temperature"] > 0
+        stage, kind = (name.removesuffix("-sampled"), "sampled") if sampled else (name, "greedy")
         stages.setdefault(" ".join([stage, *task]), {})[kind] = metrics.parent
     order = {name: i for i, name in enumerate(STAGES)}
     return dict(sorted(stages.items(), key=lambda item: (order.get(item[0].split()[0], len(order)), item[0])))

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -33,13 +34,14 @@ def by_meta(rows: Sequence[dict]) -> dict[str, dict[str, list[dict]]]:
 
     Only fields that hold a number or a text, with at least two values. Rows that lack a field are not in its groups.
     """
-    metas = {text: json.loads(text) for text in {row["meta"] for row in rows}}
+    counts = Counter(row["meta"] for row in rows)
+    metas = {text: json.loads(text) for text in counts}
     values: dict[str, dict[str, object]] = {}
     for text, meta in metas.items():
         for field, value in meta.items():
             if isinstance(value, str | int | float) and field not in NOT_A_FIELD:
                 values.setdefault(field, {})[text] = value
-    labels = {field: _labels(found) for field, found in sorted(values.items())}
+    labels = {field: _labels(found, counts) for field, found in sorted(values.items())}
     groups = {}
     for field, label_of in labels.items():
         found: dict[str, list[dict]] = {label: [] for label in label_of.values()}
@@ -51,8 +53,13 @@ def by_meta(rows: Sequence[dict]) -> dict[str, dict[str, list[dict]]]:
     return groups
 
 
-def _labels(values: dict[str, object]) -> dict[str, str]:
-    """Meta → the label of its value, in the order in which labels are shown; empty if there are too many texts."""
+def _labels(values: dict[str, object], counts: dict[str, int]) -> dict[str, str]:
+    """Meta → the label of its value, in the order in which labels are shown; empty if there are too many texts.
+
+    Args:
+        values: meta → its value of a field.
+        counts: meta → how many rows have it.
+    """
     distinct = set(values.values())
     if not all(isinstance(value, int | float) and abs(value) < LARGEST for value in distinct):
         names = {text: str(value) for text, value in values.items()}
@@ -61,7 +68,8 @@ def _labels(values: dict[str, object]) -> dict[str, str]:
     ordered = dict(sorted(values.items(), key=lambda item: item[1]))
     if len(distinct) <= MAX_NUMBERS:
         return {text: _number(value) for text, value in ordered.items()}
-    quartile = np.searchsorted(np.quantile(list(ordered.values()), (0.25, 0.5, 0.75)), list(ordered.values()))
+    of_rows = np.repeat(list(ordered.values()), [counts[text] for text in ordered])
+    quartile = np.searchsorted(np.quantile(of_rows, (0.25, 0.5, 0.75)), list(ordered.values()))
     members = {q: [v for v, other in zip(ordered.values(), quartile, strict=True) if other == q] for q in set(quartile)}
     ends = {q: (_number(found[0]), _number(found[-1])) for q, found in members.items()}
     names = {q: low if low == high else f"{low} to {high}" for q, (low, high) in ends.items()}

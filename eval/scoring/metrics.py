@@ -39,21 +39,20 @@ def maj_at_k(samples: list[dict]) -> list[float]:
     Exact, over all subsets. Tied answers share the win equally; completions without an answer do not vote.
     """
     n = len(samples)
-    votes = Counter(row["extracted"] for row in samples if row["extracted"] is not None)
-    unanswered, wins = n - sum(votes.values()), [0.0] * n
-    for answer in {row["extracted"] for row in samples if row["outcome"] == "correct"}:
-        others = [count for other, count in votes.items() if other != answer]
-        for top in range(1, votes[answer] + 1):
-            # (completions drawn from the others, other answers with `top` votes) → number of such subsets
-            ways = {(drawn, 0): comb(unanswered, drawn) for drawn in range(unanswered + 1)}
-            for count in others:
-                after: dict[tuple[int, int], int] = defaultdict(int)
-                for (drawn, ties), number in ways.items():
-                    for more in range(min(count, top) + 1):
-                        after[drawn + more, ties + (more == top)] += number * comb(count, more)
-                ways = after
+    right = sum(row["outcome"] == "correct" for row in samples)  # one answer, in whatever spelling
+    others = Counter(row["extracted"] for row in samples if row["outcome"] != "correct" and row["extracted"] is not None)
+    unanswered, wins = n - right - others.total(), [0.0] * n
+    for top in range(1, right + 1):
+        # (completions drawn from the others, other answers with `top` votes) → number of such subsets
+        ways = {(drawn, 0): comb(unanswered, drawn) for drawn in range(unanswered + 1)}
+        for count in others.values():
+            after: dict[tuple[int, int], int] = defaultdict(int)
             for (drawn, ties), number in ways.items():
-                wins[top + drawn - 1] += comb(votes[answer], top) * number / (ties + 1)
+                for more in range(min(count, top) + 1):
+                    after[drawn + more, ties + (more == top)] += number * comb(count, more)
+            ways = after
+        for (drawn, ties), number in ways.items():
+            wins[top + drawn - 1] += comb(right, top) * number / (ties + 1)
     return [won / comb(n, k) for k, won in enumerate(wins, 1)]
 
 
@@ -84,17 +83,19 @@ def compute_metrics(rows: list[dict], info: dict) -> dict:
 
     Args:
         rows: all completions, with problem_id, source, meta, outcome, strict_outcome, form, n_tokens, truncated and extracted.
-        info: the eval's settings: model, temperature, seed and, for a mixture, its p_cot under `asked`.
+        info: the eval's settings: model, temperature, seed and, for a mixture, its p_cot under `asked`, also by source.
 
     Returns:
         All keys of the format; metrics that do not apply (accuracy of an absent form, maj@k of one sample) are None.
     """
     majorities = {problem: maj_at_k(samples) for problem, samples in breakdown.by_problem(rows).items()}
     metrics = _summarize(rows, info, majorities)
-    sources = breakdown.by_source(rows)
+    sources, asked = breakdown.by_source(rows), info.get("asked", {})
+    shares = asked.get("p_cot_by_source", {})
+    own_info = {name: info | {"asked": asked | {"p_cot": shares.get(name, asked.get("p_cot"))}} for name in sources}
     return metrics | {
         "by_source": {
-            name: _summarize(own, info, majorities) if len(sources) > 1 else metrics for name, own in sources.items()
+            name: _summarize(own, own_info[name], majorities) if len(sources) > 1 else metrics for name, own in sources.items()
         },
         "by_meta": {
             field: {value: _summarize(own, info, majorities) for value, own in groups.items()}

@@ -48,9 +48,6 @@ log={{ job.logs | quote }}/$name.attempt-$attempt.log
 pattern=${log//%/%%}  # srun expands % in file names
 say() { echo "$(date +%FT%T) $name, attempt $attempt: $*"; }
 say "starting on $SLURM_JOB_NODELIST; output in $log"
-{% if job.done %}
-if [ "$attempt" -gt 0 ] && [ -f {{ job.done | quote }} ]; then say "already finished"; exit 0; fi
-{% endif %}
 # SIGUSR1 comes shortly before the time limit, or from `scancel --batch --signal=USR1`: the run saves, and this script requeues it.
 stopping=
 stop() {  # with scancel, because srun kills its step on SIGTERM
@@ -123,10 +120,11 @@ srun --job-name=train --nodes=1 --ntasks=1 --cpu-bind=none --output="$pattern" p
 {% else %}
 # One launcher per node, one process per GPU. The launcher forwards SIGTERM, and the processes save after the current step.
 srun --job-name=train --nodes={{ resources.nodes }} --ntasks={{ resources.nodes }} --nodelist="$(list "${trainers[@]}")" --cpu-bind=none --kill-on-bad-exit=1 \
-    --output="$pattern" bash -c 'exec python {{ job.launcher | join_words }} \
-    --machine_rank $SLURM_PROCID --main_process_ip $MASTER_ADDR --main_process_port $MASTER_PORT "$@"
+    --output="$pattern" bash -c 'exec python "${@:1:{{ job.launcher | length }}}" \
+    --machine_rank $SLURM_PROCID --main_process_ip $MASTER_ADDR --main_process_port $MASTER_PORT "${@:{{ job.launcher | length + 1 }}}"
 {%- if job.server %} --vllm_server_base_url $url_list{% endif %}{% if job.has_group_port %} --vllm_group_port $group_port{% endif %}' \
-    train {{ job.command | join_words }} &
+    train {{ job.launcher | join_words }} \
+    {{ job.command | join_words }} &
 {% endif %}
 run_pid=$!
 [ -z "$stopping" ] || { sleep 5; stop; }  # the signal came before the step existed

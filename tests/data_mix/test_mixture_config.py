@@ -71,6 +71,10 @@ def test_overrides_can_be_nested_and_p_cot_replaces_forms(tmp_path):
     config = load_config(str(path), ["p_cot=0.5", "sources.0.d=9", "seed=4"])
     assert config.forms == {"long": 0.5, "short": 0.5}
     assert config.sources[0].options == {"d": 9} and config.seed == 4
+    config = load_config(
+        str(path), ["p_cot=5e-05", "prompt_format=chat", 'system="\\ud83e\\udde0"']
+    )  # as `launch ablate` writes them
+    assert config.forms["long"] == 5e-5 and config.system == "🧠"
 
 
 @pytest.mark.parametrize(

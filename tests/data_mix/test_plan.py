@@ -55,6 +55,16 @@ def test_shares_of_tokens_are_within_half_a_point(seed, p_cot, share):
     assert np.abs(np.array(taken) / np.sum(taken) - shares).max() <= 0.005
 
 
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 999), share=st.floats(0.1, 0.9))
+def test_with_shares_of_tokens_a_form_or_source_with_share_0_gets_no_row(seed, share):
+    rng = np.random.default_rng(seed)
+    lengths = [np.stack([rng.integers(40, 160, 10_000), rng.integers(3, 6, 10_000)]) for _ in range(2)]
+    for shares in ([[share, 0], [1 - share, 0]], [[share, 1 - share], [0, 0]]):
+        table = np.array(count_for_tokens(10_000, shares, lengths))
+        assert table.sum() == 10_000 and not table[np.array(shares) == 0].any()
+
+
 def test_too_few_rows_for_the_tolerance_and_too_few_problems_are_errors():
     lengths = [np.array([[100] * 40, [1] * 40])]
     with pytest.raises(InputError, match="off by .* points, more than 0.5; increase n_train"):

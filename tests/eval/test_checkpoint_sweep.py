@@ -30,6 +30,14 @@ def test_each_checkpoint_is_evaluated_with_its_own_weights(command, parity_run, 
     assert [row["completion"] for row in read_completions(str(out / "checkpoint-5"))[0]] == first
 
 
+def test_truncated_completions_of_an_early_checkpoint_do_not_stop_the_others(command, parity_run, tmp_path):
+    for step in (5, 10):
+        shutil.copytree(parity_run / "sft", tmp_path / "sft" / f"checkpoint-{step}")
+    args = ["--mixture", parity_run / "mixture", "--problems", 4, "--max-tokens", 1, "--max-truncated", 0]
+    done = command("-m", "eval", "run", "--checkpoints", "--model", tmp_path / "sft", "--out", tmp_path / "evals", *args)
+    assert (tmp_path / "evals" / "checkpoint-10" / "metrics.json").is_file() and "truncated at 1 tokens" in done.stderr
+
+
 def test_only_folders_named_checkpoint_n_are_checkpoints(tmp_path):
     for name in ("checkpoint-100", "checkpoint-20", "checkpoint-100-keep", "checkpoint-best", "checkpoint-020", "checkpoint-"):
         (tmp_path / name).mkdir()

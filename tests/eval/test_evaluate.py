@@ -115,6 +115,23 @@ def test_a_lazy_engine_starts_once_and_takes_the_seed_of_each_call(parity_run, m
     lazy, tokenizer = LazyEngine(), AutoTokenizer.from_pretrained(path)
     first, second = (lazy.load(path, tokenizer, 64, seed) for seed in (0, 1))
     assert first is second and isinstance(first, TransformersEngine) and first.seed == 1
+    with pytest.raises(InputError, match="started for 64 tokens, and this eval needs 65"):
+        lazy.load(path, tokenizer, 65, 0)
+
+
+def test_a_lazy_engine_loads_a_folder_again_whose_model_was_trained_further(parity_run, monkeypatch, tmp_path):
+    from safetensors.torch import load_file, save_file
+    from transformers import AutoTokenizer
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    path = shutil.copytree(parity_run / "sft", tmp_path / "sft")
+    lazy, tokenizer = LazyEngine(), AutoTokenizer.from_pretrained(path)
+    before = lazy.load(str(path), tokenizer, 64, 0).model
+    assert lazy.load(str(path), tokenizer, 64, 0).model is before
+    weights = load_file(path / "model.safetensors")
+    save_file({name: value + 1 for name, value in weights.items()}, path / "model.safetensors", {"format": "pt"})
+    after = lazy.load(str(path), tokenizer, 64, 0).model.state_dict()
+    assert all(after[name].equal(value + 1) for name, value in weights.items())
 
 
 def test_vllm_and_transformers_agree_and_a_seed_determines_the_samples(parity_run, monkeypatch):

@@ -57,15 +57,14 @@ def test_samples_are_averaged_within_problems_first():
 
 
 def votes(*answers):
-    """Samples of one problem; "1" is the correct answer, None means no answer."""
-    return [
-        row("a", "correct" if answer == "1" else "wrong" if answer else "unparseable", extracted=answer) for answer in answers
-    ]
+    """Samples of one problem; "1" and "1.0" are the correct answer, None means no answer."""
+    outcomes = {"1": "correct", "1.0": "correct", None: "unparseable"}
+    return [row("a", outcomes.get(answer, "wrong"), extracted=answer) for answer in answers]
 
 
 @settings(max_examples=1000)
 @given(
-    st.lists(st.sampled_from(["1", "2", "3", None]), min_size=1, max_size=7).flatmap(
+    st.lists(st.sampled_from(["1", "1.0", "2", "3", None]), min_size=1, max_size=7).flatmap(
         lambda a: st.tuples(st.just(a), st.integers(1, len(a)))
     )
 )
@@ -73,7 +72,7 @@ def test_maj_at_k_is_the_mean_over_all_subsets(case):
     answers, k = case
     wins = []
     for subset in combinations(answers, k):
-        counts = Counter(answer for answer in subset if answer is not None)
+        counts = Counter({"1.0": "1"}.get(answer, answer) for answer in subset if answer is not None)
         best = [answer for answer, count in counts.items() if count == max(counts.values())]
         wins.append(best.count("1") / len(best) if best else 0)
     assert maj_at_k(votes(*answers))[k - 1] == pytest.approx(sum(wins) / len(wins))
@@ -138,6 +137,14 @@ def test_each_source_has_the_metrics_that_its_rows_have_alone():
         alone = compute_metrics(own, INFO)
         assert both["by_source"][name] == {key: value for key, value in alone.items() if key not in ("by_source", "by_meta")}
     assert list(both["by_source"]) == ["a", "b"] and both["by_meta"] == {}
+
+
+def test_calibration_is_that_of_the_source_if_sources_have_different_shares_of_long_rows():
+    rows = [row("a/1", "correct", "long", source="a"), row("b/1", "correct", "short", source="b")]
+    asked = {"p_cot": 0.25, "p_cot_by_source": {"a": 0.75, "b": 0.125}}
+    metrics = compute_metrics(rows, INFO | {"asked": asked})
+    found = {name: one["calibration"]["difference"]["value"] for name, one in metrics["by_source"].items()}
+    assert metrics["calibration"]["difference"]["value"] == 0.25 and found == {"a": 0.25, "b": -0.125}
 
 
 def by_meta(*metas):

@@ -43,6 +43,12 @@ def test_stages_are_in_pipeline_order(run):
     assert grpo["greedy"]["value"] == 0.9 and grpo["median_length"] == 4 and grpo["sampled"] is None
 
 
+def test_a_sampled_eval_of_any_name_is_not_shown_as_greedy(run, tmp_path):
+    shutil.copytree(run / "eval" / "sft-sampled", tmp_path / "eval" / "sft-t05")
+    [row] = pipeline_table(find_stages(tmp_path))
+    assert row["stage"] == "sft-t05" and row["greedy"] is None and row["sampled"]
+
+
 def test_the_report_is_self_contained(run):
     said = write_report(str(run))
     assert "0.900" in said and said.endswith("report.html")

@@ -173,7 +173,7 @@ def test_if_requeueing_fails_the_job_exits_with_the_run_s_status(capsys, tmp_pat
 )
 def test_arguments_are_parsed_like_the_recipe_s(capsys, arguments):
     text = script(capsys, "recipes/sft.py", *arguments)
-    assert "-f other/run/model.safetensors" in text and "log=other/slurm/" in text
+    assert "log=other/slurm/" in text
 
 
 def test_the_server_uses_the_config_s_model_in_any_option_spelling(capsys):
@@ -204,10 +204,9 @@ def test_no_value_breaks_out_of_its_place_in_the_script(tmp_path, folder, name):
     run = Path("runs") / f"x{folder}"
     command = ["recipes/sft.py", "--output_dir", str(run / "sft"), f"--run_name={name}", name]
     made_by = ["python", "-m", "launch", "slurm", *command]
+    launcher = ["-m", "accelerate", "--config_file", f"/{folder}/zero2.yaml"]  # of a checkout in such a folder
     try:
-        job = slurm.SlurmJob(
-            slurm.Resources(), "sft", made_by, run / "slurm", command, ["-m", "accelerate"], run / "model.safetensors"
-        )
+        job = slurm.SlurmJob(slurm.Resources(), "sft", made_by, run / "slurm", command, launcher)
     except InputError as error:
         assert str(error).isprintable()
         assert not (folder + name).isprintable() or "\\" in folder
@@ -217,7 +216,7 @@ def test_no_value_breaks_out_of_its_place_in_the_script(tmp_path, folder, name):
     assert sum(line.startswith("#SBATCH") for line in text.split("\n")) == 11
     done, words = run_script(text, tmp_path)
     assert done.returncode == 0 and not done.stderr
-    assert words[words.index("recipes/sft.py") :] == command
+    assert words[words.index("recipes/sft.py") :] == command and words[: len(launcher)] == launcher
     assert [path.name for path in tmp_path.iterdir()] == [".stubs"]
 
 
