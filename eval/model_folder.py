@@ -12,6 +12,8 @@ from data_mix.files import reason
 from data_mix.hub import is_hub_id, missing_part
 from eval.generation.machine import stored_dtype
 
+FIXED_DATE = "{%- macro strftime_now(format) %}26 Jul 2024{%- endmacro %}"  # the one that Llama 3.2's template falls back to
+
 
 def check_model_path(model: str, option: str, fix: str) -> None:
     """Checks that a local path holds a complete model; hub ids (owner/name) are not checked.
@@ -63,6 +65,8 @@ def load_config(model: str):
 def load_tokenizer(model: str, option: str):
     """The tokenizer of a checkpoint; `option` holds the checkpoint's name, for the message.
 
+    A chat template that writes today's date, such as that of Llama 3.2, gets a fixed one: else prompts would change overnight.
+
     Raises:
         InputError: as `load_config`.
     """
@@ -70,10 +74,21 @@ def load_tokenizer(model: str, option: str):
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(model, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
     except Exception as error:
         fix = "give a folder, or unset HF_HUB_OFFLINE" if constants.HF_HUB_OFFLINE else "save the model's tokenizer in it"
         raise InputError(f"{option} {model}: no tokenizer there ({reason(error)})", fix) from None
+    template = tokenizer.chat_template
+    if isinstance(template, str):
+        tokenizer.chat_template = fix_date(template)
+    elif template:  # several, by name
+        tokenizer.chat_template = {name: fix_date(text) for name, text in template.items()}
+    return tokenizer
+
+
+def fix_date(template: str) -> str:
+    """A chat template in which `strftime_now`, the function that transformers offers for today's date, gives a fixed one."""
+    return FIXED_DATE + template if "strftime_now" in template and not template.startswith(FIXED_DATE) else template
 
 
 def find_checkpoints(run: str) -> dict[int, Path]:

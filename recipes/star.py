@@ -34,7 +34,7 @@ from recipes.training.checkpoints.atomic import clean_up, last_complete
 from recipes.training.checkpoints.shutdown import GracefulShutdown
 from recipes.training.generation.generators import ROLLOUTS, SourceGenerator
 from recipes.training.patches import lm_head
-from recipes.training.preflight import checks, inspection
+from recipes.training.preflight import checks, inspection, services
 from recipes.training.preflight.findings import Finding
 from recipes.training.preflight.inspection import Inputs
 from recipes.training.star_rollouts import as_example, roll_out
@@ -75,6 +75,9 @@ def inspect(inputs: Inputs, recipe: STaRRecipe, args: CotmixSFTConfig, model_arg
     if args.max_steps > 0:
         problem = f"max_steps is {args.max_steps}, but a round is one pass over the kept completions"
         yield Finding("max_steps", problem, "leave it out")
+    if "num_train_epochs" in recipe.given:
+        problem = f"num_train_epochs is {args.num_train_epochs}, but a round is one pass over the kept completions"
+        yield Finding("num_train_epochs", problem, "leave it out")
     if args.save_only_model:
         yield Finding("save_only_model", "save_only_model is true, but checkpoints have only the model anyway", "leave it out")
     yield from inspection.inspect(inputs, "star", recipe, args, model_args)
@@ -110,7 +113,8 @@ def main(recipe: STaRRecipe, args: CotmixSFTConfig, model_args: trl.ModelConfig)
     source = choose_source(recipe, args, path, dtype, inputs.length)
     model = models.load_model(str(checkpoint or path), tokenizer, model_args)
     # The trainers of the rounds share this accelerator's state, so it must have their precision already.
-    accelerator = Accelerator(mixed_precision=args.mixed_precision, log_with=args.report_to, project_dir=args.output_dir)
+    trackers = [name for name in args.report_to if name in services.trackers("star")]
+    accelerator = Accelerator(mixed_precision=args.mixed_precision, log_with=trackers, project_dir=args.output_dir)
     accelerator.init_trackers("star")
     generation = source(
         model=model,

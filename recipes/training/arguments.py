@@ -1,5 +1,6 @@
 """TRL's configs with the defaults that cotmix needs."""
 
+import os
 from dataclasses import dataclass, field
 
 import trl
@@ -11,9 +12,11 @@ BF16 = {"help": "compute in bfloat16; default: true on GPUs, and on CPUs that ha
 
 
 def choose_bf16(args) -> None:
-    """Sets the default of `bf16`, which in TRL is true everywhere."""
+    """Sets the default of `bf16`, which in TRL is true everywhere. With neither `bf16` nor `fp16`, training is in float32."""
     if args.bf16 is None and (args.use_cpu or not machine.has_gpu()):
         args.bf16 = not args.fp16 and machine.has_bfloat16()
+    if args.bf16 is False and not args.fp16:  # else transformers takes the precision of the accelerate config
+        os.environ.pop("ACCELERATE_MIXED_PRECISION", None)
 
 
 @dataclass
@@ -60,6 +63,8 @@ class Rollouts:
     @property
     def server_urls(self) -> list[str]:
         """The URLs of the servers."""
+        if isinstance(self.vllm_server_base_url, str):  # as `choose_source` leaves it for TRL
+            return [self.vllm_server_base_url]
         host = "127.0.0.1" if self.vllm_server_host == "0.0.0.0" else self.vllm_server_host
         return self.vllm_server_base_url or [f"http://{host}:{self.vllm_server_port}"]
 

@@ -122,5 +122,6 @@ def test_a_push_that_cannot_work_is_refused_before_training(tmp_path, monkeypatc
     ],
 )
 def test_a_tracker_that_is_missing_is_refused_before_training(tmp_path, report_to, said):
-    found = problems(check_trackers(SFTConfig(output_dir=str(tmp_path), use_cpu=True, bf16=False, report_to=report_to)))
+    args = SFTConfig(output_dir=str(tmp_path), use_cpu=True, bf16=False, report_to=report_to)
+    found = problems(check_trackers(args, "sft"))
     assert found == [] if said is None else len(found) == 1 and found[0].startswith(said)

@@ -146,3 +146,15 @@ def test_one_or_several_servers(tmp_path, given, urls):
     assert json.loads(config.dump(*read))["vllm_server_base_url"] == (given and urls)
     read = config.parse("grpo", grpo.CONFIG_CLASSES, ["--mixture", "m", "--output_dir", "o", "--vllm_server_base_url", *urls])
     assert read[1].server_urls == urls
+    read[1].vllm_server_base_url = urls[0]  # as TRL takes it
+    assert read[1].server_urls == urls[:1]
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_the_recipe_sets_the_precision_not_the_accelerate_config(tmp_path, monkeypatch, half):
+    from recipes import sft
+
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp16")
+    fields = {"mixture": "m", "output_dir": "o", "use_cpu": True, "bf16": half}
+    read = config.parse("sft", sft.CONFIG_CLASSES, ["--config", write(tmp_path, "sft.yaml", **fields)])
+    assert read[1].mixed_precision == ("bf16" if half else "no")

@@ -18,6 +18,7 @@ from recipes.training.preflight.environment import (
     Environment,
     check_compilation,
     check_processes,
+    check_sharding,
     check_versions,
 )
 from recipes.training.preflight.inspection import Inputs, add_batch
@@ -56,14 +57,34 @@ def test_incompatible_package_versions(tmp_path, package, version, words):
         ({"ACCELERATE_USE_FSDP": "true", "FSDP_STATE_DICT_TYPE": "FULL_STATE_DICT"}, "sft", "fsdp_version is 1"),
         ({"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "3", "GPU": "1"}, "sft", "zero3_save_16bit"),
         ({"ACCELERATE_USE_FSDP": "true", "FSDP_STATE_DICT_TYPE": "FULL_STATE_DICT", "FSDP_VERSION": "2"}, "star", "star.py"),
+        (
+            {"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_CONFIG_FILE": "{zero3}", "GPU": "1"},
+            "sft",
+            "gather_16bit",
+        ),
     ],
 )
 def test_launcher_settings_that_save_or_shard_no_model(monkeypatch, tmp_path, env, stage, words):
     monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
+    (tmp_path / "zero3.json").write_text('{"zero_optimization": {"stage": 3, "offload_param": {"device": "cpu"}}}')
     for name, value in env.items():
-        monkeypatch.setenv(name, value)
+        monkeypatch.setenv(name, value.replace("{zero3}", str(tmp_path / "zero3.json")))
     findings = check_processes(SimpleNamespace(use_cpu="GPU" not in env, n_gpu=0), stage, Environment.here())
     assert any(words in str(finding) for finding in findings)
+    assert Environment.here().offloads == ("{zero3}" in env.values())
+
+
+def test_a_reference_model_under_fsdp2_and_sharding_of_the_recipe_s_own():
+    args = {"deepspeed": None, "fsdp": None, "beta": 0.04}
+    full, lora = ModelConfig(), ModelConfig(use_peft=True)
+    [finding] = check_sharding(SimpleNamespace(**args), full, "fsdp2")
+    assert finding.field == "beta" and "would be zeros" in finding.problem
+    assert not [
+        *check_sharding(SimpleNamespace(**args), lora, "fsdp2"),
+        *check_sharding(SimpleNamespace(**args), full, "zero3"),
+    ]
+    [finding] = check_sharding(SimpleNamespace(**args | {"deepspeed": "zero3.json"}), full, "none")
+    assert finding.field == "deepspeed" and "accelerate launch --config_file" in finding.fix
 
 
 def test_the_lock_of_a_compilation_that_was_killed(monkeypatch, tmp_path):

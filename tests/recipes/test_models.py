@@ -46,6 +46,23 @@ def test_llama_tokenizers_stop_at_both_end_tokens_and_pad_with_neither(llama):
         assert tokenizer.pad_token == "<|finetune_right_pad_id|>"
 
 
+def test_a_chat_template_writes_the_same_date_every_day(llama, tmp_path):
+    from transformers import AutoTokenizer
+
+    written = AutoTokenizer.from_pretrained(llama["instruct"])
+    template = "{%- if strftime_now is defined %}{%- set date = strftime_now('%d %b %Y') %}{%- endif %}{{- 'Today: ' + date }}"
+    written.chat_template = template + written.chat_template  # as in Llama 3.2's
+    written.save_pretrained(tmp_path / "model")
+    turns = [{"role": "user", "content": "1 + 1?"}]
+    tokenizer = load_tokenizer(str(tmp_path / "model"))
+    text = tokenizer.apply_chat_template(turns, tokenize=False)
+    assert text.startswith("Today: 26 Jul 2024<|begin_of_text|>")
+    tokenizer.save_pretrained(tmp_path / "trained")
+    again = load_tokenizer(str(tmp_path / "trained"))
+    assert again.chat_template == tokenizer.chat_template and again.apply_chat_template(turns, tokenize=False) == text
+    assert load_tokenizer(llama["instruct"]).chat_template == AutoTokenizer.from_pretrained(llama["instruct"]).chat_template
+
+
 def test_rope_that_was_rounded_is_computed_again(llama):
     from transformers import AutoModelForCausalLM
 

@@ -141,6 +141,20 @@ CASES = {
     "adapter on tied weights": (
         "sft", {**LORA, "model_name_or_path": "{tied}", "lora_target_modules": ["lm_head"]}, "lora_target_modules", "tie_word",
     ),
+    "one module, which TRL makes a pattern": (
+        "sft", {**LORA, "model_name_or_path": "{base}", "lora_target_modules": ["q_proj"]}, "lora_target_modules",
+        r"write '.*\.q_proj'",
+    ),
+    "a pattern that is none": (
+        "sft", {**LORA, "model_name_or_path": "{base}", "lora_target_modules": ["(q"]}, "lora_target_modules", "not a pattern",
+    ),
+    "adapter on the head": (
+        "sft", {**LORA, "model_name_or_path": "{base}", "lora_target_modules": ["q_proj", "lm_head"]}, "lora_target_modules",
+        "TRL's trainers do not take",
+    ),
+    "rewards that are divided by their deviations": (
+        "grpo", {"multi_objective_aggregation": "normalize_then_sum"}, "algorithm", "sum_then_normalize",
+    ),
     "unknown reward": ("grpo", {"rewards": ["answr"]}, "rewards", "did you mean 'answer'?"),
     "chain reward without a chain": ("grpo", {"mixture": "{words}", "rewards": ["chain"]}, "rewards", "use answer"),
     "unreadable gold answer": (
@@ -191,6 +205,8 @@ CASES = {
         "star", {"model_name_or_path": "checkpoints/no"}, "model_name_or_path", "(checkpoints does not exist)",
     ),
     "max_steps in STaR": ("star", {"max_steps": 5}, "max_steps", "leave it out"),
+    "epochs in STaR": ("star", {"num_train_epochs": 2}, "num_train_epochs", "a round is one pass"),
+    "a tracker that accelerate lacks": ("star", {"report_to": "codecarbon"}, "report_to", "'codecarbon' is unknown"),
     "save_only_model in STaR": ("star", {"save_only_model": True}, "save_only_model", "leave it out"),
     "reward that is not a verdict in STaR": ("star", {"rewards": ["cosine"]}, "rewards", "not a verdict"),
     "rollouts longer than max_length in STaR": ("star", {"max_length": 12}, "max_length", "raise max_length"),
@@ -285,6 +301,20 @@ def test_no_findings_for_a_valid_config(folders, tmp_path, recipe):
     findings, memory, _ = check_config(write(tmp_path, folders, recipe, {}), LAPTOP)
     assert findings == []
     assert (memory is None) == (recipe == "mixture")
+
+
+def test_less_memory_than_adamw_needs_is_a_note_with_another_optimizer_or_offloading(folders, tmp_path):
+    for change, offloads in (({"optim": "adafactor"}, False), ({}, True)):
+        path = write(tmp_path, folders, "sft", {"model_config": BIG} | change)
+        findings, *_ = check_config(path, replace(LAPTOP, offloads=offloads))
+        [finding] = [finding for finding in findings if finding.field == "memory"]
+        assert finding.level == "note" and "counts AdamW, and nothing as offloaded" in finding.problem
+
+
+def test_a_pattern_of_modules_is_matched_with_their_paths(folders, tmp_path):
+    change = {**LORA, "model_name_or_path": "{base}", "lora_target_modules": [r".*\.(q_proj|v_proj)"]}
+    findings, *_ = check_config(write(tmp_path, folders, "sft", change), LAPTOP)
+    assert not [finding for finding in findings if finding.level == "error"]
 
 
 def test_the_batch_is_that_of_all_processes(folders, tmp_path):

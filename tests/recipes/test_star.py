@@ -45,6 +45,7 @@ def test_each_round_logs_length_and_accuracy(star):
         for entry in log[1:]
     )
     assert list((star / "star").glob("events*"))  # TensorBoard's
+    assert "| rounds | `2` |" in (card := (star / "README.md").read_text()) and "num_train_epochs" not in card
 
 
 def test_a_run_killed_in_its_second_round_resumes_to_the_same_result(command, parity_run, star, tmp_path):

@@ -90,7 +90,7 @@ def make_card(output_dir: str, hub_model_id: str | None = None) -> str:
         "p_cot": f"{card.p_cot(manifest):g}" if manifest else "unknown",
     }
     table |= {field: f"`{recipe[field]}`" for field in FIELDS if recipe.get(field) not in (None, "", -1, False)}
-    if "max_steps" in table:  # takes precedence
+    if {"max_steps", "rounds"} & {*table}:  # they take precedence
         table.pop("num_train_epochs", None)
     lines = ["---", data.to_yaml(), "---", "", f"# {name}", "", f"{stage}, trained with cotmix.", "", "| | |", "|---|---|"]
     lines += [f"| {key} | {value} |" for key, value in table.items()]

@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import re
 from collections.abc import Iterator, Sequence
 
 from data_mix.errors import InputError, nearest
@@ -148,12 +149,22 @@ def check_adapter(model_args, config, model) -> Iterator[Finding]:
     """
     if not model_args.use_peft:
         return
-    targets, modules_to_save = model_args.lora_target_modules or [], model_args.lora_modules_to_save or []
-    targets = [targets] if isinstance(targets, str) else targets
-    names = {name.rsplit(".", 1)[-1] for name, _ in model.named_modules() if name}
-    for field, modules in (("lora_target_modules", targets), ("lora_modules_to_save", modules_to_save)):
-        modules = [module.rsplit(".", 1)[-1] for module in modules if module != "all-linear"]
-        for module in modules:
+    paths = [name for name, _ in model.named_modules() if name]
+    names = {path.rsplit(".", 1)[-1] for path in paths}
+    for field in ("lora_target_modules", "lora_modules_to_save"):
+        modules = getattr(model_args, field) or []
+        if isinstance(modules, str) and modules != "all-linear":
+            try:
+                matched = [path for path in paths if re.fullmatch(modules, path)]
+            except re.error as error:
+                matched, problem = [], f"{field}: '{modules}' is not a pattern ({error})"
+            else:
+                problem = f"{field}: no module has the path '{modules}'{nearest(modules, names)}"
+            if not matched:  # PEFT matches a text with whole paths, and TRL makes one of a list of one
+                fix = f"write '.*\\.{modules}'" if modules in names else f"the modules are {', '.join(sorted(names))}"
+                yield Finding(field, problem, fix)
+            modules = matched
+        for module in dict.fromkeys(path.rsplit(".", 1)[-1] for path in modules if modules != "all-linear"):
             if module not in names:
                 problem = f"{field}: the model has no module '{module}'{nearest(module, names)}"
                 yield Finding(field, problem, f"it has {', '.join(sorted(names))}")
@@ -162,6 +173,8 @@ def check_adapter(model_args, config, model) -> Iterator[Finding]:
                     f"{field}: {module} is tied (tie_word_embeddings): an adapter on one copy is not merged into the other"
                 )
                 yield Finding(field, problem, "leave it out")
+            elif module == "lm_head" and field == "lora_target_modules":
+                yield Finding(field, f"{field}: TRL's trainers do not take an adapter on lm_head", "leave it out")
 
 
 def check_head_size(config, field: str, level: str) -> Iterator[Finding]:

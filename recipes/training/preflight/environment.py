@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_mix.files import read_json
 from eval.generation.machine import has_gpu
 from recipes.training.preflight.findings import Finding
 
@@ -25,19 +26,22 @@ class Environment:
         sharding: one of SHARDINGS.
         memory: bytes of one GPU, or on CPU a process's part of the available memory; None if a GPU's is unknown.
         gpu: whether the processes have GPUs.
+        offloads: whether weights or optimizer state are kept elsewhere.
     """
 
     processes: int
     sharding: str
     memory: int | None
     gpu: bool
+    offloads: bool = False
 
     @classmethod
     def here(cls) -> "Environment":
         """This process's environment, from this machine and the variables that `accelerate launch` sets."""
-        stage = os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2")
-        deepspeed, fsdp = _launched_with("DEEPSPEED"), _launched_with("FSDP")
-        sharding = (f"zero{stage}" if stage in "23" else "none") if deepspeed else "fsdp2" if fsdp else "none"
+        zero = Zero.here() if _launched_with("DEEPSPEED") else Zero()
+        fsdp = _launched_with("FSDP")
+        sharding = f"zero{zero.stage}" if zero.stage in (2, 3) else "fsdp2" if fsdp else "none"
+        offloads = zero.offloads or fsdp and os.environ.get("FSDP_OFFLOAD_PARAMS") == "true"
         processes, local = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
         if has_gpu():
             import torch
@@ -45,7 +49,30 @@ class Environment:
             memory = torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else None
         else:
             memory = available_memory() // local
-        return cls(processes, sharding, memory, has_gpu())
+        return cls(processes, sharding, memory, has_gpu(), offloads)
+
+
+@dataclass(frozen=True)
+class Zero:
+    """Settings of DeepSpeed's ZeRO: the stage, whether ZeRO-3 can save a plain model, and whether anything is offloaded."""
+
+    stage: int = 0
+    saves_model: bool = False
+    offloads: bool = False
+
+    @classmethod
+    def here(cls) -> "Zero":
+        """Those that `accelerate launch` has set: by a DeepSpeed config (JSON), or one by one."""
+        prefix = "ACCELERATE_DEEPSPEED_"
+        file = os.environ.get(f"{prefix}CONFIG_FILE", "none")
+        if file != "none":
+            zero = read_json(Path(file)).get("zero_optimization", {})
+            devices = [zero.get(f"offload_{what}", {}).get("device", "none") for what in ("optimizer", "param")]
+            saves = zero.get("stage3_gather_16bit_weights_on_model_save", False)
+            return cls(int(zero.get("stage", 0)), saves is True, {*devices} != {"none"})
+        devices = [os.environ.get(f"{prefix}OFFLOAD_{what}_DEVICE", "none") for what in ("OPTIMIZER", "PARAM")]
+        saves = os.environ.get(f"{prefix}ZERO3_SAVE_16BIT_MODEL") == "true"
+        return cls(int(os.environ.get(f"{prefix}ZERO_STAGE", "2")), saves, {*devices} != {"none"})
 
 
 def _launched_with(name: str) -> bool:
@@ -101,10 +128,10 @@ def check_processes(args, stage: str, environment: Environment) -> Iterator[Find
         yield from check_compilation()
     if deepspeed and args.use_cpu:
         yield Finding("use_cpu", "use_cpu is true: accelerate would silently not use DeepSpeed", "leave use_cpu out")
-    saves_16bit = os.environ.get("ACCELERATE_DEEPSPEED_ZERO3_SAVE_16BIT_MODEL") == "true"
-    if deepspeed and sharding == "zero3" and not saves_16bit:
+    if deepspeed and sharding == "zero3" and not Zero.here().saves_model:
         problem = "zero3_save_16bit_model is not set, so no model would be saved"
-        yield Finding("zero3_save_16bit_model", problem, "use launch/accelerate/zero3.yaml")
+        fix = "use launch/accelerate/zero3.yaml, or in a DeepSpeed config set stage3_gather_16bit_weights_on_model_save"
+        yield Finding("zero3_save_16bit_model", problem, fix)
     state_dict = os.environ.get("FSDP_STATE_DICT_TYPE", "SHARDED_STATE_DICT")
     if fsdp and state_dict != "FULL_STATE_DICT":
         problem = f"fsdp_state_dict_type is {state_dict}, so no model would be saved"
@@ -121,6 +148,18 @@ def check_processes(args, stage: str, environment: Environment) -> Iterator[Find
     if stage == "star" and sharding != "none":
         problem = f"star.py cannot shard a model ({sharding}): each round has a new trainer"
         yield Finding("distributed_type", problem, "use ddp")
+
+
+def check_sharding(args, model_args, sharding: str) -> Iterator[Finding]:
+    """Sharding that the checks would not see, or that a reference model does not survive."""
+    for name in ("deepspeed", "fsdp"):
+        if getattr(args, name):
+            problem = f"{name} is set in the recipe, where the checks of memory and checkpoints do not see it"
+            yield Finding(name, problem, "use `accelerate launch --config_file`, with a file like those in launch/accelerate")
+    if sharding == "fsdp2" and getattr(args, "beta", 0) and not model_args.use_peft:
+        # transformers loads the weights in one process alone, and TRL shards the reference model without sending them around
+        problem = f"beta is {args.beta}: under FSDP2, most of the reference model's weights would be zeros"
+        yield Finding("beta", problem, "use zero3.yaml, train an adapter (use_peft), or leave it out")
 
 
 def check_compilation() -> Iterator[Finding]:

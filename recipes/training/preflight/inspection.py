@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,11 @@ machine.prepare()
 
 from eval.generation.engines import BATCH, VLLM_BATCH
 from eval.generation.tokens import context_length, encode_prompts
-from eval.model_folder import check_model_path, load_config
+from eval.model_folder import check_model_path, fix_date, load_config
 from recipes.training import config, models, processes
 from recipes.training.checkpoints import atomic
 from recipes.training.preflight import checks, memory, services
-from recipes.training.preflight.environment import Environment, check_disk, check_processes, check_versions
+from recipes.training.preflight.environment import Environment, check_disk, check_processes, check_sharding, check_versions
 from recipes.training.preflight.findings import Finding, raise_if_errors
 from recipes.training.preflight.memory import Memory
 from recipes.training.trainers.batching import PART_TOKENS
@@ -80,8 +80,9 @@ def inspect(inputs: Inputs, stage: str, recipe, args, model_args) -> Iterator[Fi
     except InputError as error:
         yield Finding("output_dir", error.problem, error.fix)
     yield from checks.check_training(args, model_args, inputs.environment.gpu)
+    yield from check_sharding(args, model_args, inputs.environment.sharding)
     yield from services.check_hub(args, recipe.given)
-    yield from services.check_trackers(args)
+    yield from services.check_trackers(args, stage)
     yield from checks.check_heldout(recipe, inputs.environment.processes)
     try:
         inputs.rows = read_rows(recipe.mixture, "train")
@@ -140,6 +141,9 @@ def _read_model(inputs: Inputs, stage: str, recipe, args, model_args) -> Iterato
         yield Finding("chat_template_path", f"chat_template_path {template}: no such file", "give a .jinja file")
     elif template and inputs.tokenizer:
         inputs.tokenizer.chat_template = Path(template).read_text(encoding="utf-8")
+        if fix_date(inputs.tokenizer.chat_template) != inputs.tokenizer.chat_template:
+            problem = f"chat_template_path {template}: strftime_now writes today's date, so prompts would change overnight"
+            yield Finding("chat_template_path", problem, "write a fixed date in it")
 
 
 def _check_size(inputs: Inputs, args, model_args) -> Iterator[Finding]:
@@ -157,6 +161,8 @@ def _check_size(inputs: Inputs, args, model_args) -> Iterator[Finding]:
         return
     parameters, trained = memory.count_parameters(model, model_args)
     inputs.memory = memory.estimate(parameters, trained, dtype, args.bf16 or args.fp16, inputs.environment)
+    if inputs.environment.offloads or not args.optim.startswith("adamw_torch"):
+        inputs.memory = replace(inputs.memory, at_most=True)
     if getattr(args, "beta", 0) and not model_args.use_peft:  # with an adapter, TRL takes the model without it
         inputs.memory = memory.add_reference(inputs.memory, dtype, inputs.environment)
     size = memory.BYTES[dtype]

@@ -31,12 +31,14 @@ class Memory:
         trained: parameters with gradients.
         parts: bytes by purpose.
         sleeps: whether vLLM's parts are free during training, so that they share the GPU with those of a micro-batch.
+        at_most: whether less may be in use, because the optimizer is not AdamW or something is offloaded.
     """
 
     parameters: int
     trained: int
     parts: dict[str, int]
     sleeps: bool = False
+    at_most: bool = False
 
     def training(self) -> int:
         """What is in use while a micro-batch is trained on, in bytes."""
@@ -206,4 +208,8 @@ def check(memory: Memory, environment: Environment) -> Iterator[Finding]:
         fix += ", lower per_device_train_batch_size, steps_per_generation or heldout_max_tokens"
     fix += "" if memory.trained < memory.parameters else ", or train an adapter (use_peft)"
     device = "the GPU" if environment.gpu else "a process"
-    yield Finding("memory", f"{memory}, but {device} has {environment.memory / GIB:.1f} GiB", fix)
+    problem = f"{memory}, but {device} has {environment.memory / GIB:.1f} GiB"
+    if memory.at_most:
+        yield Finding("memory", f"{problem}; this counts AdamW, and nothing as offloaded", "watch the first step", "note")
+    else:
+        yield Finding("memory", problem, fix)

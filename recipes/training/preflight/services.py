@@ -32,16 +32,26 @@ def check_hub(args, given: frozenset[str] = frozenset()) -> Iterator[Finding]:
         yield Finding("hub_strategy", problem, "set it to end, or leave it out")
 
 
-def check_trackers(args) -> Iterator[Finding]:
-    """Trackers in `report_to` that are unknown or not installed."""
-    from transformers import integrations
+def trackers(stage: str) -> list[str]:
+    """The names that `report_to` takes: those of transformers, and of these in star.py, which logs through accelerate, the ones
+    that accelerate has as well.
+    """
+    from accelerate.utils import LoggerType
     from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
+    return [name for name in INTEGRATION_TO_CALLBACK if stage != "star" or name in {*LoggerType.list()}]
+
+
+def check_trackers(args, stage: str) -> Iterator[Finding]:
+    """Trackers in `report_to` that are unknown or not installed."""
+    from transformers import integrations
+
+    known = trackers(stage)
     for name in args.report_to:
         installed = getattr(integrations, f"is_{name}_available", None)
-        if name not in INTEGRATION_TO_CALLBACK:
-            problem = f"report_to: '{name}' is unknown{nearest(name, INTEGRATION_TO_CALLBACK)}"
-            yield Finding("report_to", problem, f"use {', '.join(INTEGRATION_TO_CALLBACK)} or none")
+        if name not in known and name != "kubeflow":  # transformers adds it to the runs in its pods
+            problem = f"report_to: '{name}' is unknown{nearest(name, known)}"
+            yield Finding("report_to", problem, f"use {', '.join(known)} or none")
         elif installed and not installed():
             yield Finding("report_to", f"report_to: {name} is not installed", f"run `pip install {name}`, or leave it out")
 

@@ -31,7 +31,8 @@ class Algorithm:
 
 # With beta > 0, the KL term of arXiv 2402.03300, eq. 4: TRL multiplies it by the policy ratio by default.
 _KL = {"use_bias_correction_kl": False}
-_SUM = {"loss_type": "dr_grpo", "scale_rewards": "none", **_KL}
+# TRL's other aggregation of several rewards divides by standard deviations, whatever scale_rewards says.
+_SUM = {"loss_type": "dr_grpo", "scale_rewards": "none", "multi_objective_aggregation": "sum_then_normalize", **_KL}
 ALGORITHMS = {
     "grpo": Algorithm({"loss_type": "grpo", "scale_rewards": "group", **_KL}),
     "dr_grpo": Algorithm(_SUM),
