@@ -28,10 +28,12 @@ install: .venv/.complete
 	bash launch/install.sh .venv-gpu gpu
 	@touch $@
 
-# A run with a different seed is renamed, not overwritten.
+# A run with a different seed is renamed, not overwritten, and renamed back when its seed is asked for again.
 demo: install
 	@if [ -f $(RUN)/.seed ] && read seed < $(RUN)/.seed && [ "$$seed" != "$(SEED)" ]; then \
 	    mv -T $(RUN) $(RUN)-seed$$seed && echo "moved the run with seed $$seed to $(RUN)-seed$$seed"; fi
+	@if [ ! -e $(RUN) ] && [ -e $(RUN)-seed$(SEED) ]; then \
+	    mv -T $(RUN)-seed$(SEED) $(RUN) && echo "moved the run with seed $(SEED) back from $(RUN)-seed$(SEED)"; fi
 	@mkdir -p $(RUN) && echo $(SEED) > $(RUN)/.seed
 	@$(MAKE) --no-print-directory $(RUN)/report.html
 	@$(PY) -m eval report $(RUN)
