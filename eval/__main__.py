@@ -26,7 +26,7 @@ def make_parser() -> argparse.ArgumentParser:
     run.add_argument("--temperature", type=float, default=0.0, help="0 (the default) is greedy")
     limit = "length limit of a completion (the task's; for a mixture, twice the longest reference solution)"
     run.add_argument("--max-tokens", type=int, help=limit)
-    truncated = "fail if a larger share of the completions is truncated (0.5)"
+    truncated = "fail if a larger share of the completions is truncated (0.5); with --checkpoints, only warn"
     run.add_argument("--max-truncated", type=float, default=0.5, metavar="SHARE", help=truncated)
     run.add_argument("--problems", type=int, metavar="N", help="use only the first N test problems")
     run.add_argument("--seed", type=int, default=0)

@@ -29,7 +29,9 @@ def evaluate_checkpoints(config: EvalConfig) -> str:
     engine, rows = LazyEngine(), []
     kind = "greedy" if config.temperature == 0 else "sampled"
     for step, folder in folders.items():
-        evals = evaluate(replace(config, model=str(folder), out=str(Path(config.out) / folder.name), max_truncated=1.0), engine)
+        own = replace(config, model=str(folder), out=str(Path(config.out) / folder.name))
+        own.check()
+        evals = evaluate(replace(own, max_truncated=1.0), engine)
         for out, metrics in evals.items():
             task = {"task": Path(out).name} if config.tasks else {}
             rows.append({"step": step, **task, **flatten(Path(config.model).name, kind, metrics)})

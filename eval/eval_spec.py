@@ -26,6 +26,7 @@ class EvalSpec:
         prompt_ids: token ids of each problem's prompt.
         sampling: how completions are drawn.
         settings: everything that determines the completions; JSON.
+        scoring: what else determines the scores, and may change behind a mixture's name; JSON.
     """
 
     out: str
@@ -33,6 +34,7 @@ class EvalSpec:
     prompt_ids: list[list[int]]
     sampling: Sampling
     settings: dict
+    scoring: dict
 
     @property
     def max_length(self) -> int:
@@ -89,14 +91,15 @@ def _make_spec(
         "problems": len(rows),
         "shots": benchmark.shots,
         "stop": list(benchmark.stop),
-        # what may change behind a name: weights, problems, and what completions are scored with
+        # what may change behind a name: weights and problems
         "weights": weight_files(config.model),
         "data": _digest([prompt_ids, [row["answer"] for row in rows]]),
-        "scored_with": _digest([[row["meta"], row["completion"]] for row in rows]),
     }
-    return EvalSpec(
-        out, rows, prompt_ids, Sampling(config.samples, config.temperature, max_tokens, ends, benchmark.stop), settings
-    )
+    scoring = {"scored_with": _digest([[row["meta"], row["completion"]] for row in rows])} if config.mixture else {}
+    if benchmark.p_cot_by_source:
+        scoring["p_cot_by_source"] = benchmark.p_cot_by_source
+    sampling = Sampling(config.samples, config.temperature, max_tokens, ends, benchmark.stop)
+    return EvalSpec(out, rows, prompt_ids, sampling, settings, scoring)
 
 
 def _digest(values: list) -> str:

@@ -45,11 +45,12 @@ def evaluate(config: EvalConfig, engine: LazyEngine | None = None) -> dict[str, 
         engine = ServerEngine(config.base_url, read_token(Path(config.token_file)) if config.token_file else None)
     engine = engine or LazyEngine()
     pending = [(spec, Spool(spec.out, spec.settings)) for spec in specs if not _is_finished(spec)]
-    max_length = max(spec.max_length for spec in specs)  # of finished ones, too: the engine may go on to another model
+    # of finished ones, too, where the engine may go on to another model
+    max_length = max((spec.max_length for spec in specs if not config.base_url or not _is_finished(spec)), default=0)
     for spec, spool in pending:
         if not _is_finished(spec):  # the process that held the lock until now may have finished it
             _generate(config, spec, spool, engine, tokenizer, max_length)
-            write_folder(spec.out, _make_rows(spec, spool.done, tokenizer), spec.settings)
+            write_folder(spec.out, _make_rows(spec, spool.done, tokenizer), spec.settings | spec.scoring)
         spool.remove()
     metrics = {spec.out: read_metrics(spec.out) for spec in specs}
     for spec in specs:
@@ -61,11 +62,14 @@ def _is_finished(spec: EvalSpec) -> bool:
     """Whether the folder already holds this eval; raises InputError if it holds anything else."""
     if not is_taken(spec.out):
         return False
-    if (Path(spec.out) / COMPLETIONS).is_file() and not find_changes(read_settings(spec.out), spec.settings):
+    is_eval = (Path(spec.out) / COMPLETIONS).is_file()
+    changed = find_changes(read_settings(spec.out), spec.settings | spec.scoring) if is_eval else []
+    if is_eval and not changed:
         if not (Path(spec.out) / METRICS).is_file():  # a process was killed between writing the two files
             write_folder(spec.out, *read_completions(spec.out))
         return True
-    raise InputError(f"--out {spec.out} already holds another eval; give another folder, or remove it first")
+    difference = f" ({', '.join(changed)}: not the same)" if changed else ""
+    raise InputError(f"--out {spec.out} already holds another eval{difference}; give another folder, or remove it first")
 
 
 def _generate(config: EvalConfig, spec: EvalSpec, spool: Spool, engine: LazyEngine, tokenizer, max_length: int) -> None:

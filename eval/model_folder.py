@@ -12,7 +12,7 @@ from data_mix.files import reason
 from data_mix.hub import is_hub_id, missing_part
 from eval.generation.machine import stored_dtype
 
-FIXED_DATE = "{%- macro strftime_now(format) %}26 Jul 2024{%- endmacro %}"  # the one that Llama 3.2's template falls back to
+FIXED_DATE = "{%- macro strftime_now(format) %}26 Jul 2024{%- endmacro +%}"  # the one that Llama 3.2's template falls back to
 
 
 def check_model_path(model: str, option: str, fix: str) -> None:

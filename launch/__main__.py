@@ -22,7 +22,8 @@ def ablate(path: str, slots: int, dry_run: bool, cell: int | None) -> int:
         raise InputError(f"--jobs is {slots}; each job needs its own core, so give 1 to {cores}")
     grid = ablation.read(path)
     selected = grid if cell is None else ablation.select_cell(grid, cell)
-    records.check_folders(selected)
+    made_from = records.make_records(selected)
+    records.check_folders(selected, made_from)
     if grid.out.is_dir() and not dry_run:
         locks.lock(grid.out, shared=cell is not None).close()  # refuse it now: checking the jobs takes seconds
     done = sum(job.is_done() for job in selected.jobs.values())
@@ -36,7 +37,7 @@ def ablate(path: str, slots: int, dry_run: bool, cell: int | None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # handle a batch system's SIGTERM like Ctrl-C
     with locks.lock(grid.out, shared=cell is not None):
         ablation.link_cells(grid)
-        failed = scheduler.run(selected, slots)
+        failed = scheduler.run(selected, slots, made_from)
         if cell is None or all(job.is_done() for job in grid.jobs.values()):
             subprocess.run([sys.executable, "-m", "eval", "report", str(grid.out)], check=False)
     if failed:

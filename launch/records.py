@@ -1,6 +1,7 @@
 """What made a job's folder, in `logs/JOB.json`: its command, its config, and a digest of the same for the jobs it needs.
 
-A folder counts as an ablation's only if all three are still the same, so results of different settings are never mixed.
+A folder counts as an ablation's only if all three are still the same, so results of different settings are never mixed. That
+a stage was made anew with the same settings is not noticed.
 """
 
 import hashlib
@@ -10,30 +11,45 @@ from pathlib import Path
 from typing import Any
 
 from data_mix.errors import InputError
-from data_mix.files import write_text
 from data_mix.hub import is_hub_id
 from data_mix.mapping import read_mapping
 from data_mix.mixture_folder import is_taken
 from launch.ablation import ROOT, Ablation, StageJob
+from recipes.training.config import LOCATION_FIELDS
 
 # Options whose values are paths; "" stands for the words before the first option, such as the script.
 PATH_OPTIONS = ("", "--config", "--out", "--output_dir", "--mixture", "--model", "--model_name_or_path")
+# Fields of a config that do not change what it computes.
+IGNORED = (*LOCATION_FIELDS, "env", "recipe")
 
 
-def check_folders(ablation: Ablation) -> None:
-    """Refuses folders that were made by other commands, from other configs or from other folders than now.
+def make_records(ablation: Ablation) -> dict[str, dict]:
+    """The record of every job, by its name.
+
+    Raises:
+        InputError: for a config that cannot be read.
+    """
+    records: dict[str, dict] = {}
+    for job in ablation.jobs.values():  # each after those it needs
+        fields = read_mapping(job.config) if job.config else {}
+        fields = {name: value for name, value in fields.items() if name not in IGNORED}
+        needs = {name: hashlib.sha256(json.dumps(records[name]).encode()).hexdigest() for name in job.needs}
+        record = {"command": _portable(job.command[1:], Path.cwd()), "config": fields, "needs": needs}
+        records[job.name] = json.loads(json.dumps(record, default=str))  # YAML also has dates
+    return records
+
+
+def check_folders(ablation: Ablation, records: dict[str, dict]) -> None:
+    """Refuses folders that were made by other commands, from other configs or from other stages than in `records`.
 
     Raises:
         InputError: naming the first such folder, what differs, and the folders that were made from it.
     """
-    made_from: dict[str, dict] = {}
     for job in ablation.jobs.values():
         recorded = _read_record(ablation, job)
-        if (
-            recorded
-            and is_taken(str(job.folder))
-            and (difference := _difference(recorded, _made_from(ablation, job, made_from)))
-        ):
+        if not recorded or not is_taken(str(job.folder)):
+            continue
+        if difference := _difference(recorded, records[job.name]):
             names = {job.name}
             for later in ablation.jobs.values():  # after those they need
                 if names & {*later.needs} and is_taken(str(later.folder)):
@@ -43,26 +59,9 @@ def check_folders(ablation: Ablation) -> None:
             raise InputError(f"{job.folder} was made {difference}; change `out`, or move {away}")
 
 
-def write_record(ablation: Ablation, job: StageJob) -> None:
-    """Records what a job's folder is made from, before the job starts."""
-    write_text(log_path(ablation, job, "json"), json.dumps(_made_from(ablation, job, {})))
-
-
 def log_path(ablation: Ablation, job: StageJob, suffix: str) -> Path:
     """A job's log (`log`), lock (`lock`) or record (`json`)."""
     return ablation.out / "logs" / f"{job.name}.{suffix}"
-
-
-def _made_from(ablation: Ablation, job: StageJob, known: dict[str, dict]) -> dict[str, Any]:
-    """The job's record; `known` has those found before, by name, and gets this one."""
-    if job.name not in known:
-        config = json.dumps(read_mapping(job.config) if job.config else {}, default=str)  # YAML also has dates
-        needs = {}
-        for name in job.needs:
-            record = json.dumps(_made_from(ablation, ablation.jobs[name], known), sort_keys=True)
-            needs[name] = hashlib.sha256(record.encode()).hexdigest()
-        known[job.name] = {"command": _portable(job.command[1:], Path.cwd()), "config": json.loads(config), "needs": needs}
-    return known[job.name]
 
 
 def _difference(was: dict[str, Any], now: dict[str, Any]) -> str | None:

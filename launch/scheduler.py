@@ -4,6 +4,7 @@ Each job gets cores of its own: two processes that each run a thread on every co
 process ends, for whatever reason; the same command resumes them in their folders. Nothing is deleted.
 """
 
+import json
 import os
 import sys
 import time
@@ -11,8 +12,9 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from data_mix import locks
+from data_mix.files import write_text
 from launch.ablation import Ablation, StageJob
-from launch.records import log_path, write_record
+from launch.records import log_path
 from launch.slot import Slot
 
 
@@ -26,8 +28,14 @@ class RunningJob:
     lock: TextIO
 
 
-def run(ablation: Ablation, n_slots: int) -> list[str]:
-    """Runs the unfinished jobs; returns the names of those that failed or were skipped because a job they need failed."""
+def run(ablation: Ablation, n_slots: int, records: dict[str, dict]) -> list[str]:
+    """Runs the unfinished jobs; returns the names of those that failed or were skipped because a job they need failed.
+
+    Args:
+        ablation: its jobs.
+        n_slots: how many run at a time.
+        records: what to record of each job, from `launch.records`.
+    """
     cores = sorted(os.sched_getaffinity(0))
     slots = [Slot(tuple(cores[i::n_slots])) for i in range(n_slots)]
     free = list(slots)
@@ -51,7 +59,7 @@ def run(ablation: Ablation, n_slots: int) -> list[str]:
                         finished += 1
                         lock.close()
                     else:
-                        running.append(_start(ablation, job, free.pop(), lock))
+                        running.append(_start(ablation, job, free.pop(), lock, records[job.name]))
             time.sleep(0.1)
             for current in list(running):
                 status = current.slot.poll()
@@ -76,10 +84,10 @@ def run(ablation: Ablation, n_slots: int) -> list[str]:
     return failed
 
 
-def _start(ablation: Ablation, job: StageJob, slot: Slot, lock: TextIO) -> RunningJob:
+def _start(ablation: Ablation, job: StageJob, slot: Slot, lock: TextIO, record: dict) -> RunningJob:
     log = log_path(ablation, job, "log")
     for path in (log, job.folder):
         path.parent.mkdir(parents=True, exist_ok=True)
-    write_record(ablation, job)
+    write_text(log_path(ablation, job, "json"), json.dumps(record))
     slot.start(job.command, log)
     return RunningJob(job, slot, time.monotonic(), lock)

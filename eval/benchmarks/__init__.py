@@ -43,6 +43,7 @@ class Benchmark:
         shots: number of worked examples in each prompt.
         broken: number of records that could not be read and were skipped.
         source: the task and options by which data_mix reads it; empty for a mixture.
+        p_cot_by_source: the share of a mixture's training rows in long form, if sources have different ones.
     """
 
     rows: list[dict]
@@ -52,15 +53,16 @@ class Benchmark:
     shots: int = 0
     broken: int = 0
     source: dict = field(default_factory=dict)
+    p_cot_by_source: dict[str, float] = field(default_factory=dict)
 
 
 def from_mixture(folder: str) -> Benchmark:
     """The test problems of a mixture, in the prompt format of its train rows."""
     manifest = read_manifest(folder)
+    # with `unit: rows`, it is the same in every source
+    by_source = card.long_rows_by_source(manifest) if manifest["config"]["unit"] == "tokens" else {}
     origin = {"mixture": folder, "p_cot": card.long_rows(manifest)}
-    if manifest["config"]["unit"] == "tokens":  # else it is the same in every source
-        origin["p_cot_by_source"] = card.long_rows_by_source(manifest)
-    return Benchmark(read_rows(folder, "test"), origin)
+    return Benchmark(read_rows(folder, "test"), origin, p_cot_by_source=by_source)
 
 
 def load(name: str, prompt: str, data: str | None) -> Benchmark:

@@ -67,11 +67,11 @@ class LazyEngine:
         Args:
             model: checkpoint folder or hub id; after the first call, one of the same architecture and precision.
             tokenizer: the model's.
-            max_length: prompt + completion, in tokens; later calls cannot raise it.
+            max_length: prompt + completion, in tokens; with vLLM, later calls cannot raise it.
             seed: sampling seed.
 
         Raises:
-            InputError: if `max_length` is more than that of the first call.
+            InputError: if `max_length` is more than vLLM was started for.
         """
         weights = (model, weight_files(model))
         if self.engine is None:
@@ -80,7 +80,7 @@ class LazyEngine:
                 self.engine = VLLMEngine(model, dtype, max_length, seed)
             else:
                 self.engine = TransformersEngine(load_model(model, dtype), tokenizer, seed)
-        elif max_length > self.max_length:  # vLLM would cut completions off without a word
+        elif isinstance(self.engine, VLLMEngine) and max_length > self.max_length:  # it would silently cut completions off
             problem = f"the engine was started for {self.max_length} tokens, and this eval needs {max_length}"
             raise InputError(problem, "begin with the longest eval, or use another LazyEngine")
         elif weights != self.weights:

@@ -35,8 +35,10 @@ def find_stages(run_dir: Path) -> dict[str, dict[str, Path]]:
     stages: dict[str, dict[str, Path]] = {}
     for metrics in sorted([*run_dir.glob("eval/*/metrics.json"), *run_dir.glob("eval/*/*/metrics.json")]):
         name, *task = metrics.parent.relative_to(run_dir / "eval").parts
-        sampled = read_metrics(str(metrics.parent))["temperature"] > 0
-        stage, kind = (name.removesuffix("-sampled"), "sampled") if sampled else (name, "greedy")
+        kind = "sampled" if read_metrics(str(metrics.parent))["temperature"] > 0 else "greedy"
+        stage = name.removesuffix("-sampled") if kind == "sampled" else name
+        if kind in stages.get(" ".join([stage, *task]), {}):
+            stage = name
         stages.setdefault(" ".join([stage, *task]), {})[kind] = metrics.parent
     order = {name: i for i, name in enumerate(STAGES)}
     return dict(sorted(stages.items(), key=lambda item: (order.get(item[0].split()[0], len(order)), item[0])))

@@ -180,7 +180,7 @@ def average_seeds(rows: list[dict], axes: list[str], columns: Sequence[str] = CO
     groups = []
     for members in by_cell.values():
         first = members[0]
-        group = {"axes": {axis: first[axis] for axis in axes if axis in first}}
+        group = {"axes": {axis: "null" if first[axis] is None else first[axis] for axis in axes if axis in first}}
         group |= {"stage": first["stage"], "kind": first["kind"], "seeds": len(members)}
         for name in columns:
             values = [member[name] for member in members if member[name] is not None]

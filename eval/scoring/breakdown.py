@@ -69,7 +69,8 @@ def _labels(values: dict[str, object], counts: dict[str, int]) -> dict[str, str]
     if len(distinct) <= MAX_NUMBERS:
         return {text: _number(value) for text, value in ordered.items()}
     of_rows = np.repeat(list(ordered.values()), [counts[text] for text in ordered])
-    quartile = np.searchsorted(np.quantile(of_rows, (0.25, 0.5, 0.75)), list(ordered.values()))
+    cuts = [cut for cut in np.quantile(of_rows, (0.25, 0.5, 0.75)) if cut < of_rows[-1]]
+    quartile = np.searchsorted(cuts or [of_rows[of_rows < of_rows[-1]][-1]], list(ordered.values()))
     members = {q: [v for v, other in zip(ordered.values(), quartile, strict=True) if other == q] for q in set(quartile)}
     ends = {q: (_number(found[0]), _number(found[-1])) for q, found in members.items()}
     names = {q: low if low == high else f"{low} to {high}" for q, (low, high) in ends.items()}

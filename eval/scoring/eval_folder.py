@@ -39,7 +39,7 @@ def write_folder(folder: str, rows: list[dict], info: dict) -> dict:
     Args:
         folder: eval folder; files in it are replaced.
         rows: problem_id, source, sample, prompt, completion, answer, meta (JSON), n_tokens, truncated.
-        info: the eval's settings: model, temperature, seed, max_tokens, and everything else that determines completions.
+        info: the eval's settings: model, temperature, seed, max_tokens, and what else determines completions and scores.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

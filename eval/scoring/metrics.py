@@ -83,7 +83,7 @@ def compute_metrics(rows: list[dict], info: dict) -> dict:
 
     Args:
         rows: all completions, with problem_id, source, meta, outcome, strict_outcome, form, n_tokens, truncated and extracted.
-        info: the eval's settings: model, temperature, seed and, for a mixture, its p_cot under `asked`, also by source.
+        info: the eval's settings: model, temperature, seed and, for a mixture, its p_cot (`asked`, `p_cot_by_source`).
 
     Returns:
         All keys of the format; metrics that do not apply (accuracy of an absent form, maj@k of one sample) are None.
@@ -91,7 +91,7 @@ def compute_metrics(rows: list[dict], info: dict) -> dict:
     majorities = {problem: maj_at_k(samples) for problem, samples in breakdown.by_problem(rows).items()}
     metrics = _summarize(rows, info, majorities)
     sources, asked = breakdown.by_source(rows), info.get("asked", {})
-    shares = asked.get("p_cot_by_source", {})
+    shares = info.get("p_cot_by_source", {})
     own_info = {name: info | {"asked": asked | {"p_cot": shares.get(name, asked.get("p_cot"))}} for name in sources}
     return metrics | {
         "by_source": {

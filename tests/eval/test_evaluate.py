@@ -115,8 +115,7 @@ def test_a_lazy_engine_starts_once_and_takes_the_seed_of_each_call(parity_run, m
     lazy, tokenizer = LazyEngine(), AutoTokenizer.from_pretrained(path)
     first, second = (lazy.load(path, tokenizer, 64, seed) for seed in (0, 1))
     assert first is second and isinstance(first, TransformersEngine) and first.seed == 1
-    with pytest.raises(InputError, match="started for 64 tokens, and this eval needs 65"):
-        lazy.load(path, tokenizer, 65, 0)
+    assert lazy.load(path, tokenizer, 65, 0) is first  # no limit without vLLM
 
 
 def test_a_lazy_engine_loads_a_folder_again_whose_model_was_trained_further(parity_run, monkeypatch, tmp_path):
@@ -151,6 +150,10 @@ def test_vllm_and_transformers_agree_and_a_seed_determines_the_samples(parity_ru
     some, their_some = (in_order(engine.stream(prompts[30:37], sampled, range(30, 37))) for engine in (vllm, transformers))
     assert first == again == theirs and first[30:37] == some == their_some
     assert len({len(ids) for samples in first for ids in samples}) > 3
+    lazy = LazyEngine()
+    lazy.engine, lazy.max_length = vllm, 64
+    with pytest.raises(InputError, match="started for 64 tokens, and this eval needs 65"):
+        lazy.load(path, tokenizer, 65, 0)
 
 
 def test_the_precision_is_that_of_training_else_of_the_stored_weights(parity_run, llama, tmp_path):

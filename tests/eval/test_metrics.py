@@ -141,8 +141,8 @@ def test_each_source_has_the_metrics_that_its_rows_have_alone():
 
 def test_calibration_is_that_of_the_source_if_sources_have_different_shares_of_long_rows():
     rows = [row("a/1", "correct", "long", source="a"), row("b/1", "correct", "short", source="b")]
-    asked = {"p_cot": 0.25, "p_cot_by_source": {"a": 0.75, "b": 0.125}}
-    metrics = compute_metrics(rows, INFO | {"asked": asked})
+    shares = {"asked": {"p_cot": 0.25}, "p_cot_by_source": {"a": 0.75, "b": 0.125}}
+    metrics = compute_metrics(rows, INFO | shares)
     found = {name: one["calibration"]["difference"]["value"] for name, one in metrics["by_source"].items()}
     assert metrics["calibration"]["difference"]["value"] == 0.25 and found == {"a": 0.25, "b": -0.125}
 
@@ -165,6 +165,7 @@ def test_fields_of_meta_are_in_the_order_of_their_values():
 
 def test_many_numbers_are_split_at_the_quartiles_and_many_texts_left_out():
     metas = [{"steps": n, "name": f"problem {n}", "style": "gsm8k", "long": str(n), "list": [n], "same": 1} for n in range(40)]
+    assert by_meta(*metas[:11], *[{"steps": 99}] * 80)["steps"] == {"0 to 10": 11, "99": 80}  # few but the largest
     assert by_meta(*metas) == {"steps": {"0 to 9": 10, "10 to 19": 10, "20 to 29": 10, "30 to 39": 10}}
 
 

@@ -44,9 +44,11 @@ def test_stages_are_in_pipeline_order(run):
 
 
 def test_a_sampled_eval_of_any_name_is_not_shown_as_greedy(run, tmp_path):
-    shutil.copytree(run / "eval" / "sft-sampled", tmp_path / "eval" / "sft-t05")
-    [row] = pipeline_table(find_stages(tmp_path))
-    assert row["stage"] == "sft-t05" and row["greedy"] is None and row["sampled"]
+    for name in ("sft", "sft-sampled", "sft-t05"):
+        shutil.copytree(run / "eval" / "sft-sampled", tmp_path / "eval" / name)
+    table = pipeline_table(find_stages(tmp_path))
+    assert {row["stage"] for row in table} == {"sft", "sft-sampled", "sft-t05"}
+    assert all(row["greedy"] is None and row["sampled"] for row in table)
 
 
 def test_the_report_is_self_contained(run):

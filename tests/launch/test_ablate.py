@@ -218,32 +218,41 @@ def test_an_unfinished_run_of_another_command_is_refused_and_kept(command, tmp_p
 
 
 def test_results_of_other_settings_are_not_mixed(tmp_path):
-    """A config that was edited, or a stage that was made anew after its folder was moved away."""
+    """A config that was edited, or a stage that was made with other settings after its folder was moved away."""
     path, _ = write_interrupted(tmp_path)
     config = path.parent / "sft.yaml"
+    grid = ablation.read(str(path))
+
+    def check():
+        records.check_folders(grid, records.make_records(grid))
 
     def finish(job):
         job.folder.mkdir(parents=True, exist_ok=True)
         (job.folder / job.marker).touch()
-        records.log_path(grid, job, "json").parent.mkdir(parents=True, exist_ok=True)
-        records.write_record(grid, job)
+        record = records.log_path(grid, job, "json")
+        record.parent.mkdir(parents=True, exist_ok=True)
+        record.write_text(json.dumps(records.make_records(grid)[job.name]))
 
-    grid = ablation.read(str(path))
     for job in grid.jobs.values():
         finish(job)
-    records.check_folders(grid)
+    check()
+    config.write_text("# on another node\nvllm_server_port: 9000\n" + config.read_text())
+    check()
     sft, evaluation = grid.jobs["sft/seed=0"], grid.jobs["eval/sft/seed=0"]
-    config.write_text("# a comment\n" + config.read_text() + "weight_decay: 0.5\n")
+    config.write_text(config.read_text() + "weight_decay: 0.5\n")
     with pytest.raises(InputError, match=rf"from another config \(weight_decay: None; now 0.5\).*{evaluation.folder}"):
-        records.check_folders(grid)
+        check()
     sft.folder.rename(tmp_path / "away")
     with pytest.raises(InputError, match=f"{evaluation.folder} was made from another sft/seed=0; .*move the folder away"):
-        records.check_folders(grid)
+        check()
     evaluation.folder.rename(tmp_path / "away too")
-    records.check_folders(grid)
+    check()
     finish(sft)
-    records.log_path(grid, evaluation, "json").write_text('["from", "an", "older", "version"]')
-    records.check_folders(grid)
+    finish(evaluation)
+    config.write_text(config.read_text().replace("0.5", "0.25"))
+    records.log_path(grid, sft, "json").unlink()
+    records.log_path(grid, evaluation, "json").write_text(json.dumps(evaluation.command[1:]))  # as older versions did
+    check()
 
 
 def test_runs_resume_despite_corrupt_records(command, tmp_path):

@@ -1,5 +1,6 @@
 """Preflight checks of the runtime environment: package versions, launchers, memory."""
 
+import json
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from recipes.training.preflight.environment import (
     GIB,
     SHARDINGS,
     Environment,
+    Zero,
     check_compilation,
     check_processes,
     check_sharding,
@@ -74,17 +76,43 @@ def test_launcher_settings_that_save_or_shard_no_model(monkeypatch, tmp_path, en
     assert Environment.here().offloads == ("{zero3}" in env.values())
 
 
-def test_a_reference_model_under_fsdp2_and_sharding_of_the_recipe_s_own():
+def test_a_reference_model_under_fsdp2_and_sharding_of_the_recipe_s_own(monkeypatch):
     args = {"deepspeed": None, "fsdp": None, "beta": 0.04}
     full, lora = ModelConfig(), ModelConfig(use_peft=True)
-    [finding] = check_sharding(SimpleNamespace(**args), full, "fsdp2")
+    fsdp, zero = replace(NODE, sharding="fsdp2"), replace(NODE, sharding="zero3")
+    [finding] = check_sharding(SimpleNamespace(**args), full, fsdp)
     assert finding.field == "beta" and "would be zeros" in finding.problem
-    assert not [
-        *check_sharding(SimpleNamespace(**args), lora, "fsdp2"),
-        *check_sharding(SimpleNamespace(**args), full, "zero3"),
-    ]
-    [finding] = check_sharding(SimpleNamespace(**args | {"deepspeed": "zero3.json"}), full, "none")
+    for model_args, environment in ((lora, fsdp), (full, zero), (full, replace(fsdp, processes=1))):
+        assert not list(check_sharding(SimpleNamespace(**args), model_args, environment))
+    monkeypatch.setenv("FSDP_CPU_RAM_EFFICIENT_LOADING", "false")
+    assert not list(check_sharding(SimpleNamespace(**args), full, fsdp))
+    [finding] = check_sharding(SimpleNamespace(**args | {"deepspeed": "zero3.json"}), full, LAPTOP)
     assert finding.field == "deepspeed" and "accelerate launch --config_file" in finding.fix
+
+
+@pytest.mark.parametrize(
+    ("zero", "variables", "expected"),
+    [
+        ({"stage": 3, "stage3_gather_16bit_weights_on_model_save": True}, {}, (3, True, False)),
+        ({"stage": 2, "offload_optimizer": {"device": "cpu"}}, {}, (2, False, True)),
+        ({"stage": "auto", "offload_param": None}, {"ZERO_STAGE": "3"}, (3, False, False)),
+        (
+            {"stage": 3, "offload_param": {"device": "auto"}, "stage3_gather_16bit_weights_on_model_save": "auto"},
+            {"ZERO3_SAVE_16BIT_MODEL": "true", "OFFLOAD_PARAM_DEVICE": "none"},
+            (3, True, False),
+        ),
+        (None, {"ZERO_STAGE": "3", "OFFLOAD_PARAM_DEVICE": "cpu", "ZERO3_SAVE_16BIT_MODEL": "true"}, (3, True, True)),
+        (None, {}, (2, False, False)),
+    ],
+)
+def test_zero_settings_are_those_of_the_json_file_and_else_of_accelerate(tmp_path, monkeypatch, zero, variables, expected):
+    if zero is not None:
+        (tmp_path / "zero.json").write_text(json.dumps({"zero_optimization": zero}))
+        variables = variables | {"CONFIG_FILE": str(tmp_path / "zero.json")}
+    for name, value in variables.items():
+        monkeypatch.setenv(f"ACCELERATE_DEEPSPEED_{name}", value)
+    found = Zero.here()
+    assert (found.stage, found.saves_model, found.offloads) == expected
 
 
 def test_the_lock_of_a_compilation_that_was_killed(monkeypatch, tmp_path):

@@ -206,7 +206,7 @@ CASES = {
     ),
     "max_steps in STaR": ("star", {"max_steps": 5}, "max_steps", "leave it out"),
     "epochs in STaR": ("star", {"num_train_epochs": 2}, "num_train_epochs", "a round is one pass"),
-    "a tracker that accelerate lacks": ("star", {"report_to": "codecarbon"}, "report_to", "'codecarbon' is unknown"),
+    "a tracker that accelerate lacks": ("star", {"report_to": "codecarbon"}, "report_to", "which has no codecarbon"),
     "save_only_model in STaR": ("star", {"save_only_model": True}, "save_only_model", "leave it out"),
     "reward that is not a verdict in STaR": ("star", {"rewards": ["cosine"]}, "rewards", "not a verdict"),
     "rollouts longer than max_length in STaR": ("star", {"max_length": 12}, "max_length", "raise max_length"),

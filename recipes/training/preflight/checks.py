@@ -159,9 +159,12 @@ def check_adapter(model_args, config, model) -> Iterator[Finding]:
             except re.error as error:
                 matched, problem = [], f"{field}: '{modules}' is not a pattern ({error})"
             else:
-                problem = f"{field}: no module has the path '{modules}'{nearest(modules, names)}"
+                problem = f"{field}: no module has the path '{modules}'"
             if not matched:  # PEFT matches a text with whole paths, and TRL makes one of a list of one
-                fix = f"write '.*\\.{modules}'" if modules in names else f"the modules are {', '.join(sorted(names))}"
+                if any(path.endswith(f".{modules}") for path in paths):
+                    fix = f"write '.*\\.{modules}'"
+                else:
+                    fix = f"the modules are {', '.join(sorted(names))}{nearest(modules, names)}"
                 yield Finding(field, problem, fix)
             modules = matched
         for module in dict.fromkeys(path.rsplit(".", 1)[-1] for path in modules if modules != "all-linear"):
@@ -174,7 +177,9 @@ def check_adapter(model_args, config, model) -> Iterator[Finding]:
                 )
                 yield Finding(field, problem, "leave it out")
             elif module == "lm_head" and field == "lora_target_modules":
-                yield Finding(field, f"{field}: TRL's trainers do not take an adapter on lm_head", "leave it out")
+                yield Finding(
+                    field, f"{field}: TRL's trainers do not take an adapter on lm_head", "leave it out, or change the pattern"
+                )
 
 
 def check_head_size(config, field: str, level: str) -> Iterator[Finding]:

@@ -65,14 +65,18 @@ class Zero:
         """Those that `accelerate launch` has set: by a DeepSpeed config (JSON), or one by one."""
         prefix = "ACCELERATE_DEEPSPEED_"
         file = os.environ.get(f"{prefix}CONFIG_FILE", "none")
-        if file != "none":
-            zero = read_json(Path(file)).get("zero_optimization", {})
-            devices = [zero.get(f"offload_{what}", {}).get("device", "none") for what in ("optimizer", "param")]
-            saves = zero.get("stage3_gather_16bit_weights_on_model_save", False)
-            return cls(int(zero.get("stage", 0)), saves is True, {*devices} != {"none"})
-        devices = [os.environ.get(f"{prefix}OFFLOAD_{what}_DEVICE", "none") for what in ("OPTIMIZER", "PARAM")]
-        saves = os.environ.get(f"{prefix}ZERO3_SAVE_16BIT_MODEL") == "true"
-        return cls(int(os.environ.get(f"{prefix}ZERO_STAGE", "2")), saves, {*devices} != {"none"})
+        zero = read_json(Path(file)).get("zero_optimization") or {} if file != "none" else None
+
+        def setting(value, variable: str, default: str) -> str:  # accelerate replaces "auto"
+            given = os.environ.get(prefix + variable, default) if zero is None or value == "auto" else value
+            return str(default if given is None else given).lower()
+
+        def offload(what: str) -> str:
+            return setting(((zero or {}).get(f"offload_{what}") or {}).get("device"), f"OFFLOAD_{what.upper()}_DEVICE", "none")
+
+        stage = setting((zero or {}).get("stage", 0), "ZERO_STAGE", "2")
+        saves = setting((zero or {}).get("stage3_gather_16bit_weights_on_model_save"), "ZERO3_SAVE_16BIT_MODEL", "false")
+        return cls(int(stage), saves == "true", {offload("optimizer"), offload("param")} != {"none"})
 
 
 def _launched_with(name: str) -> bool:
@@ -150,16 +154,18 @@ def check_processes(args, stage: str, environment: Environment) -> Iterator[Find
         yield Finding("distributed_type", problem, "use ddp")
 
 
-def check_sharding(args, model_args, sharding: str) -> Iterator[Finding]:
+def check_sharding(args, model_args, environment: Environment) -> Iterator[Finding]:
     """Sharding that the checks would not see, or that a reference model does not survive."""
     for name in ("deepspeed", "fsdp"):
         if getattr(args, name):
             problem = f"{name} is set in the recipe, where the checks of memory and checkpoints do not see it"
             yield Finding(name, problem, "use `accelerate launch --config_file`, with a file like those in launch/accelerate")
-    if sharding == "fsdp2" and getattr(args, "beta", 0) and not model_args.use_peft:
+    loads_once = environment.sharding == "fsdp2" and os.environ.get("FSDP_CPU_RAM_EFFICIENT_LOADING", "true") == "true"
+    if loads_once and environment.processes > 1 and getattr(args, "beta", 0) and not model_args.use_peft:
         # transformers loads the weights in one process alone, and TRL shards the reference model without sending them around
-        problem = f"beta is {args.beta}: under FSDP2, most of the reference model's weights would be zeros"
-        yield Finding("beta", problem, "use zero3.yaml, train an adapter (use_peft), or leave it out")
+        problem = f"beta is {args.beta}: most of the reference model's weights would be zeros in the other processes"
+        fix = "set fsdp_cpu_ram_efficient_loading to false in the accelerate config, use zero3.yaml, or train an adapter"
+        yield Finding("beta", problem, fix)
 
 
 def check_compilation() -> Iterator[Finding]:

@@ -80,7 +80,7 @@ def inspect(inputs: Inputs, stage: str, recipe, args, model_args) -> Iterator[Fi
     except InputError as error:
         yield Finding("output_dir", error.problem, error.fix)
     yield from checks.check_training(args, model_args, inputs.environment.gpu)
-    yield from check_sharding(args, model_args, inputs.environment.sharding)
+    yield from check_sharding(args, model_args, inputs.environment)
     yield from services.check_hub(args, recipe.given)
     yield from services.check_trackers(args, stage)
     yield from checks.check_heldout(recipe, inputs.environment.processes)
@@ -161,7 +161,7 @@ def _check_size(inputs: Inputs, args, model_args) -> Iterator[Finding]:
         return
     parameters, trained = memory.count_parameters(model, model_args)
     inputs.memory = memory.estimate(parameters, trained, dtype, args.bf16 or args.fp16, inputs.environment)
-    if inputs.environment.offloads or not args.optim.startswith("adamw_torch"):
+    if inputs.environment.offloads or args.optim not in memory.ADAMW:
         inputs.memory = replace(inputs.memory, at_most=True)
     if getattr(args, "beta", 0) and not model_args.use_peft:  # with an adapter, TRL takes the model without it
         inputs.memory = memory.add_reference(inputs.memory, dtype, inputs.environment)

@@ -17,6 +17,7 @@ from recipes.training.preflight import activations
 from recipes.training.preflight.environment import GIB, Environment
 from recipes.training.preflight.findings import Finding
 
+ADAMW = ("adamw_torch", "adamw_torch_fused")  # the optimizers whose state is counted
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 ENGINE = ("vLLM weights", "KV cache")
 MICRO_BATCH = ("gradients", "activations", "logits")  # free while the engine generates, between two optimizer steps

@@ -49,11 +49,15 @@ def check_trackers(args, stage: str) -> Iterator[Finding]:
     known = trackers(stage)
     for name in args.report_to:
         installed = getattr(integrations, f"is_{name}_available", None)
-        if name not in known and name != "kubeflow":  # transformers adds it to the runs in its pods
+        if name in known or name == "kubeflow":  # which transformers adds to the runs in its pods
+            if installed and not installed():
+                yield Finding("report_to", f"report_to: {name} is not installed", f"run `pip install {name}`, or leave it out")
+        elif name in trackers("sft"):
+            problem = f"report_to: star.py logs through accelerate, which has no {name}"
+            yield Finding("report_to", problem, f"use {', '.join(known)} or none")
+        else:
             problem = f"report_to: '{name}' is unknown{nearest(name, known)}"
             yield Finding("report_to", problem, f"use {', '.join(known)} or none")
-        elif installed and not installed():
-            yield Finding("report_to", f"report_to: {name} is not installed", f"run `pip install {name}`, or leave it out")
 
 
 def choose_push(weight_push: str | None, gpu: bool) -> str:
