@@ -16,6 +16,7 @@ from rewards.units import without_units
 from rewards.words import normalized, read_words
 
 _GROUPED_DIGITS = re.compile(r"[-+]?[0-9]{1,3}(?:(?:,[0-9]{3})+|(?:[ ][0-9]{3})+)(?:\.[0-9]+)?")
+_GROUPS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9,])")
 _MIXED = re.compile(r"([-+]?)([0-9]+)\s+([0-9]+)\s*/\s*([0-9]+)")
 _SCIENTIFIC = re.compile(r"(?<![A-Za-z0-9])([0-9]+(?:\.[0-9]+)?)[eE]([-+]?[0-9]{1,4})(?![A-Za-z0-9])")
 _DECIMAL = re.compile(r"[-+]? ?([0-9]*)\.([0-9]+)")
@@ -29,7 +30,8 @@ _DATE = re.compile(
     r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}|[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}"
     r"|(?i:[0-9]+(?::[0-9]{2})?\s*\"?[ap]\.?\s?m\.?\"?)"
 )
-_MEMBER = re.compile(r"^[A-Za-z] ?\\in(?![a-z]) ?")
+_MEMBER = re.compile(r"^(?:\\?[A-Za-z]+(?:_\{?\w+\}?)?|\( ?[A-Za-z](?: ?, ?[A-Za-z])+ ?\)) ?\\in(?![a-z]) ?")
+_BASE = re.compile(r"\(? ?([0-9][0-9A-Za-z]*) ?\)? ?_ ?\{? ?\(? ?([0-9]+) ?\)? ?\}?")  # `2516_8`, `(2516)_8`, `2516_{(8)}`
 _INEQUALITY = re.compile(r"[<>]|\\[lg]e(?![a-z])")
 _SEPARATORS = (",", ";", " and ", " or ")
 
@@ -57,6 +59,8 @@ def parse_answer(text: str) -> Answer:
 def _structure(text: str, units: bool = True) -> Answer:
     """The structure of cleaned text. `units`: whether units may still be removed; they are removed once."""
     text = _MEMBER.sub("", without_braces(text))
+    if based := _BASE.fullmatch(text):
+        return Answer("words", (normalized(f"{based[1]}_{based[2]}"),))
     if _DATE.fullmatch(text):
         return Answer("words", (normalized(text),))
     bare = without_units(text) if units else text
@@ -72,6 +76,8 @@ def _structure(text: str, units: bool = True) -> Answer:
     union = split(text, ("\\cup",))
     if len(union) > 1:
         return Answer("union", tuple(_structure(part) for part in union))
+    if RELATION.search(text):
+        text = _GROUPS.sub(lambda found: found[0].replace(",", ""), text)  # `x = 1,000`
     parts = split(text, _SEPARATORS)
     if len(parts) > 1:
         alternatives = split(text, (" or ",))

@@ -108,9 +108,13 @@ def _equal_numbers(x: Number, y: Number) -> bool:
 
 
 def _substitute(name: str, point: int) -> Fraction:
-    """Up to 2.5 at points 0 and 1, up to 100 at points 2 and 3: `|x - 5|` is `5 - x` for small x alone."""
+    """Up to 2.5 at points 0 and 1, up to 100 at points 2 and 3: `|x - 5|` is `5 - x` for small x alone.
+
+    Negative at point 1 or 3 or both: `|x|` is not x.
+    """
     number = zlib.crc32(f"{name}/{point}".encode())
-    return Fraction(number % 9973 + 1, 4001) * (1, 1, 40, 40)[point % 4] * (-1 if point % 2 and number % 3 else 1)
+    negative = point % 2 and (number % 3 or point == 3 and zlib.crc32(f"{name}/1".encode()) % 3 == 0)
+    return Fraction(number % 9973 + 1, 4001) * (1, 1, 40, 40)[point % 4] * (-1 if negative else 1)
 
 
 def _bits(x: Fraction) -> int:

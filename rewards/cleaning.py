@@ -17,8 +17,9 @@ _SPACES = re.compile(
 )
 _SPACE = re.compile(r"(?<!\\)\\ |~")
 _FRACTIONS = re.compile(r"\\[dtc]frac(?![a-z])")
-_TEXT = re.compile(r"\\(?:text(?:bf|it|rm|sf|tt|normal)?|[mh]box)\s*\{([^{}]*)\}")
-_MATH = re.compile(r"\\(?:boxed|fbox|operatorname|mathrm|mathbf|mathit|mathsf|boldsymbol|underline|bf|rm)\s*\{([^{}]*)\}")
+_GROUP = r"\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}"
+_TEXT = re.compile(r"\\(?:text(?:bf|it|rm|sf|tt|normal)?|[mh]box)\s*" + _GROUP)
+_MATH = re.compile(r"\\(?:boxed|fbox|operatorname|mathrm|mathbf|mathit|mathsf|boldsymbol|underline|bf|rm)\s*" + _GROUP)
 _ROMAN_UNIT = re.compile(r"(?<=[0-9A-Za-z)}])\s*\\(?:mathrm|rm)\s*\{(?!\s*[eidj]\s*\})([^{}0-9]*)\}")
 _SQUARE_METRES = re.compile(r"(?<=[0-9])\s?([kcdm]?m)(?=[²³])")
 _PHRASE = re.compile(r"[A-Za-z .'/-]*[A-Za-z][A-Za-z .'/-]*")
@@ -29,6 +30,7 @@ _SYMBOLS = str.maketrans(
         "−": "-", "–": "-", "×": r"\times ", "·": r"\cdot ", "÷": "/", "π": r"\pi ", "∞": r"\infty ", "≤": r"\le ",
         "≥": r"\ge ", "≠": r"\ne ", "≈": r"\approx ", "∪": r"\cup ", "±": r"\pm ", "√": r"\sqrt ", "\u200b": "",
         "\u00a0": " ", "€": "", "£": "", "∅": r"\emptyset ", '"': "", "\u2010": "-", "\u2011": "-",
+        "⋅": r"\cdot ", "∈": r"\in ", "⩽": r"\le ", "⩾": r"\ge ",
     }
 )  # fmt: skip
 _SYNONYMS = {
@@ -43,7 +45,13 @@ _POWER = re.compile(r"(?<=[0-9A-Za-z)\]}])(?:\*\*|\s\*\*\s)(?=[0-9A-Za-z(\\-])")
 _EMPHASIS = re.compile(r"(\*{1,3}|_{1,2}|`)(?=\S)(.+)(?<=\S)\1")
 _DOTS = re.compile(r"\.{3,}|…|\\(?:l|c)?dots(?![A-Za-z])")
 _COMMAND = re.compile(r"(?<!\\)\\(" + "|".join(_SYNONYMS) + r")(?![A-Za-z])")
-_GROUP_COMMA = re.compile(r"(?<=[0-9]),\s*\\!\s*(?=[0-9]{3}(?![0-9]))")  # MATH writes 29,\!322; never a list
+_GROUP_COMMA = re.compile(r"(?<=[0-9])(?:,\s*\\!|\{,\})\s*(?=[0-9]{3}(?![0-9]))")  # 29,\!322 and 29{,}322; never a list
+_TIMES = re.compile(r"(?<=[0-9])\s+x\s+(?=[0-9])")  # `6 x 7`
+_UNION = re.compile(r"(?<=[)\]}])\s+U\s+(?=[(\[{\\])")  # `(1, 2) U (3, 4)`
+# Space or a line break before `y =`: another answer, not a product
+_NEXT_ANSWER = re.compile(
+    r"(?<=[0-9A-Za-z)}\]])\s*(?:\\q?quad(?![a-z])|\\\\|\n|\\;)\s*(?=(?:[A-Za-z]|\\[a-z]+)(?:_\{?\w+\}?)?\s*=)"
+)
 
 
 def clean(text: str) -> str:
@@ -61,6 +69,8 @@ def clean(text: str) -> str:
     text = unicodedata.normalize("NFKC", text.translate(_SYMBOLS)).translate(_SYMBOLS).strip()
     if len(text) > 2 * MAX_LENGTH:
         raise UnsupportedError("too long for an answer")
+    if "=" in text and "\\begin" not in text:
+        text = _NEXT_ANSWER.sub(", ", text)
     if "\\" in text:
         text = _single_backslashes(text)
     text = _without_dots(_POWER.sub("^", text))
@@ -75,7 +85,7 @@ def clean(text: str) -> str:
         text = _COMMAND.sub(lambda found: _SYNONYMS[found[1]], _FRACTIONS.sub(r"\\frac", text))
         for _ in range(3):
             text = _MATH.sub(r" \1 ", _TEXT.sub(_quoted, _ROMAN_UNIT.sub(_quoted, text)))
-    text = _INFINITY.sub(r"\\infty ", text)
+    text = _UNION.sub(r"\\cup ", _TIMES.sub(r"\\times ", _INFINITY.sub(r"\\infty ", text)))
     return re.sub(r"\s+", " ", text).strip().rstrip(".").strip()
 
 

@@ -5,6 +5,7 @@ bounds. The rest (an integral, an operator that our parser does not know) needs 
 """
 
 import functools
+import re
 from fractions import Fraction
 
 import mpmath
@@ -15,8 +16,10 @@ from rewards.arithmetic import TooLargeError
 from rewards.cleaning import MAX_LENGTH, clean
 from rewards.kinds import Answer
 from rewards.parsing import UnsupportedError, parse, variables
+from rewards.relations import RELATION
 from rewards.units import NOT_UNITS
 
+_MISREAD = re.compile(r"\\(?:approx|gcd|lcm)(?![a-z])")  # by math-verify
 _parse_answer = functools.lru_cache(maxsize=2048)(parse_answer)  # completions of a group share their gold answer
 
 
@@ -72,8 +75,14 @@ def ask_math_verify(predicted: str, gold: str) -> bool:
 
 
 def _has_unknown_latex(answer: Answer, text: str) -> bool:
-    """Whether an answer was read as words although it is a formula with a LaTeX command."""
-    return answer.kind == "words" and "\\" in clean(text) and not _has_text(text)
+    """Whether an answer was read as words although it is a formula with a LaTeX command that math-verify may know.
+
+    Of a chain, math-verify reads only the last side, and it takes the greatest common divisor of two variables as 1.
+    """
+    if answer.kind != "words" or _has_text(text):
+        return False
+    cleaned = clean(text)
+    return "\\" in cleaned and len(RELATION.findall(cleaned)) < 2 and not _MISREAD.search(cleaned)
 
 
 def _has_text(text: str) -> bool:

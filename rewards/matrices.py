@@ -12,6 +12,7 @@ from rewards.parsing import UnsupportedError, parse
 
 _MATRIX = re.compile(r"\\begin\{([pbBs]?(?:small)?matrix|array)\}(?:\{[lcr| ]*\})?((?:(?!\\begin).)*?)\\end\{\1\}", re.DOTALL)
 _BRACKETED = re.compile(r"[(\[]\s*(\\begin\{array\}(?:(?!\\begin).)*?\\end\{array\})\s*[)\]]", re.DOTALL)
+_ROW_END = re.compile(r"\\\\(?:\[[0-9.]+ ?(?:pt|ex|em|mm|cm)\])?")  # `\\[4pt]` adds space
 _SEPARATOR = re.compile(r"[,;=<>]| (?:and|or) ")
 _MAX_MATRICES, _MAX_ENTRIES = 3, 36  # in an expression
 
@@ -45,7 +46,7 @@ def read_matrix(text: str) -> Answer | None:
 
 
 def _rows(text: str) -> Matrix:
-    rows = [[parse(cell) for cell in row.split("&")] for row in text.split("\\\\") if row.strip()]
+    rows = [[parse(cell) for cell in row.split("&")] for row in _ROW_END.split(text) if row.strip()]
     if not rows or len({len(row) for row in rows}) > 1:
         raise UnsupportedError("not a matrix")
     return rows

@@ -11,7 +11,9 @@ import re
 from collections.abc import Callable
 from fractions import Fraction
 
-from rewards.arithmetic import equal_trees
+import mpmath
+
+from rewards.arithmetic import DIGITS, equal_trees, inexact, value
 from rewards.brackets import split
 from rewards.kinds import Answer
 from rewards.parsing import GREEK, UnsupportedError, parse, variables
@@ -21,15 +23,18 @@ RELATION = re.compile(r"(\\leq?(?![a-z])|\\geq?(?![a-z])|\\ne(?![a-z])|\\approx(
 
 _CANONICAL_SIGNS = {r"\le": "<=", r"\leq": "<=", r"\ge": ">=", r"\geq": ">=", r"\ne": "!="}
 _FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "!=": "!="}
+_ARGUMENT = r"(?:-? ?\w+(?:\.[0-9]+)?|-?\\frac\{ ?\w+ ?\}\{ ?\w+ ?\}|\w\( ?\w+ ?\)|\"[A-Za-z ]+\")"  # of a function
 _NAME = re.compile(
     r"(?:[A-Za-z]|\\(?:" + "|".join(GREEK) + r")|\\(?:hat|bar|vec|tilde) ?\{? ?[A-Za-z] ?\}?|[A-Z]{2,4}"
-    r"|(?:m ?)?\\angle ?[A-Z]{1,3})"
-    r"'*(?:_(?:\{ ?\\?\w+ ?\}|\\?\w+))?(?:\^\{? ?(?:\*|\\max|\\min) ?\}?)?"
-    r"(?: ?\( ?\w+ ?(?:, ?\w+ ?)*\))?"
+    r"|\\overline ?\{ ?[A-Z] ?[A-Z] ?\}|(?:m ?)?\\angle ?[A-Z]{1,3})"
+    r"'*(?:_(?:\{ ?(?:\\?[\w+-]+|\"[A-Za-z ]+\") ?\}|\\?\w+))?(?:\^\{? ?(?:\*|\\max|\\min) ?\}?)?"
+    r"(?:(?<=[A-Z])\^\{ ?-1 ?\}|\^\{ ?-1 ?\}(?= ?\())?"
+    rf"(?: ?\( ?{_ARGUMENT} ?(?:, ?{_ARGUMENT} ?)*\))?"
 )
 _NAMES = re.compile(r"\( ?([^()]+(?:\(\w+\))?(?: ?, ?[^()]+(?:\(\w+\))?)+) ?\)")
 _TEXT_NAME = re.compile(r'"([A-Za-z ]+)"|([A-Za-z]{3,})')
 _APPROXIMATE = re.compile(r"[-+]?[0-9]*\.[0-9]+")
+_DECIMALS = re.compile(r"\.([0-9]+)")
 _INFINITY = ("name", "infty")
 
 Read = Callable[[str], Answer]
@@ -45,6 +50,9 @@ def read_relation(text: str, read: Read) -> Answer:
     sides, signs = pieces[::2], [_CANONICAL_SIGNS.get(sign, sign) for sign in pieces[1::2]]
     if set(signs) == {"="}:
         return _equation(sides, read)
+    if signs[-1] == r"\approx" and set(signs[:-1]) == {"="}:  # `x = 2\sqrt{2} \approx 2.83`
+        _approximation(sides[-2], sides[-1], read)
+        return _equation(sides[:-1], read)
     if len(signs) == 1:
         return _approximation(*sides, read) if signs[0] == r"\approx" else _inequality(sides[0], signs[0], sides[1], read)
     if len(signs) > 2 or signs[0][0] != signs[1][0] or signs[0][0] not in "<>" or not _is_variable(sides[1]):
@@ -71,14 +79,26 @@ def _is_variable(text: str) -> bool:
 
 
 def _approximation(left: str, right: str, read: Read) -> Answer:
-    r"""`x \approx 8.24`. Before a whole number it is unclear what was rounded."""
+    r"""`x \approx 8.24`, or `2\sqrt{2} \approx 2.83`: its left side. Before a whole number it is unclear what was rounded."""
     bound = read(right)
     if not _APPROXIMATE.match(right) or bound.kind != "value" or bound.parts[0][0] not in ("number", "neg"):
         raise UnsupportedError("an approximation")
     name = read_name(left)
     if left and not name:
-        raise UnsupportedError("an approximation of an expression")
+        exact = _value(left, read)
+        if not _rounds_to(_tree(left, read), bound.parts[0], right):
+            raise UnsupportedError("not the rounded value of the expression")
+        return exact
     return Answer("assignment", (bound,), name) if left else bound
+
+
+def _rounds_to(exact: tuple, decimal: tuple, text: str) -> bool:
+    """Whether a number rounds to a decimal, written as `text`."""
+    if variables(exact):
+        return False
+    half = mpmath.mpf(10) ** -len(_DECIMALS.search(text)[1]) / 2
+    with mpmath.workdps(DIGITS):
+        return bool(abs(inexact(value(exact)) - inexact(value(decimal))) <= half)
 
 
 def _equation(sides: list[str], read: Read) -> Answer:

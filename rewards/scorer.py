@@ -84,12 +84,17 @@ def _judge(item: Item) -> Verdict:
     """The verdict without the pool; its outcome is None if the pool must decide."""
     start = time.perf_counter()
     extracted, own_marker = extract(item.text, item.meta["style"])
-    if item.truncated and extracted and ("long" in item.meta or item.text.rstrip().endswith(extracted)):
+    if item.truncated and extracted and ("long" in item.meta or _is_at_end(extracted, item.text)):
         extracted = None
     outcome = _compare(extracted, item)
     strict = outcome if own_marker else "unparseable"
     verdict = _with_chain(item, Verdict(outcome, strict, extracted, find_form(item.text, item.meta), None, 0.0))
     return replace(verdict, ms=1000 * (time.perf_counter() - start))
+
+
+def _is_at_end(extracted: str, text: str) -> bool:
+    """Whether nothing but punctuation follows the answer: `4.` may have been `4.5`."""
+    return text.rstrip(" \n.!").endswith(extracted.rstrip(" .!"))
 
 
 def _compare(extracted: str | None, item: Item) -> str | None:

@@ -158,4 +158,7 @@ def _values(side: str) -> list[Fraction]:
 
 
 def _is_rounded(exact: Fraction, shown: Fraction, decimals: int) -> bool:
-    return abs(exact - shown) <= Fraction(1, 2 * 10**decimals) if exact.denominator > 1 else exact == shown
+    """Ties are rounded away from zero: 7.5 is 8, not 7, or one expression would equal two numbers."""
+    half = Fraction(1, 2 * 10**decimals)
+    off = abs(exact - shown)
+    return off < half or off == half and abs(shown) > abs(exact) if exact.denominator > 1 else exact == shown

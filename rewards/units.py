@@ -18,8 +18,11 @@ _CHANGE_THE_MEANING = (
     "hundredth hundredths thousandth thousandths half halves third thirds fourth fourths fifth fifths sixth sixths seventh "
     "sevenths eighth eighths ninth ninths eleventh elevenths twelfth twelfths ten point lakh lakhs crore crores mil mln "
     "quadrillion quadrillions gross grand repeating recurring below squared cubed factorial mod modulo base plus minus "
-    "divided not no nor or and is are was if answer than least most except wrong false incorrect negative otherwise"
+    "divided not no nor or and is are was if answer than least most except wrong false incorrect negative otherwise "
+    "else maybe perhaps choose root doubled tripled halved one two three four five six seven eight nine thirteen fourteen "
+    "fifteen sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety"
 )
+_ORDINAL = re.compile(r"(?:teen|ie|llion)ths?$")  # twentieths, millionths
 _SHORT_UNITS = "cm mm km ft in kg lb oz ml mL hr mi sq yd mg cl dl hz Hz kW min mph"
 NOT_UNITS = frozenset(_CHANGE_THE_MEANING.split())
 _SYMBOLS = frozenset(_SHORT_UNITS.split())
@@ -128,7 +131,8 @@ def _is_phrase(token: str) -> bool:
 
 
 def _forbidden(word: str) -> bool:
-    return word.lower() in NOT_UNITS
+    word = word.lower()
+    return _ORDINAL.search(word) is not None or not NOT_UNITS.isdisjoint(word.split("-"))
 
 
 def _is_time(names: list[str], at: int) -> bool:

@@ -53,7 +53,8 @@ def normalized(text: str) -> str:
         UnsupportedError: when nothing is left.
     """
     text = _BETWEEN_DIGITS.sub(lambda found: _KEPT[found[0][0]], text.lower())
-    letters = "".join(filter(_counts, text))
+    grouping = "{}!|" if "\\" in text else ""  # of a formula: without them, `\\sqrt{n-1}` would be `\\sqrt{n}-1`
+    letters = "".join(character for character in text if _counts(character) or character in grouping)
     if not letters:
         raise UnsupportedError("only punctuation")
     return letters
