@@ -23,10 +23,10 @@ def main(argv: list[str] | None = None) -> int:
         command = commands.add_parser(name, help=help)
         for folder in folders:
             command.add_argument(folder, metavar="DIR")
-    push = commands.add_parser("push", help="upload a mixture to the Hugging Face Hub as a data set")
+    push = commands.add_parser("push", help="upload a mixture to the Hugging Face Hub as a dataset")
     push.add_argument("folder", metavar="DIR")
     push.add_argument("name", metavar="OWNER/NAME")
-    push.add_argument("--private", action="store_true", default=None, help="if the data set is new, make it private")
+    push.add_argument("--private", action="store_true", default=None, help="if the dataset is new, make it private")
     args = parser.parse_args(argv)
     return exit_code(lambda: run(args))
 

@@ -25,6 +25,7 @@ def find_wrong(pool: ProblemPool, indices: Iterable[int], forms: Iterable[str], 
 
     For tasks whose chain is checked exactly, the long form must also pass as a chain.
     """
+    from rewards.audit import shorten
     from rewards.scorer import Item, score
 
     indices = list(indices)
@@ -36,11 +37,6 @@ def find_wrong(pool: ProblemPool, indices: Iterable[int], forms: Iterable[str], 
         for index, item, verdict in zip(indices, items, score(items), strict=True):
             chain = verdict.chain or form != "long" or "long" not in item.meta
             if verdict.outcome != "correct" or not chain:
-                answers = f"extracted {_shorten(verdict.extracted)}, gold {_shorten(item.answer)}"
+                answers = f"extracted {shorten(verdict.extracted)}, gold {shorten(item.answer)}"
                 wrong.setdefault(index, f"{form}, {verdict.outcome if chain else 'wrong chain'}: {answers}")
     return dict(sorted(wrong.items()))
-
-
-def _shorten(text: str | None) -> str:
-    quoted = repr(text)
-    return quoted if len(quoted) <= 60 else f"{quoted[:60]}..."

@@ -262,7 +262,7 @@ def _override(raw: dict, override: str) -> None:
     if not equals:
         raise InputError(f"--set {override}: no value; write key=value")
     try:
-        value = json.loads(text)  # to YAML 1.1, 1e-5 is a text, and so is an escaped pair of surrogates two characters
+        value = json.loads(text)  # YAML 1.1 reads 1e-5 as a string, and an escaped surrogate pair as two characters
     except (ValueError, RecursionError):
         value = None
     try:

@@ -29,7 +29,7 @@ def count_rows(sizes: list[int], shares: list[float]) -> list[list[int]]:
     """The plan for sources of `sizes` rows and forms at `shares`; rows sum to `sizes`, columns to the apportioned total.
 
     The rows of all sources are merged into one order in which every source is spread evenly (row j of n has the key
-    (j + 1/2) / n, the divisor method of Sainte-Lague), and each form takes a consecutive segment. So increasing the first share
+    (j + 1/2) / n, the divisor method of Sainte-Laguë), and each form takes a consecutive segment. So increasing the first share
     only adds rows of the first form, and every source has the same shares of forms, to within 1 + (k + 1) n / N rows for n of
     N rows in one of k sources: a segment that ends at key t has n t rows of it to within 1/2, so N t is the segment's end to
     within k / 2, and the segment is apportioned to within 1.

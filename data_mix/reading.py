@@ -56,7 +56,7 @@ def read_records(
     """Reads the problems at `path`: a folder with train and test as jsonl or parquet, a single such file, or a hub id.
 
     `make_problem` takes a record and a default id. It raises InputError with the reason if the record is broken, and returns
-    None for a known defect of the data set. Known defects are always dropped, broken records only if `on_error` is `drop`.
+    None for a known defect of the dataset. Known defects are always dropped, broken records only if `on_error` is `drop`.
 
     Raises:
         InputError: when there is nothing at `path`, for all broken records together unless they are dropped, or when every
@@ -258,7 +258,7 @@ def _find_on_hub(path: str, revision: str | None, config: str | None) -> tuple[d
     try:
         data = load_dataset(path, name=config, revision=revision)
     except (OSError, ValueError, RuntimeError, DatasetsError) as error:  # not found, no network, a script, a broken file, ...
-        raise InputError(f"hub data set '{path}' cannot be loaded ({reason(error)}); set `path` to a local copy") from None
+        raise InputError(f"hub dataset '{path}' cannot be loaded ({reason(error)}); set `path` to a local copy") from None
     splits = {split: (f"{path} {split}", data[split].__iter__) for split in ("train", "test") if split in data}
     # `revision` may be a branch or tag; the commit that was loaded is in the download URLs.
     urls = {url for split in data.values() for url in (split.info.download_checksums or {})}

@@ -31,6 +31,7 @@ report/
     page.py          `eval report`: report.html of a run or an ablation
     watch.py         `eval report --watch`: follows a run in progress
     table.py         `eval table`: an ablation's table and figures
+    results.py       results.jsonl of an ablation, small enough to publish
     figures.py       matplotlib figures
     browser.py       data of the page's completion browser
     export.py        `eval export`: lm-eval and model-card formats

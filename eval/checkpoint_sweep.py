@@ -9,7 +9,7 @@ from eval.evaluate import evaluate
 from eval.generation.engines import LazyEngine
 from eval.model_folder import find_checkpoints
 from eval.report.figures import draw_axis
-from eval.report.table import METRIC_LABELS, average_seeds, flatten
+from eval.report.table import average_seeds, flatten
 
 
 def evaluate_checkpoints(config: EvalConfig) -> str:
@@ -36,7 +36,7 @@ def evaluate_checkpoints(config: EvalConfig) -> str:
             task = {"task": Path(out).name} if config.tasks else {}
             rows.append({"step": step, **task, **flatten(Path(config.model).name, kind, metrics)})
     groups = average_seeds(rows, ["step", "task"])
-    figure = draw_axis(groups, "step", METRIC_LABELS, Path(config.out) / "checkpoints.png")
+    figure = draw_axis(groups, "step", Path(config.out) / "checkpoints.png")
     lines = [f"{'step':>8}{'accuracy':>10}{'p_long':>10}{'median length':>15}"]
     for row in rows:
         values = f"{row['step']:>8}{row['accuracy']:>10.3f}{row['p_long']:>10.3f}{row['length_p50']:>15g}"

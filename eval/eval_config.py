@@ -55,7 +55,7 @@ class EvalConfig:
             InputError: for a value out of range, options that exclude each other, or a missing model, mixture or task.
         """
         if bool(self.mixture) == bool(self.tasks):
-            raise InputError("nothing to evaluate, or two things; give either --mixture or --tasks")
+            raise InputError("nothing to evaluate, or both a mixture and tasks; give either --mixture or --tasks")
         if self.mixture:
             check_folder(self.mixture)
             if self.prompt or self.data:
@@ -69,7 +69,7 @@ class EvalConfig:
             benchmarks.check(name)
         stems = [Path(name).stem for name in self.tasks]
         if twice := [name for name in self.tasks if stems.count(Path(name).stem) > 1]:
-            raise InputError(f"--tasks {' '.join(twice)} have the same name, which is that of their eval's folder; rename one")
+            raise InputError(f"--tasks {' '.join(twice)} have the same name, so their evals would share a folder; rename one")
         check_model_path(self.model, "--model", "give a folder that a recipe saved, or a hub id")
         for option, value, valid, allowed in (
             ("--samples", self.samples, self.samples >= 1, "at least 1"),

@@ -45,7 +45,7 @@ def evaluate(config: EvalConfig, engine: LazyEngine | None = None) -> dict[str, 
         engine = ServerEngine(config.base_url, read_token(Path(config.token_file)) if config.token_file else None)
     engine = engine or LazyEngine()
     pending = [(spec, Spool(spec.out, spec.settings)) for spec in specs if not _is_finished(spec)]
-    # of finished ones, too, where the engine may go on to another model
+    # including finished ones: with several models, the engine may go on to another one
     max_length = max((spec.max_length for spec in specs if not config.base_url or not _is_finished(spec)), default=0)
     for spec, spool in pending:
         if not _is_finished(spec):  # the process that held the lock until now may have finished it
@@ -68,7 +68,7 @@ def _is_finished(spec: EvalSpec) -> bool:
         if not (Path(spec.out) / METRICS).is_file():  # a process was killed between writing the two files
             write_folder(spec.out, *read_completions(spec.out))
         return True
-    difference = f" ({', '.join(changed)}: not the same)" if changed else ""
+    difference = f" (changed: {', '.join(changed)})" if changed else ""
     raise InputError(f"--out {spec.out} already holds another eval{difference}; give another folder, or remove it first")
 
 

@@ -36,7 +36,7 @@ from data_mix.errors import InputError, nearest
 from data_mix.files import write_text
 from data_mix.mapping import read_mapping
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[1]  # the checkout, or site-packages if cotmix is installed from a wheel
 UPSTREAM = {"mixture": (), "sft": ("mixture",), "grpo": ("mixture", "sft"), "star": ("mixture", "sft")}  # of each stage
 RL = ("grpo", "star")
 MAX_NAME = 150  # characters in a folder name; file systems allow 255 bytes, and suffixes are added

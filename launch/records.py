@@ -1,7 +1,7 @@
 """What made a job's folder, in `logs/JOB.json`: its command, its config, and a digest of the same for the jobs it needs.
 
-A folder counts as an ablation's only if all three are still the same, so results of different settings are never mixed. That
-a stage was made anew with the same settings is not noticed.
+A folder counts as an ablation's only if all three are still the same, so results of different settings are never mixed. A stage
+that was rebuilt with the same settings goes unnoticed.
 """
 
 import hashlib

@@ -15,10 +15,10 @@ from typing import Any
 
 from data_mix.errors import InputError, nearest
 from data_mix.files import read_json
-from launch.ablation import Ablation
+from launch.ablation import ROOT, Ablation
 from launch.serve import check_heads
+from recipes.training.preflight.services import choose_push
 
-ROOT = Path(__file__).parents[1]  # the checkout, or site-packages if cotmix is installed from a wheel
 RECIPES = ("sft", "grpo", "star")
 SAVE_SECONDS = 300  # before the time limit, for saving; half of a job shorter than twice this
 SERVER_START_SECONDS = 1800  # for vLLM to load its model
@@ -214,7 +214,7 @@ def recipe_job(script: str, arguments: list[str], resources: Resources, accelera
     if not isinstance(out, str):
         raise InputError(f"output_dir is {out!r}; it must be the path of a folder")
     check_printable("output_dir", out)
-    server, weight_push = [], fields.get("weight_push") or ("nccl" if resources.gpus_per_node else "files")
+    server, weight_push = [], choose_push(fields.get("weight_push"), bool(resources.gpus_per_node))
     if resources.vllm_nodes:
         if recipe == "sft":
             raise InputError(f"--vllm-nodes: {script} has no rollouts; omit the option")

@@ -178,7 +178,8 @@ def main(recipe: GRPORecipe, args: CotmixGRPOConfig, model_args: trl.ModelConfig
     trainer.vllm_generation.wrapped_model = lambda: trainer.model_wrapped
     sync = functools.partial(trl_patches.sync_weights_once_per_step, trainer)
     generate = SourceGenerator(trainer.vllm_generation, tokenizer, sync)
-    train_and_save(trainer, generate, recipe, console.RL, console.eval_command(args.output_dir, recipe.mixture))
+    following = console.eval_command(args.output_dir, recipe.mixture)
+    train_and_save(trainer, generate, inputs.heldout, recipe.heldout_every, console.RL, following)
 
 
 if __name__ == "__main__":

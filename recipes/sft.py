@@ -104,7 +104,8 @@ def main(recipe: SFTRecipe, args: CotmixSFTConfig, model_args: trl.ModelConfig) 
     )
     generate = ModelGenerator(trainer, tokenizer, recipe.heldout_max_tokens)
     where = f"--mixture {recipe.mixture} --model_name_or_path {args.output_dir}"
-    train_and_save(trainer, generate, recipe, console.SFT, f"accelerate launch recipes/grpo.py {where} --output_dir ...")
+    following = f"accelerate launch recipes/grpo.py {where} --output_dir ..."
+    train_and_save(trainer, generate, inputs.heldout, recipe.heldout_every, console.SFT, following)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,6 @@ peft_patches.skip_import_for_help()
 
 import trl
 
-from data_mix.mixture_folder import read_rows
 from eval.generation.engines import BATCH, VLLM_BATCH
 from eval.generation.tokens import end_ids
 from recipes.training import models
@@ -132,7 +131,7 @@ def main(recipe: STaRRecipe, args: CotmixSFTConfig, model_args: trl.ModelConfig)
     generation.step = lambda: trained  # rounds
     generate = SourceGenerator(generation, tokenizer, generation.sync_new_weights, ROLLOUTS)
     generate_held_out = SourceGenerator(generation, tokenizer, generation.sync_new_weights)
-    held_out = HeldoutEval(read_rows(recipe.mixture, "test")[: recipe.heldout_problems], tokenizer, generate_held_out)
+    held_out = HeldoutEval(inputs.heldout, tokenizer, generate_held_out)
     log = JsonlLog(args.output_dir)
     if accelerator.is_main_process:
         log.truncate(done)

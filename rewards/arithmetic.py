@@ -4,6 +4,7 @@ The size of every intermediate result is bounded.
 """
 
 import math
+import operator
 import zlib
 from collections.abc import Callable
 from fractions import Fraction
@@ -19,6 +20,7 @@ _ZERO = mpmath.mpf(10) ** -40  # the largest rounding error of a number that sho
 _MAX_BITS = 24_000  # numerator and denominator together
 _MAX_FACTORIAL = 2400
 _MAX_ARGUMENT = 10**6  # of a function; also the largest inexact exponent
+_OPERATIONS = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv}
 _CONSTANTS = {"pi": mpmath.pi, "e": mpmath.e, "i": mpmath.j, "infty": mpmath.inf}
 
 
@@ -52,7 +54,7 @@ def value(tree: tuple, point: int = 0) -> Number:
         a, b = inexact(a), inexact(b)
     elif _bits(a) + _bits(b) > _MAX_BITS:
         raise TooLargeError("a number is too large")
-    return {"+": lambda: a + b, "-": lambda: a - b, "*": lambda: a * b, "/": lambda: a / b}[kind]()
+    return _OPERATIONS[kind](a, b)
 
 
 def equal_trees(a: tuple, b: tuple) -> bool:

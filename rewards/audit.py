@@ -59,13 +59,14 @@ def _print_near_misses(wrong: list[tuple[str, str, bool]]) -> None:
     for answer, gold, accepted in wrong:
         reasons = resemblances(answer, gold) + ["math-verify accepts it"] * accepted
         if reasons:
-            counts[_shortened(answer), _shortened(gold), ", ".join(reasons)] += 1
+            counts[shorten(answer), shorten(gold), ", ".join(reasons)] += 1
     print(f"{counts.total()} of {len(wrong)} wrong answers are near misses:" if counts else "no wrong answer is a near miss")
     for (answer, gold, reasons), n in counts.most_common():
         print(f"{n:>6} x {answer} for {gold}: {reasons}")
 
 
-def _shortened(text: str) -> str:
+def shorten(text: str | None) -> str:
+    """A text in quotes, cut off after 60 characters."""
     quoted = repr(text)
     return quoted if len(quoted) <= _LONGEST else f"{quoted[:_LONGEST]}..."
 

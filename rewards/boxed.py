@@ -4,7 +4,7 @@ import collections
 import re
 
 _BOX = re.compile(r"\\f?box(?:ed)?(?![a-z])\s*")
-_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)  # an escaped character is no brace
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)  # an escaped brace does not count
 _TOKEN = re.compile(r"(?:[^\s$.]|\.(?=[0-9]))+")
 _MAX_BOXES = 40  # that form one list
 _MAX_CONNECTOR = 60  # characters between two of them

@@ -138,7 +138,7 @@ BUILT_IN: dict[str, Callable[..., list[float]]] = {
 }
 
 
-def check_values(name: str, parameters: dict) -> str | None:
+def check_values(parameters: dict) -> str | None:
     """What is wrong with the values of a built-in's parameters; None if nothing is."""
     for key, value in parameters.items():
         whole = key in ("max_length", "cache", "ngram", "target")

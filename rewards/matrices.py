@@ -25,8 +25,6 @@ def read_matrix(text: str) -> Answer | None:
     Raises:
         UnsupportedError: for an expression that does not denote a matrix.
     """
-    if "\\begin" not in text:
-        return None
     if "\\begin{array}" in text:
         text = _BRACKETED.sub(r"\1", text)
     found = list(_MATRIX.finditer(text))

@@ -25,7 +25,7 @@ LARGEST = 3.4e38  # of float32, in which TRL keeps rewards
 
 
 class RewardError(RuntimeError):
-    """A reward function raised, or returned something else than a finite number or None per completion; one line."""
+    """A reward function raised, or returned something other than a finite number or None per completion; one line."""
 
 
 def load(reward: str) -> Callable:
@@ -83,7 +83,7 @@ def guarded(name: str, function: Callable, parameters: dict) -> Callable[..., li
     Without `**kwargs` it gets only the arguments that it names.
 
     Raises:
-        RewardError: when called, if it raises or returns something else than a finite number or None per completion.
+        RewardError: when called, if it raises or returns something other than a finite number or None per completion.
     """
     signature = inspect.signature(function).parameters.values()
     takes_all = any(p.kind is p.VAR_KEYWORD for p in signature)

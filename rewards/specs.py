@@ -96,7 +96,7 @@ def _read(entry: str | dict) -> tuple[str, dict]:
         )
     if reward in BUILT_IN:
         _check_parameters(reward, BUILT_IN[reward], parameters, ("batch",))
-        if problem := check_values(reward, parameters):
+        if problem := check_values(parameters):
             raise ValueError(f"rewards: {reward}: {problem}")
     else:
         _check_parameters(reward, load(reward), parameters, ARGUMENTS)

@@ -40,7 +40,7 @@ def skip(reason: str) -> NoReturn:
 def data() -> Path:
     """The folder with real GSM8K, MATH and others, as ../shared/data beside the checkout."""
     if not DATA.is_dir():
-        pytest.skip(f"{DATA} is absent: the real data sets are not part of the repository")
+        pytest.skip(f"{DATA} is absent: the real datasets are not part of the repository")
     return DATA
 
 

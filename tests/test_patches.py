@@ -135,7 +135,7 @@ def test_trl_starts_its_engine_through_the_name_that_we_replace():
     from trl.generation import vllm_generation
     from vllm import LLM
 
-    assert vllm_generation.LLM is LLM or vllm_generation.LLM.__wrapped__ is LLM
+    assert vllm_generation.LLM is LLM
 
 
 def test_vllm_samples_with_the_arguments_of_our_sampler():

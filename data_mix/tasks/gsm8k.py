@@ -16,7 +16,7 @@ def make_problem(record: dict, id: str, calculator: bool | str = False) -> Probl
     """Parses a record; removes grouping commas from the answer.
 
     Args:
-        record: a row of the data set.
+        record: a row of the dataset.
         id: of the problem.
         calculator: what becomes of annotations such as `<<48/2=24>>`. False: removed; True: kept; only: the steps are these
             equations, `48/2 = 24`, without the text around them. Then None is returned for a record without any.

@@ -55,5 +55,5 @@ def make_problem(record: dict, id: str) -> Problem | None:
 
 
 def read(on_error: str, *, path: str, revision: str | None = None, config: str | None = None) -> Records:
-    """Reads both splits; `config` is the configuration of a hub data set."""
+    """Reads both splits; `config` is the configuration of a hub dataset."""
     return read_records("math", make_problem, on_error, path, revision, config)

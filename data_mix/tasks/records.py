@@ -1,4 +1,4 @@
-"""A user's data set in jsonl, parquet or on the hub, with its columns named in the mixture's YAML:
+"""A user's dataset in jsonl, parquet or on the hub, with its columns named in the mixture's YAML:
 
 - {task: records, name: mine, path: mine.jsonl, question: q, solution: worked, answer: result}
 """
@@ -52,11 +52,11 @@ def read(
     revision: str | None = None,
     config: str | None = None,
 ) -> Records:
-    """Reads both splits of the data set at `path`, called `name` in the mixture.
+    """Reads both splits of the dataset at `path`, called `name` in the mixture.
 
     `question`, `solution` (text, split into lines, or into sentences if it is one line), `steps` (a list of texts) and
     `answer` name columns. Give either `solution` or `steps`. Without `answer`, the answer is read from the solution's `####`
-    or last `\\boxed`. `config` is the configuration of a hub data set.
+    or last `\\boxed`. `config` is the configuration of a hub dataset.
     """
     if (solution is None) == (steps is None):
         raise InputError(f"records '{name}': no solution column; name exactly one of `solution` (text) and `steps` (a list)")

@@ -76,6 +76,8 @@ def load(name: str, prompt: str, data: str | None) -> Benchmark:
     Raises:
         InputError: for an unknown task, an invalid field, or data that cannot be read.
     """
+    import pyarrow as pa
+
     file, raw = _read(name)
     source = dict(raw["source"])
     if data is not None:
@@ -107,9 +109,7 @@ def load(name: str, prompt: str, data: str | None) -> Benchmark:
     if not problems:
         raise InputError(f"{source['path']}: contains no problem readable as {only.task}; check the path and the task")
     columns = ProblemPool(len(problems), problems.__getitem__).columns(np.arange(len(problems)), "long", config.answer_style)
-    columns = {key: column.to_pylist() for key, column in as_prompts(columns, config).items()}
-    rows = [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
-    rows = [{**row, "meta": json.loads(row["meta"])} for row in rows]
+    rows = [row | {"meta": json.loads(row["meta"])} for row in pa.table(as_prompts(columns, config)).to_pylist()]
     origin = {"task": file.stem, "prompt": prompt}
     return Benchmark(rows, origin, raw.get("max_tokens"), stop, shots, records.broken[split], raw["source"])
 

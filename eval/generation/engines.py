@@ -16,8 +16,8 @@ CPU_OPTIONS = {  # of vLLM
     "enable_chunked_prefill": False,
     "block_size": BLOCK,
 }
-BATCH = 128  # that of transformers
-VLLM_BATCH = 512  # of vLLM in star.py
+BATCH = 128  # completions per batch with transformers
+VLLM_BATCH = 512  # max_num_seqs of vLLM in star.py
 # every sampling parameter that a model's generation_config.json can set
 NEUTRAL = {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
 

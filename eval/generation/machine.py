@@ -92,10 +92,15 @@ def stored_dtype(config) -> str | None:
     return dtype and str(dtype).removeprefix("torch.")
 
 
+def head_size(config) -> int:
+    """The size of an attention head, for a transformers config."""
+    return getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+
+
 def cache_size(config, dtype: str, max_length: int, sequences: int) -> int:
     """Bytes of KV cache for `sequences` sequences of `max_length` tokens, for a transformers config; one spare block each."""
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    width = heads * (getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
+    width = heads * head_size(config)
     blocks = -(-max_length // BLOCK) + 1
     return 2 * config.num_hidden_layers * width * (4 if dtype == "float32" else 2) * blocks * BLOCK * sequences
 

@@ -35,7 +35,7 @@ def encode_prompts(tokenizer, prompts: Sequence[str | list[dict]]) -> list[list[
 
 def context_length(config) -> int:
     """The model's maximum sequence length, in tokens."""
-    return getattr(config, "max_position_embeddings", None) or config.n_positions
+    return config.max_position_embeddings
 
 
 def decode(tokenizer, ids: Sequence[int], end_ids: Collection[int], stop: Sequence[str] = ()) -> Completion:

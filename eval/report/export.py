@@ -9,8 +9,8 @@ import json
 
 import numpy as np
 
-from eval.scoring import breakdown
-from eval.scoring.eval_folder import read_completions
+from eval.scoring.breakdown import group_by
+from eval.scoring.eval_folder import describe_decoding, read_completions
 
 
 def export(folder: str, form: str) -> str:
@@ -24,7 +24,7 @@ def export(folder: str, form: str) -> str:
         InputError: when it is not an eval folder.
     """
     rows, info = read_completions(folder)
-    by_source = {source: breakdown.by_problem(own) for source, own in breakdown.by_source(rows).items()}
+    by_source = {source: group_by(own, "problem_id") for source, own in group_by(rows, "source").items()}
     return (_lm_eval if form == "lm-eval" else _model_index)(by_source, info)
 
 
@@ -63,7 +63,7 @@ def _lm_eval(by_source: dict, info: dict) -> str:
 def _model_index(by_source: dict, info: dict) -> str:
     import yaml
 
-    decoding = "greedy" if info["temperature"] == 0 else f"sampled at temperature {info['temperature']:g}"
+    decoding = describe_decoding(info)
     results = []
     for source, problems in by_source.items():
         value, _ = accuracy_of(problems, "outcome")

@@ -25,6 +25,7 @@ COLOURS = {
     "timeout": "#CC79A7",
     "error": "#000000",
 }
+METRIC_LABELS = {"accuracy": "accuracy", "p_long": "p_long", "length_p50": "median length (tokens)"}
 LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 plt.rcParams.update({"figure.dpi": 110, "axes.spines.top": False, "axes.spines.right": False})
 plt.rcParams.update({"axes.grid": True, "grid.alpha": 0.25})
@@ -182,13 +183,12 @@ def draw_map(groups: list[dict], axis: str, path: Path) -> Figure:
     return _save(fig, f"Accuracy and length by {name}", f"Each point is a cell's mean over seeds, coloured by {name}.", path)
 
 
-def draw_axis(groups: list[dict], axis: str, labels: dict[str, str], path: Path) -> Figure:
+def draw_axis(groups: list[dict], axis: str, path: Path) -> Figure:
     """Metrics over one axis of an ablation, one line per stage, decoding and combination of the other axes' values.
 
     Args:
         groups: from `eval.report.table.average_seeds`; bands show their ranges.
         axis: the horizontal axis; values that are not numbers are treated as categories.
-        labels: metric → panel title, one panel each.
         path: PNG to write.
     """
     short = short_names(groups)
@@ -201,8 +201,8 @@ def draw_axis(groups: list[dict], axis: str, labels: dict[str, str], path: Path)
         others = [f"{short[name]} {value}" for name, value in group["axes"].items() if name != axis]
         lines.setdefault(", ".join([f"{group['stage']}, {group['kind']}", *others]), []).append(group)
     long_names = not numeric and sum(map(len, places)) > 40
-    fig, axes = plt.subplots(1, len(labels), figsize=(4.3 * len(labels), 4.2))
-    for ax, (metric, label) in zip(axes, labels.items(), strict=True):
+    fig, axes = plt.subplots(1, len(METRIC_LABELS), figsize=(4.3 * len(METRIC_LABELS), 4.2))
+    for ax, (metric, label) in zip(axes, METRIC_LABELS.items(), strict=True):
         for number, (line, members) in enumerate(lines.items()):
             points = sorted((places[str(m["axes"][axis])], *m[metric]) for m in members if m[metric] is not None)
             if points:
@@ -214,7 +214,7 @@ def draw_axis(groups: list[dict], axis: str, labels: dict[str, str], path: Path)
         if not numeric:
             rotated = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if long_names else {}
             ax.set_xticks(list(places.values()), list(places), fontsize=8, **rotated)
-    axes[len(labels) // 2].legend(
+    axes[len(METRIC_LABELS) // 2].legend(
         frameon=False, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.4 if long_names else -0.16), ncols=2
     )
     text = "Means over seeds; bands span the smallest to the largest value."
@@ -241,7 +241,9 @@ def draw_plan(result: dict, path: Path) -> Figure:
                 style = {"ms": 5, "mfc": face, "color": colour, "elinewidth": 1, "capsize": 2, "alpha": 0.8}
                 bars = ax.errorbar(x, y, ends, fmt="o", label=label, **style)[2]
                 bars[0].set_linestyle("-" if members is recipes else ":")
-    ax.step([r.cost / 1e6 for r in frontier], [r.low for r in frontier], "k", where="post", lw=0.8, label="frontier: lower end")
+    ax.step(
+        [r.cost / 1e6 for r in frontier], [r.low for r in frontier], "k", where="post", lw=0.8, label="frontier: lower bound"
+    )
     ax.axhline(result["target"], color="k", ls="--", lw=0.8, label=f"target {result['target']:g}")
     chosen = [recipe for recipe in (result["cheapest"], result["cheapest_sft"]) if recipe]
     if chosen:

@@ -14,7 +14,6 @@ from eval.report import figures
 from eval.report.results import write_results
 from eval.scoring.eval_folder import read_metrics
 
-METRIC_LABELS = {"accuracy": "accuracy", "p_long": "p_long", "length_p50": "median length (tokens)"}
 COLUMNS = ("accuracy", "p_long", "accuracy_long", "accuracy_short", "length_mean", "length_p50", "truncated")
 
 
@@ -75,7 +74,7 @@ def write_table(out: str) -> Table:
         values = [group["axes"][axis] for group in groups if axis in group["axes"]]
         if axis != "seed" and len({str(value) for value in values}) > 1:
             path = folder / "figures" / f"{short[axis]}.png"
-            drawn.append(figures.draw_axis(groups, axis, METRIC_LABELS, path))
+            drawn.append(figures.draw_axis(groups, axis, path))
             if all(isinstance(value, int | float) for value in values):
                 drawn.append(figures.draw_map(groups, axis, path.with_stem(f"{path.stem}_map")))
     folders = {entry["folder"].removeprefix("eval/"): str(folder / entry["folder"]) for entry in finished}

@@ -13,19 +13,11 @@ MAX_NUMBERS = 10  # a numeric field with more distinct values is split at its qu
 MAX_TEXTS = 20  # a text field with more distinct values is left out: it names problems rather than groups of them
 
 
-def by_source(rows: Sequence[dict]) -> dict[str, list[dict]]:
-    """Source → its rows, in order of appearance."""
+def group_by(rows: Sequence[dict], column: str) -> dict[str, list[dict]]:
+    """Value of a column → the rows with it, in order of appearance."""
     groups: dict[str, list[dict]] = {}
     for row in rows:
-        groups.setdefault(row["source"], []).append(row)
-    return groups
-
-
-def by_problem(rows: Sequence[dict]) -> dict[str, list[dict]]:
-    """Problem id → its rows, in order of appearance."""
-    groups: dict[str, list[dict]] = {}
-    for row in rows:
-        groups.setdefault(row["problem_id"], []).append(row)
+        groups.setdefault(row[column], []).append(row)
     return groups
 
 

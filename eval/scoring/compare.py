@@ -4,7 +4,7 @@ import numpy as np
 
 from data_mix.errors import InputError
 from eval.scoring import breakdown
-from eval.scoring.eval_folder import read_completions
+from eval.scoring.eval_folder import describe_decoding, read_completions
 from eval.scoring.metrics import bootstrap_ci95, mcnemar_p
 
 METRICS = {
@@ -39,7 +39,7 @@ def compare(a: str, b: str) -> dict:
         lost, gained = sorted(right[0] - right[1]), sorted(right[1] - right[0])
         result["flips"] = {"only_a_right": lost, "only_b_right": gained, "mcnemar_p": mcnemar_p(len(lost), len(gained))}
     rows = [first[problem][0] for problem in shared]
-    groupings = {"source": breakdown.by_source(rows), **breakdown.by_meta(rows)}
+    groupings = {"source": breakdown.group_by(rows, "source"), **breakdown.by_meta(rows)}
     result["by"] = {
         field: {
             value: {"n_problems": len(own), **_differences(first, second, [row["problem_id"] for row in own])}
@@ -66,14 +66,11 @@ def _differences(first: dict, second: dict, problems: list[str]) -> dict:
 def _settings_that_differ(a: dict, b: dict, same_prompts: bool) -> list[str]:
     """Settings that change the completions of one and the same model, each with both values."""
 
-    def decoding(info: dict) -> str:
-        return "greedy" if info["temperature"] == 0 else f"sampled at temperature {info['temperature']:g}"
-
     def benchmark(info: dict) -> str:
         asked = info.get("asked", {})
         return asked.get("task") or ("a mixture" if "mixture" in asked else "unknown")
 
-    pairs = {"decoding": (decoding(a), decoding(b)), "benchmark": (benchmark(a), benchmark(b))}
+    pairs = {"decoding": (describe_decoding(a), describe_decoding(b)), "benchmark": (benchmark(a), benchmark(b))}
     pairs["worked examples"] = (str(a.get("shots", 0)), str(b.get("shots", 0)))
     found = [f"{name} ({x}, {y})" for name, (x, y) in pairs.items() if x != y and "unknown" not in (x, y)]
     return found if same_prompts else [*found, "prompts"]
@@ -117,4 +114,4 @@ def format_warning(result: dict, a: str, b: str) -> str | None:
 def _read(folder: str) -> tuple[dict[str, list[dict]], dict]:
     """The rows of an eval by problem, and its settings."""
     rows, info = read_completions(folder)
-    return breakdown.by_problem(rows), info
+    return breakdown.group_by(rows, "problem_id"), info

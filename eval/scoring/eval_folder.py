@@ -33,6 +33,11 @@ def score_rows(rows: list[dict]) -> list[dict]:
     return [{**row, **{name: getattr(v, name) for name in names}} for row, v in zip(rows, verdicts, strict=True)]
 
 
+def describe_decoding(info: dict) -> str:
+    """How the completions of an eval with these settings were decoded, in words."""
+    return "greedy" if info["temperature"] == 0 else f"sampled at temperature {info['temperature']:g}"
+
+
 def write_folder(folder: str, rows: list[dict], info: dict) -> dict:
     """Scores the rows, writes the folder and returns its metrics. A new folder is written atomically, else each file is.
 

@@ -88,9 +88,9 @@ def compute_metrics(rows: list[dict], info: dict) -> dict:
     Returns:
         All keys of the format; metrics that do not apply (accuracy of an absent form, maj@k of one sample) are None.
     """
-    majorities = {problem: maj_at_k(samples) for problem, samples in breakdown.by_problem(rows).items()}
+    majorities = {problem: maj_at_k(samples) for problem, samples in breakdown.group_by(rows, "problem_id").items()}
     metrics = _summarize(rows, info, majorities)
-    sources, asked = breakdown.by_source(rows), info.get("asked", {})
+    sources, asked = breakdown.group_by(rows, "source"), info.get("asked", {})
     shares = info.get("p_cot_by_source", {})
     own_info = {name: info | {"asked": asked | {"p_cot": shares.get(name, asked.get("p_cot"))}} for name in sources}
     return metrics | {
@@ -106,7 +106,7 @@ def compute_metrics(rows: list[dict], info: dict) -> dict:
 
 def _summarize(rows: list[dict], info: dict, majorities: dict[str, list[float]]) -> dict:
     """The metrics of some rows; `majorities` has the maj@k of each problem."""
-    by_problem = breakdown.by_problem(rows)
+    by_problem = breakdown.group_by(rows, "problem_id")
     problems = list(by_problem.values())
     n_samples = max(len(samples) for samples in problems)
     correct = [sum(row["outcome"] == "correct" for row in samples) for samples in problems]

@@ -86,7 +86,7 @@ def find_cheapest(recipes: list[Recipe], target: float) -> Recipe | None:
 
 
 def find_frontier(recipes: list[Recipe]) -> list[Recipe]:
-    """The recipes whose lower end no other one reaches for the same cost or less, from the cheapest on."""
+    """The recipes whose lower bound no other one reaches for the same cost or less, from the cheapest on."""
     frontier: list[Recipe] = []
     for recipe in sorted(recipes, key=lambda recipe: (recipe.cost, -recipe.low)):
         if not frontier or recipe.low > frontier[-1].low:
@@ -158,7 +158,7 @@ def format_plan(result: dict) -> str:
     sections = [
         (f"cheapest that reaches {target}" if best else none, [best or closest]),
         (f"cheapest without RL{'' if best_sft else f': none reaches {target}'}", [best_sft] if best_sft else []),
-        ("most accurate for a budget (by the lower end)", result["frontier"]),
+        ("most accurate for a budget (by the lower bound)", result["frontier"]),
         (f"interpolated: may reach {target} for less, or for less without RL; run them to know", result["candidates"]),
         ("interpolated, not measured", result["predicted"]),
     ]

@@ -50,8 +50,8 @@ class Recipe:
         seeds: the number of seeds.
         cost: in SFT tokens, mean over seeds.
         accuracy: greedy, mean over seeds.
-        low: lower end of the interval.
-        high: upper end.
+        low: lower bound of the interval.
+        high: upper bound.
     """
 
     axes: dict[str, Any]

@@ -23,7 +23,7 @@ star_rollouts.py  the rollouts of a STaR round, and which are trained on
 generation/    completions from the current weights, through vLLM or transformers
     source.py      the interface of GRPO and STaR: push the weights, complete prompts
     choose.py      the source that a config asks for
-    engine.py      TRL's own ways: an engine in each process, or one server with NCCL
+    engine.py      TRL's own backends: an engine in each process, or one server with NCCL
     transformers_source.py  the trainer's own model, without vLLM
     served.py      vLLM servers that load the weights from files
     weight_files.py  the checkpoints that they load

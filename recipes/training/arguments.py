@@ -78,7 +78,7 @@ class CotmixGRPOConfig(Rollouts, trl.GRPOConfig):
     vllm_importance_sampling_mode: str = field(
         default="token_truncate",
         metadata={
-            "help": "token_truncate, token_mask, sequence_truncate or sequence_mask; the last two favor short completions"
+            "help": "token_truncate, token_mask, sequence_truncate or sequence_mask; the last two favour short completions"
         },
     )
     disable_dropout: bool = field(

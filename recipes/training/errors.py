@@ -2,4 +2,4 @@
 
 
 class TrainingError(RuntimeError):
-    """A run must stop, for another reason than wrong input. Recipes print the message as one line and exit with code 1."""
+    """A run must stop for a reason other than wrong input. Recipes print the message as one line and exit with code 1."""

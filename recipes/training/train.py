@@ -5,7 +5,6 @@ from pathlib import Path
 
 from transformers.trainer_utils import HubStrategy
 
-from data_mix.mixture_folder import read_rows
 from recipes.training.checkpoints.atomic import MODEL, AtomicCheckpoints, clean_up, complete, last_resumable, prune
 from recipes.training.checkpoints.final import conclude, publish, save_merged
 from recipes.training.checkpoints.shutdown import GracefulShutdown
@@ -15,20 +14,22 @@ from recipes.training.tracking.heldout import HeldoutCallback, HeldoutEval
 from recipes.training.tracking.log import JsonlLog
 
 
-def train_and_save(trainer, generate: GenerateFn, recipe, columns: Columns, following: str) -> None:
+def train_and_save(
+    trainer, generate: GenerateFn, heldout_rows: list[dict], every: int, columns: Columns, following: str
+) -> None:
     """Trains from the last complete checkpoint, with held-out evaluation, and saves one plain model.
 
     Args:
         trainer: TRL's trainer.
         generate: completions for held-out evaluation.
-        recipe: the recipe's own config.
+        heldout_rows: the problems to evaluate on.
+        every: steps between two evaluations.
         columns: what the console shows of each log entry.
         following: the command to run next.
     """
     Console.attach(trainer, columns)
-    rows = read_rows(recipe.mixture, "test")[: recipe.heldout_problems]
-    heldout = HeldoutEval(rows, trainer.processing_class, generate)
-    trainer.add_callback(HeldoutCallback(trainer, heldout, recipe.heldout_every))
+    heldout = HeldoutEval(heldout_rows, trainer.processing_class, generate)
+    trainer.add_callback(HeldoutCallback(trainer, heldout, every))
     checkpoints, shutdown = AtomicCheckpoints(trainer), GracefulShutdown()
     trainer.add_callback(shutdown)
     trainer.add_callback(checkpoints)

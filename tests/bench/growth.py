@@ -94,14 +94,14 @@ def draw(grown: dict[str, dict[float, float]], path: Path) -> None:
         axis.set_yticks([0.25, 0.5, 1, 2, 4], ["0.25", "0.5", "1", "2", "4"])
         axis.set_xlabel(what)
         axis.legend()
-    axes[0].set_ylabel("seconds a step")
+    axes[0].set_ylabel("seconds per step")
     fig.tight_layout()
     fig.savefig(path)
 
 
 if __name__ == "__main__":
     grown = measure()
-    print("\n| what grows | seconds a step | exponent |\n|---|---|---|")
+    print("\n| what grows | seconds per step | exponent |\n|---|---|---|")
     for what, points in grown.items():
         shown = ", ".join(f"{value:g}: {seconds:.2f}" for value, seconds in points.items())
         print(f"| {what} | {shown} | {exponent(points):.2f} |")

@@ -45,7 +45,7 @@ def main() -> None:
         seed=0,
     )
     model = AutoModelForCausalLM.from_pretrained(args.model, dtype=choose_dtype()).eval()
-    theirs = TransformersEngine(model, tokenizer, seed=0, batch_size=len(prompts))
+    theirs = TransformersEngine(model, tokenizer, seed=0)
     ends = end_ids(tokenizer)
 
     def count(samples: list[list[int]]) -> int:

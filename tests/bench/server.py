@@ -114,11 +114,11 @@ if __name__ == "__main__":
             for _ in range(args.repeats):
                 step, generation = train(config, where, out, args.steps, 0)
                 synchronous.append(step)
-                print(f"synchronous {step:.2f} s a step, of it generation {generation:.2f}", flush=True)
+                print(f"synchronous {step:.2f} s per step, of it generation {generation:.2f}", flush=True)
                 if args.workload == "parity":
                     longer.append(max(generation, step - generation))
                     ahead.append(train(config, where, out, args.steps, 1)[0])
-                    print(f"asynchronous {ahead[-1]:.2f} s a step", flush=True)
+                    print(f"asynchronous {ahead[-1]:.2f} s per step", flush=True)
             push = time_pushes(str(ROOT / model), dtype, out)
         if ahead:
             publish("asynchronous GRPO step, parity, against the longer of its parts", ahead, longer, "s a step")

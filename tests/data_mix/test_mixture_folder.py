@@ -124,7 +124,8 @@ def test_an_interrupted_build_leaves_nothing_behind(tmp_path):
     (tmp_path / "runs").mkdir()
     process = start(tmp_path, tmp_path / "runs" / "new" / "m", 3_000_000)
     deadline = time.monotonic() + 60
-    while not list((tmp_path / "runs").glob("new/.m.*.part/train.parquet")) and time.monotonic() < deadline:
+    while not list((tmp_path / "runs").glob("new/.m.*.part/train.parquet")):
+        assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
     os.kill(process.pid, signal.SIGINT)
     process.communicate(timeout=60)

@@ -100,7 +100,7 @@ def test_without_its_checkpoint_grpo_names_the_command_that_trains_one(command, 
 
 
 def test_an_output_folder_with_another_run_is_refused(tmp_path):
-    config.check_output_dir(str(tmp_path / "new"))
+    assert not config.check_output_dir(str(tmp_path / "new"))
     (tmp_path / "log.jsonl").write_text("{}")
     with pytest.raises(InputError, match="holds another run"):
         config.check_output_dir(str(tmp_path))
@@ -109,7 +109,7 @@ def test_an_output_folder_with_another_run_is_refused(tmp_path):
 def test_leftovers_of_a_run_that_was_killed_at_its_start_are_accepted(tmp_path):
     for name in (".lock", ".recipe.json.123.part"):
         (tmp_path / name).touch()
-    config.check_output_dir(str(tmp_path))
+    assert not config.check_output_dir(str(tmp_path))
 
 
 def test_an_extended_run_that_was_interrupted_is_not_finished(tmp_path):

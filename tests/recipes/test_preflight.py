@@ -146,7 +146,8 @@ CASES = {
         r"write '.*\.q_proj'",
     ),
     "a pattern that is none": (
-        "sft", {**LORA, "model_name_or_path": "{base}", "lora_target_modules": ["(q"]}, "lora_target_modules", "not a pattern",
+        "sft", {**LORA, "model_name_or_path": "{base}", "lora_target_modules": ["(q"]}, "lora_target_modules",
+        "not a valid regular expression",
     ),
     "adapter on the head": (
         "sft", {**LORA, "model_name_or_path": "{base}", "lora_target_modules": ["q_proj", "lm_head"]}, "lora_target_modules",

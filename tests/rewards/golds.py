@@ -1,4 +1,4 @@
-"""The gold answers of the local data sets, and the shapes that rewrites distinguish. Independent of the verifier's grammar."""
+"""The gold answers of the local datasets, and the shapes that rewrites distinguish. Independent of the verifier's grammar."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-r"""Rewrites of gold answers: PRESERVING ones keep the meaning, CHANGING ones do not.
+r"""Rewrites of gold answers that keep the meaning; those that change it are in changes.py.
 
 A rewrite returns another answer, or None where it does not apply. An answer with `\boxed` is a completion. README.md of
 rewards/ has the rates.

@@ -11,7 +11,7 @@ from recipes.training.generation.source import Source
 
 
 class EngineSource(Source):
-    """TRL's own ways. With NCCL, a server samples without seeds."""
+    """TRL's own backends. With NCCL, a server samples without seeds."""
 
     def push(self, step: int) -> None:
         """TRL's push, on CPU vLLM's reload."""

@@ -6,9 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 
 from data_mix.errors import InputError, nearest
-from eval.generation.machine import has_bfloat16, has_gpu
+from eval.generation.machine import has_bfloat16, has_gpu, head_size
 from eval.generation.tokens import encode_prompts, end_ids
-from recipes.training.preflight.environment import Environment
 from recipes.training.preflight.findings import Finding
 from rewards import functions, specs, trial
 from rewards.built_in import BUILT_IN, VERIFIED
@@ -157,7 +156,7 @@ def check_adapter(model_args, config, model) -> Iterator[Finding]:
             try:
                 matched = [path for path in paths if re.fullmatch(modules, path)]
             except re.error as error:
-                matched, problem = [], f"{field}: '{modules}' is not a pattern ({error})"
+                matched, problem = [], f"{field}: '{modules}' is not a valid regular expression ({error})"
             else:
                 problem = f"{field}: no module has the path '{modules}'"
             if not matched:  # PEFT matches a text with whole paths, and TRL makes one of a list of one
@@ -190,7 +189,7 @@ def check_head_size(config, field: str, level: str) -> Iterator[Finding]:
         field: the field that the model comes from.
         level: of the finding: without rollouts, it does not stop the run.
     """
-    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    size = head_size(config)
     if has_gpu() or size in (64, 80, 96, 112, 128, 256):  # vLLM is asked about unusual sizes only: importing it takes seconds
         return
     if not importlib.util.find_spec("vllm"):
@@ -236,7 +235,7 @@ def check_groups(rewards: Sequence[str | dict], args, processes: int) -> Iterato
 
 
 def check_verdicts(rewards: Sequence[str | dict]) -> Iterator[Finding]:
-    """STaR: rewards that are no yes or no, and settings of rewards that only RL has."""
+    """STaR: rewards that are not yes-or-no verdicts, and reward settings that only RL uses."""
     for name in sorted(_names(rewards) & set(BUILT_IN) - set(VERIFIED)):
         problem = f"rewards: {name} is not a verdict, so it cannot decide which completions to keep"
         yield Finding("rewards", problem, "use answer, chain, valid, format or a function of your own")
@@ -261,7 +260,7 @@ def check_golds(rewards: Sequence[str | dict], rows: list[dict]) -> Iterator[Fin
         yield Finding("mixture", problem, "fix or drop these problems")
 
 
-def check_sampling(sampling, environment: Environment) -> Iterator[Finding]:
+def check_sampling(sampling) -> Iterator[Finding]:
     """Rollouts that teach nothing or have other log-probs than the trainer; `sampling` has the engine's fields."""
     # the trainer's log-probs do include top_k, top_p and min_p
     for field, neutral in (("repetition_penalty", 1.0), ("vllm_structured_outputs_regex", None), ("generation_kwargs", None)):

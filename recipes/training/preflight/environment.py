@@ -26,7 +26,7 @@ class Environment:
         sharding: one of SHARDINGS.
         memory: bytes of one GPU, or on CPU a process's part of the available memory; None if a GPU's is unknown.
         gpu: whether the processes have GPUs.
-        offloads: whether weights or optimizer state are kept elsewhere.
+        offloads: whether weights or optimizer state are offloaded.
     """
 
     processes: int

@@ -194,7 +194,7 @@ def inspect_rollouts(
     yield from services.check_merging(sampling, model_args, inputs.environment)
     if inputs.config and sampling.use_vllm:
         yield from checks.check_head_size(inputs.config, "model_name_or_path", "error")
-    yield from checks.check_sampling(sampling, inputs.environment)
+    yield from checks.check_sampling(sampling)
     if inputs.rows and inputs.tokenizer and sampling.max_completion_length:
         yield from _check_lengths(inputs, sampling)
     if inputs.length:

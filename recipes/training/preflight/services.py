@@ -33,9 +33,7 @@ def check_hub(args, given: frozenset[str] = frozenset()) -> Iterator[Finding]:
 
 
 def trackers(stage: str) -> list[str]:
-    """The names that `report_to` takes: those of transformers, and of these in star.py, which logs through accelerate, the ones
-    that accelerate has as well.
-    """
+    """The names that `report_to` takes: those of transformers; in star.py, which logs through accelerate, only shared ones."""
     from accelerate.utils import LoggerType
     from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 

@@ -23,7 +23,7 @@ class Filters:
 
     def __bool__(self) -> bool:
         """Whether any is on."""
-        return self.top_k > 0 or self.top_p < 1 or bool(self.min_p)
+        return bool(make_filters(self.top_k, self.top_p, self.min_p))
 
     def kept(self, logits: torch.Tensor) -> torch.Tensor:
         """Which tokens can be sampled, (rows, vocabulary).
