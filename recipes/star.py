@@ -112,7 +112,7 @@ def main(recipe: STaRRecipe, args: CotmixSFTConfig, model_args: trl.ModelConfig)
     source = choose_source(recipe, args, path, dtype, inputs.length)
     model = models.load_model(str(checkpoint or path), tokenizer, model_args)
     # The trainers of the rounds share this accelerator's state, so it must have their precision already.
-    trackers = [name for name in args.report_to if name in services.trackers("star")]
+    trackers = [name for name in args.report_to if name in services.trackers("star")]  # not transformers' own kubeflow
     accelerator = Accelerator(mixed_precision=args.mixed_precision, log_with=trackers, project_dir=args.output_dir)
     accelerator.init_trackers("star")
     generation = source(
