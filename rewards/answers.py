@@ -10,12 +10,13 @@ from rewards.brackets import balanced, split, without_braces
 from rewards.cleaning import MAX_LENGTH, clean
 from rewards.kinds import Answer
 from rewards.matrices import read_matrix
-from rewards.parsing import UnsupportedError, parse
+from rewards.parsing import GREEK, UnsupportedError, parse
 from rewards.relations import RELATION, read_relation
 from rewards.units import without_units
 from rewards.words import normalized, read_words
 
 _GROUPED_DIGITS = re.compile(r"[-+]?[0-9]{1,3}(?:(?:,[0-9]{3})+|(?:[ ][0-9]{3})+)(?:\.[0-9]+)?")
+_OPENING = frozenset("([{")  # in a tuple, commas separate
 _GROUPS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9,])")
 _MIXED = re.compile(r"([-+]?)([0-9]+)\s+([0-9]+)\s*/\s*([0-9]+)")
 _SCIENTIFIC = re.compile(r"(?<![A-Za-z0-9])([0-9]+(?:\.[0-9]+)?)[eE]([-+]?[0-9]{1,4})(?![A-Za-z0-9])")
@@ -30,8 +31,10 @@ _DATE = re.compile(
     r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}|[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}"
     r"|(?i:[0-9]+(?::[0-9]{2})?\s*\"?[ap]\.?\s?m\.?\"?)"
 )
-_MEMBER = re.compile(r"^(?:\\?[A-Za-z]+(?:_\{?\w+\}?)?|\( ?[A-Za-z](?: ?, ?[A-Za-z])+ ?\)) ?\\in(?![a-z]) ?")
-_BASE = re.compile(r"\(? ?([0-9][0-9A-Za-z]*) ?\)? ?_ ?\{? ?\(? ?([0-9]+) ?\)? ?\}?")  # `2516_8`, `(2516)_8`, `2516_{(8)}`
+_MEMBER = re.compile(
+    r"^(?:(?:[A-Za-z]|\\(?:" + "|".join(GREEK) + r"))(?:_\{?\w+\}?)?|\( ?[A-Za-z](?: ?, ?[A-Za-z])+ ?\)) ?\\in(?![a-z]) ?"
+)
+_BASE = re.compile(r"\(? ?([0-9]+) ?\)? ?_ ?\{? ?\(? ?([0-9]+) ?\)? ?\}? ?\)?")  # `2516_8`, `(2516)_8`, `2516_{(8)}`
 _INEQUALITY = re.compile(r"[<>]|\\[lg]e(?![a-z])")
 _SEPARATORS = (",", ";", " and ", " or ")
 
@@ -76,7 +79,7 @@ def _structure(text: str, units: bool = True) -> Answer:
     union = split(text, ("\\cup",))
     if len(union) > 1:
         return Answer("union", tuple(_structure(part) for part in union))
-    if RELATION.search(text):
+    if RELATION.search(text) and _OPENING.isdisjoint(text):
         text = _GROUPS.sub(lambda found: found[0].replace(",", ""), text)  # `x = 1,000`
     parts = split(text, _SEPARATORS)
     if len(parts) > 1:

@@ -50,7 +50,7 @@ _TIMES = re.compile(r"(?<=[0-9])\s+x\s+(?=[0-9])")  # `6 x 7`
 _UNION = re.compile(r"(?<=[)\]}])\s+U\s+(?=[(\[{\\])")  # `(1, 2) U (3, 4)`
 # Space or a line break before `y =`: another answer, not a product
 _NEXT_ANSWER = re.compile(
-    r"(?<=[0-9A-Za-z)}\]])\s*(?:\\q?quad(?![a-z])|\\\\|\n|\\;)\s*(?=(?:[A-Za-z]|\\[a-z]+)(?:_\{?\w+\}?)?\s*=)"
+    r"(?<=[0-9A-Za-z)}\]])\s*(?:\\q?quad(?![a-z])|\\\\|\n)\s*(?=(?:[A-Za-z]|\\[a-z]+)(?:_\{?\w+\}?)?\s*=)"
 )
 
 

@@ -139,7 +139,8 @@ class _Parser:
             raise UnsupportedError("a number in another base")
         if tree[0] == "neg":
             return ("neg", self.implicit_product(tree[1]))
-        mixed = tree[0] == "number" and self.tokens[self.at - 1].isdigit() and self.peek() == "frac"  # `(2)` is a factor
+        mixed = tree[0] == "number" and tree[1].denominator == 1 and self.peek() == "frac"
+        mixed = mixed and self.tokens[self.at - 1] != ")"  # `(2)` is a factor
         bracketed = self.peek() == "("
         right = self.power()
         if mixed and right[0] == "/" and right[1][0] == right[2][0] == "number":
@@ -225,7 +226,10 @@ class _Parser:
             raise UnsupportedError("an inverse function or a reciprocal")
         self.functions += 1
         read = {"(": self.atom, "{": self.power}.get(self.peek(), self.bare_argument)  # sin(x)^2 is the square of the sine
-        tree = ("call", name, read(), *base)
+        argument = read()
+        while self.accept("degree"):  # of \\cos(30)^\\circ
+            argument = ("*", argument, _DEGREE)
+        tree = ("call", name, argument, *base)
         self.functions -= 1
         return ("^", tree, exponent) if exponent else tree
 

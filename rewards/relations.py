@@ -28,10 +28,11 @@ _NAME = re.compile(
     r"(?:[A-Za-z]|\\(?:" + "|".join(GREEK) + r")|\\(?:hat|bar|vec|tilde) ?\{? ?[A-Za-z] ?\}?|[A-Z]{2,4}"
     r"|\\overline ?\{ ?[A-Z] ?[A-Z] ?\}|(?:m ?)?\\angle ?[A-Z]{1,3})"
     r"'*(?:_(?:\{ ?(?:\\?[\w+-]+|\"[A-Za-z ]+\") ?\}|\\?\w+))?(?:\^\{? ?(?:\*|\\max|\\min) ?\}?)?"
-    r"(?:(?<=[A-Z])\^\{ ?-1 ?\}|\^\{ ?-1 ?\}(?= ?\())?"
+    r"(?:\^\{ ?-1 ?\}(?= ?\())?"
     rf"(?: ?\( ?{_ARGUMENT} ?(?:, ?{_ARGUMENT} ?)*\))?"
 )
-_NAMES = re.compile(r"\( ?([^()]+(?:\(\w+\))?(?: ?, ?[^()]+(?:\(\w+\))?)+) ?\)")
+_SUM = re.compile(r"_\{[^}]*[+-]")
+_NAMES = re.compile(r"\(([^(),]+(?:\(\w+\) ?)?(?:,[^(),]+(?:\(\w+\) ?)?)+)\)")
 _TEXT_NAME = re.compile(r'"([A-Za-z ]+)"|([A-Za-z]{3,})')
 _APPROXIMATE = re.compile(r"[-+]?[0-9]*\.[0-9]+")
 _DECIMALS = re.compile(r"\.([0-9]+)")
@@ -66,7 +67,7 @@ def read_relation(text: str, read: Read) -> Answer:
 def read_name(text: str) -> str:
     r"""The name that a text consists of, in one spelling (`I_{\max }` is `I_max`); "" for anything else."""
     if _NAME.fullmatch(text) and text not in ("i",):
-        return re.sub(r"[\s{}\\]", "", text)
+        return re.sub(r"[\s\\]" if _SUM.search(text) else r"[\s{}\\]", "", text)  # `a_{n+1}` is not `a_n + 1`
     words = _TEXT_NAME.fullmatch(text)
     if words and not NOT_UNITS.intersection(text.strip('"').lower().split()):
         return f'"{(words[1] or words[2]).lower()}"'
@@ -98,7 +99,10 @@ def _rounds_to(exact: tuple, decimal: tuple, text: str) -> bool:
         return False
     half = mpmath.mpf(10) ** -len(_DECIMALS.search(text)[1]) / 2
     with mpmath.workdps(DIGITS):
-        return bool(abs(inexact(value(exact)) - inexact(value(decimal))) <= half)
+        try:
+            return bool(abs(inexact(value(exact)) - inexact(value(decimal))) <= half)
+        except ZeroDivisionError:
+            return False
 
 
 def _equation(sides: list[str], read: Read) -> Answer:

@@ -94,7 +94,7 @@ def _judge(item: Item) -> Verdict:
 
 def _is_at_end(extracted: str, text: str) -> bool:
     """Whether nothing but punctuation follows the answer: `4.` may have been `4.5`."""
-    return text.rstrip(" \n.!").endswith(extracted.rstrip(" .!"))
+    return text.rstrip().rstrip(".! \n").rstrip().endswith(extracted.rstrip(" .!"))
 
 
 def _compare(extracted: str | None, item: Item) -> str | None:

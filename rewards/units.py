@@ -19,12 +19,16 @@ _CHANGE_THE_MEANING = (
     "sevenths eighth eighths ninth ninths eleventh elevenths twelfth twelfths ten point lakh lakhs crore crores mil mln "
     "quadrillion quadrillions gross grand repeating recurring below squared cubed factorial mod modulo base plus minus "
     "divided not no nor or and is are was if answer than least most except wrong false incorrect negative otherwise "
-    "else maybe perhaps choose root doubled tripled halved one two three four five six seven eight nine thirteen fourteen "
-    "fifteen sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety"
+    "else maybe perhaps choose root doubled tripled halved"
+)
+_CARDINAL_WORDS = (
+    "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen "
+    "nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred"
 )
 _ORDINAL = re.compile(r"(?:teen|ie|llion)ths?$")  # twentieths, millionths
 _SHORT_UNITS = "cm mm km ft in kg lb oz ml mL hr mi sq yd mg cl dl hz Hz kW min mph"
 NOT_UNITS = frozenset(_CHANGE_THE_MEANING.split())
+_CARDINALS = frozenset(_CARDINAL_WORDS.split())
 _SYMBOLS = frozenset(_SHORT_UNITS.split())
 _RATES = frozenset("shmgLl")  # only after `/`
 _LETTERS = frozenset("mgsLlhACFJKNVW")  # only as text
@@ -94,7 +98,9 @@ def _may_continue(names: list[str], at: int) -> bool:
     """Whether a bare word can belong to the phrase before it."""
     token = names[at]
     possible = token.isalpha() and (len(token) > 1 or token in _SHORT)
-    return possible and not _forbidden(token) and not _is_time(names, at)
+    following = "".join(names[at + 1 : at + 2])  # `42 cards in one deck`
+    counts = token.lower() in _CARDINALS and names[at - 1] in ("for", "in", "per") and following.isalpha()
+    return possible and (counts or not _forbidden(token)) and not _is_time(names, at)
 
 
 def _factor(names: list[str], at: int, rate: bool = False) -> int:
@@ -132,7 +138,7 @@ def _is_phrase(token: str) -> bool:
 
 def _forbidden(word: str) -> bool:
     word = word.lower()
-    return _ORDINAL.search(word) is not None or not NOT_UNITS.isdisjoint(word.split("-"))
+    return word in NOT_UNITS or _CARDINALS.issuperset(word.split("-")) or _ORDINAL.search(word) is not None
 
 
 def _is_time(names: list[str], at: int) -> bool:

@@ -27,6 +27,7 @@ _POINTS = re.compile(
     r"([A-Z](?: ?[A-Z]){0,2})\s*\}?"
 )
 _BETWEEN_DIGITS = re.compile(r"(?<=[0-9])(?:\.|,\s*)(?=[0-9])")  # other periods and commas do not count
+_SINGLE = re.compile(r"\{ ?(\w) ?\}")  # braces around one character are optional
 _KEPT = {".": "\0", ",": "\1"}
 _FIGURES = {"\\overline": "segment", "\\overleftrightarrow": "line", "\\overrightarrow": "ray", "\\angle": "angle"}
 
@@ -53,7 +54,9 @@ def normalized(text: str) -> str:
         UnsupportedError: when nothing is left.
     """
     text = _BETWEEN_DIGITS.sub(lambda found: _KEPT[found[0][0]], text.lower())
-    grouping = "{}!|" if "\\" in text else ""  # of a formula: without them, `\\sqrt{n-1}` would be `\\sqrt{n}-1`
+    grouping = ""
+    if "\\" in text:  # a formula: without them, `\\sqrt{n-1}` would be `\\sqrt{n}-1`
+        grouping, text = "{}!|", _SINGLE.sub(r"\1", text)
     letters = "".join(character for character in text if _counts(character) or character in grouping)
     if not letters:
         raise UnsupportedError("only punctuation")

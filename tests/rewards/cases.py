@@ -39,10 +39,13 @@ x = -2 \quad x = 1 | -2, 1 ; C = 2r = 10 | 10 ; \lfloor \frac{n}{2} \rfloor | \l
 1{,}000, 2{,}000 | 1000, 2000 ; 24{,}000\pi | 24000\pi ; n \ge 1{,}000 | n \ge 1000 ; \mathbf{\frac{3}{4}} | \frac{3}{4} ; \boldsymbol{2\sqrt{3}} | 2\sqrt{3}
 \text{$\frac{1}{2}$} | 1/2 ; \underline{\frac{1}{2}} | 1/2 ; \mathbf{x = \frac{1}{2}} | 1/2 ; f(-3) = 9 | 9 ; f(2.5) = 9 | 9 ; f(\frac{1}{2}) = 9 | 9 ; f(f(2)) = 9 | 9
 f^{-1}(x) = \frac{x-1}{2} | \frac{x-1}{2} ; v_{\text{avg}} = 9 | 9 ; a_{n+1} = 9 | 9 ; P(\text{red}) = \frac13 | \frac13 ; \overline{AB} = 5 | 5
-A^{-1} = \begin{pmatrix}1\\2\end{pmatrix} | \begin{pmatrix}1\\2\end{pmatrix} ; 2\sqrt{2} \approx 2.83 | 2\sqrt{2} ; x = 2\sqrt2 \approx 2.83 | 2\sqrt{2} ; \frac{1}{3} \approx 0.333 | \frac{1}{3}
+2\sqrt{2} \approx 2.83 | 2\sqrt{2} ; x = 2\sqrt2 \approx 2.83 | 2\sqrt{2} ; \frac{1}{3} \approx 0.333 | \frac{1}{3}
 6 x 7 = 42 | 42 ; 5 x $3 = $15 | 15 ; 3 x 10^5 | 300000 ; 2⋅3^2 | 18 ; x ∈ [0, 1] | [0,1] ; 2x(x+1) | 2 x (x+1) ; (2516)_8 | 2516_8 ; 2516_{(8)} | 2516_8 ; x = 2516_8 | 2516_8
 \begin{pmatrix} -18 \\[4pt] 96 \end{pmatrix} | \begin{pmatrix} -18 \\ 96 \end{pmatrix} ; (a,b) \in \{(1,1),(3,2)\} | $(1,1), (3,2)$ ; \theta \in [0,\pi] | [0,\pi] ; x_0 \in \{1,2\} | 1,2
-(-\infty, 2) U (3, \infty) | (-\infty, 2) \cup (3, \infty)
+(-\infty, 2) U (3, \infty) | (-\infty, 2) \cup (3, \infty) ; (x,y) = (1,200) | (1,200) ; \mathbb{R} | \mathbb R ; n \equiv 1 \pmod{4} | n \equiv 1 \pmod 4 ; x^{2}\mid n | x^2 \mid n
+a_{n+1} = 2a_n | 2a_n = a_{n+1} ; a_{n+1} = a_n + 3 | a_{n+1} - a_n = 3 ; \text{Sum of the two numbers} = 30 | 30 ; 5 \text{ two-digit numbers} | 5 ; 42 cards in one deck | 42 ; 5 dollars for two people | 5 ; 6 \text{ half-dollars} | 6
+2x_1 | 2 x_1 ; 2a_1, 3a_2 | 2 a_1, 3 a_2 ; \cos(30)^\circ | \frac{\sqrt{3}}{2} ; 4\sin(15)^\circ | 4\sin 15^\circ ; {2}\frac{1}{3} | \frac{7}{3} ; 2\;x = 8 | 2x = 8
+S = \sum_{k=1}^{n} k^2 | S = \sum_{k=1}^n k^2
 """
 
 DIFFERENT = r"""
@@ -73,6 +76,7 @@ x+1=x+1 | 42 ; 42=x=42=x | 41 ; 0 | \emptyset ; 3 | \sqrt{3} ; 180^\circ | \pi ;
 |x-5| | 5-x ; \sqrt{(x-4)^2} | 4-x ; \ln|x-3|+C | \ln(3-x)+C ; |x-3|=2 | x=1 ; |x-5|<2 | (3,\infty) ; 3×10⁵ | 315 ; 2⁵ | 25 ; x⁴ | 4x
 42₈ | 428 ; x₁ | x ; 10²³ | 1000000 ; √12 | 2 ; 2√10 | 0 ; \{1,2,\ldots\} | \{1,2\} ; 1, 3, 5, ... | 1, 3, 5 ; 1+2+\ldots+10 | 13 ; 0.333\ldots | 0.333
 p∧q | p∨q ; x∈A | x∉A ; ¬p | p ; 5″ | 5′ ; 10**5 | 105 ; 2**3 | 23 ; 3 fourths | 3 ; 5 lakh | 5 ; 0.3 repeating | 0.3 ; 5 degrees below zero | 5
+\frac{1}{0} \approx 0.50 | 5 ; 3 in five | 3 ; a_{n+1} = 10 | a_n + 1 = 10 ; \not \in [0,1] | [0,1] ; R^{-1} = 5 | 5
 x = 41 \quad y = 42 | 42 ; x = 41 \\ y = 42 | 42 ; x = 3 \quad x = 5 | 5 ; x = -2 \quad x = 1 | 1 ; x = 1{,}000 | 1, 0 ; x^{-1} = 5 | 5
 \lfloor\sqrt{n}-1\rfloor | $\lfloor\sqrt{n-1}\rfloor$ ; 2^{\lfloor n/2 \rfloor} + 1 | 2^{\lfloor n/2 \rfloor + 1} ; \sum_{k=1}^{n} k | \sum_{k=1}^{n} k!
 x = 5 = \lceil n/2\rceil+1 | $\lceil n / 2\rceil+1$ ; \gcd(m,k) | \gcd(m,n) ; 5 times seven | 5 ; 5 doubled | 5 ; 3 millionths | 3 ; 3 twentieths | 3 ; 42 maybe forty | 42

@@ -14,10 +14,6 @@ def equal(a, b):
     return (compare(a, b) or shared().judge([(a, b)])[0][0]) == "correct"
 
 
-def test_there_are_enough_cases_and_at_least_as_many_different_pairs():
-    assert len(pairs(SAME)) >= 150 and len(pairs(DIFFERENT)) >= len(pairs(SAME))
-
-
 @pytest.mark.parametrize(("a", "b"), pairs(SAME))
 def test_equal(a, b):
     assert equal(a, b) and equal(b, a)

@@ -117,6 +117,8 @@ def test_mutated_solutions_take_linear_time(data):
         ("#### " + "1/x^{700}+" * 20 + "1", "x", "timeout", False),
         ("#### " + "\ufdfa" * 399, "x", "wrong", False),  # NFKC expands this character to 18
         ("#### 5 miles " + "o" * 370 + "?", "5", "wrong", False),
+        ("#### (" + "a, " * 120 + " = 5", "5", "wrong", False),
+        ("#### (" + "1, " * 120 + "1)^T = v", "5", "wrong", False),
         ("#### " + "(1," * 20 + "5abc " + "ﬃ" * 200 + "!" + ")" * 20, "5", "wrong", False),
         ("#### (\\frac{3+4i}{5})^{\\exp(1000000)}", "5", "timeout", False),
         ("#### (-1)^{1/3}^{\\exp(100000)}", "5", "timeout", False),

@@ -41,6 +41,7 @@ def test_outcome_form_and_chain(text, answer, meta, outcome, form, chain):
 def test_an_answer_at_the_cut_of_a_truncated_text_does_not_count():
     assert score("... #### 4", "4", GSM, truncated=True).outcome == "unparseable"
     assert score("The answer is 4.", "4", GSM, truncated=True).outcome == "unparseable"  # perhaps 4.5
+    assert score("#### 4\r\n", "4", GSM, truncated=True).outcome == "unparseable"
     assert score("#### 4\nand then", "4", GSM, truncated=True).outcome == "correct"
     assert score("1001", "1", PARITY, truncated=True).outcome == "unparseable"
 
