@@ -54,7 +54,7 @@ def parse_answer(text: str) -> Answer:
     try:
         return _structure(cleaned)
     except UnsupportedError:
-        return Answer("words", (normalized(cleaned),))
+        return Answer("words", (normalized(without_braces(cleaned)),))
     except (RecursionError, ValueError, OverflowError):
         raise UnsupportedError("cannot be parsed") from None
 
