@@ -45,8 +45,9 @@ def evaluate(config: EvalConfig, engine: LazyEngine | None = None) -> dict[str, 
         engine = ServerEngine(config.base_url, read_token(Path(config.token_file)) if config.token_file else None)
     engine = engine or LazyEngine()
     pending = [(spec, Spool(spec.out, spec.settings)) for spec in specs if not _is_finished(spec)]
-    # including finished ones: with several models, the engine may go on to another one
-    max_length = max((spec.max_length for spec in specs if not config.base_url or not _is_finished(spec)), default=0)
+    # an engine of ours is started for finished evals as well, because with several models it may go on to another one
+    needed = [spec for spec, _ in pending] if config.base_url else specs
+    max_length = max((spec.max_length for spec in needed), default=0)
     for spec, spool in pending:
         if not _is_finished(spec):  # the process that held the lock until now may have finished it
             _generate(config, spec, spool, engine, tokenizer, max_length)

@@ -67,6 +67,17 @@ def equal_trees(a: tuple, b: tuple) -> bool:
     return equal_at_points(lambda point: value(a, point), lambda point: value(b, point), points)
 
 
+def rounds_to(exact: tuple, decimal: tuple, places: int) -> bool:
+    """Whether an expression without variables rounds to a decimal with that many places."""
+    if variables(exact):
+        return False
+    with mpmath.workdps(DIGITS):
+        try:
+            return bool(2 * abs(inexact(value(exact)) - inexact(value(decimal))) <= inexact(Fraction(1, 10**places)))
+        except ZeroDivisionError:
+            return False
+
+
 def equal_at_points(f: Callable[[int], Number], g: Callable[[int], Number], points: int) -> bool:
     """Whether f and g agree wherever both are defined.
 

@@ -6,7 +6,6 @@ bounds. The rest (an integral, an operator that our parser does not know) needs 
 
 import functools
 import re
-from fractions import Fraction
 
 import mpmath
 
@@ -158,18 +157,8 @@ def _equal_systems(system: Answer, other: Answer) -> bool:
 def _rounds(exact: Answer, decimal: Answer) -> bool:
     """Whether a number that is not a decimal itself rounds to a long decimal."""
     tree, places = exact.parts[0], decimal.extra
-    if not places or exact.extra or tree[0] == "number" or variables(tree):
-        return False
-    unit = Fraction(1, 10 ** int(places))
-
-    def distance(point: int) -> arithmetic.Number:
-        return abs(arithmetic.inexact(arithmetic.value(tree, point)) - arithmetic.inexact(arithmetic.value(decimal.parts[0])))
-
-    with mpmath.workdps(arithmetic.DIGITS):
-        try:
-            return bool(2 * distance(0) <= arithmetic.inexact(unit))
-        except ZeroDivisionError:
-            return False
+    long = places and not exact.extra and tree[0] != "number"
+    return bool(long) and arithmetic.rounds_to(tree, decimal.parts[0], int(places))
 
 
 def _is_equation(assignment: Answer) -> bool:

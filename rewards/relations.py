@@ -11,9 +11,7 @@ import re
 from collections.abc import Callable
 from fractions import Fraction
 
-import mpmath
-
-from rewards.arithmetic import DIGITS, equal_trees, inexact, value
+from rewards.arithmetic import equal_trees, rounds_to
 from rewards.brackets import split
 from rewards.kinds import Answer
 from rewards.parsing import GREEK, UnsupportedError, parse, variables
@@ -87,22 +85,10 @@ def _approximation(left: str, right: str, read: Read) -> Answer:
     name = read_name(left)
     if left and not name:
         exact = _value(left, read)
-        if not _rounds_to(_tree(left, read), bound.parts[0], right):
+        if not rounds_to(_tree(left, read), bound.parts[0], len(_DECIMALS.search(right)[1])):
             raise UnsupportedError("not the rounded value of the expression")
         return exact
     return Answer("assignment", (bound,), name) if left else bound
-
-
-def _rounds_to(exact: tuple, decimal: tuple, text: str) -> bool:
-    """Whether a number rounds to a decimal, written as `text`."""
-    if variables(exact):
-        return False
-    half = mpmath.mpf(10) ** -len(_DECIMALS.search(text)[1]) / 2
-    with mpmath.workdps(DIGITS):
-        try:
-            return bool(abs(inexact(value(exact)) - inexact(value(decimal))) <= half)
-        except ZeroDivisionError:
-            return False
 
 
 def _equation(sides: list[str], read: Read) -> Answer:

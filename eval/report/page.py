@@ -36,10 +36,10 @@ def find_stages(run_dir: Path) -> dict[str, dict[str, Path]]:
     for metrics in sorted([*run_dir.glob("eval/*/metrics.json"), *run_dir.glob("eval/*/*/metrics.json")]):
         name, *task = metrics.parent.relative_to(run_dir / "eval").parts
         kind = "sampled" if read_metrics(str(metrics.parent))["temperature"] > 0 else "greedy"
-        stage = name.removesuffix("-sampled") if kind == "sampled" else name
-        if kind in stages.get(" ".join([stage, *task]), {}):
-            stage = name
-        stages.setdefault(" ".join([stage, *task]), {})[kind] = metrics.parent
+        stage = " ".join([name.removesuffix("-sampled") if kind == "sampled" else name, *task])
+        if kind in stages.get(stage, {}):
+            stage = " ".join([name, *task])
+        stages.setdefault(stage, {})[kind] = metrics.parent
     order = {name: i for i, name in enumerate(STAGES)}
     return dict(sorted(stages.items(), key=lambda item: (order.get(item[0].split()[0], len(order)), item[0])))
 

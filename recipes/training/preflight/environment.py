@@ -65,18 +65,20 @@ class Zero:
         """Those that `accelerate launch` has set: by a DeepSpeed config (JSON), or one by one."""
         prefix = "ACCELERATE_DEEPSPEED_"
         file = os.environ.get(f"{prefix}CONFIG_FILE", "none")
-        zero = read_json(Path(file)).get("zero_optimization") or {} if file != "none" else None
+        saves, parts = "stage3_gather_16bit_weights_on_model_save", ("optimizer", "param")
+        if file == "none":
+            zero = {"stage": "auto", saves: "auto"} | {f"offload_{part}": {"device": "auto"} for part in parts}
+        else:
+            zero = read_json(Path(file)).get("zero_optimization") or {}
 
-        def setting(value, variable: str, default: str) -> str:  # accelerate replaces "auto"
-            given = os.environ.get(prefix + variable, default) if zero is None or value == "auto" else value
+        def setting(value, variable: str, default: str) -> str:  # accelerate replaces "auto" by its own variables
+            given = os.environ.get(prefix + variable) if value == "auto" else value
             return str(default if given is None else given).lower()
 
-        def offload(what: str) -> str:
-            return setting(((zero or {}).get(f"offload_{what}") or {}).get("device"), f"OFFLOAD_{what.upper()}_DEVICE", "none")
-
-        stage = setting((zero or {}).get("stage", 0), "ZERO_STAGE", "2")
-        saves = setting((zero or {}).get("stage3_gather_16bit_weights_on_model_save"), "ZERO3_SAVE_16BIT_MODEL", "false")
-        return cls(int(stage), saves == "true", {offload("optimizer"), offload("param")} != {"none"})
+        devices = [(part.upper(), (zero.get(f"offload_{part}") or {}).get("device")) for part in parts]
+        offloads = any(setting(device, f"OFFLOAD_{part}_DEVICE", "none") != "none" for part, device in devices)
+        stage = int(setting(zero.get("stage", 0), "ZERO_STAGE", "2"))
+        return cls(stage, setting(zero.get(saves), "ZERO3_SAVE_16BIT_MODEL", "false") == "true", offloads)
 
 
 def _launched_with(name: str) -> bool:
