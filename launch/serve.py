@@ -41,6 +41,8 @@ def serve(options: argparse.Namespace, fields: list[str]) -> None:
     Raises:
         InputError: for a config that the server or its run would fail on, or an address that cannot be listened on.
     """
+    for number in (signal.SIGINT, signal.SIGTERM):  # vLLM replaces both once it serves
+        signal.signal(number, stop_at_once)
     machine.prepare()
     from recipes.training import config, models
     from recipes.training.preflight import services
@@ -164,13 +166,11 @@ def check_address(host: str, port: int) -> None:
 
 
 def run_vllm(words: list[str]) -> None:
-    """Runs `vllm WORDS` in this process, which Ctrl-C and SIGTERM end."""
+    """Runs `vllm WORDS` in this process until it is told to stop."""
     vllm_patches.find_version()
     vllm_patches.keep_sigterm_handler()
     from vllm.entrypoints.cli.main import main
 
-    for number in (signal.SIGINT, signal.SIGTERM):  # vLLM replaces both once it serves
-        signal.signal(number, stop_at_once)
     sys.argv = ["vllm", *words]
     try:
         main()

@@ -28,6 +28,15 @@ from tests.serving import Server
 LLAMA_3B = ROOT / "recipes" / "gsm8k" / "llama" / "3b-8x80gb" / "grpo.yaml"
 
 
+@pytest.fixture(autouse=True)
+def signal_handlers():
+    """Restores the handlers that `launch serve` replaces."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def options(monkeypatch, *fields, weight_push="nccl", gpus=8, nodes=1):
     """vLLM's options for the 3B config, without its model, which is not here."""
     from transformers import LlamaConfig
@@ -204,10 +213,15 @@ def shuffle_weights(file: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("moment", ["starting", "serving"])
+@pytest.mark.parametrize("moment", ["checking", "starting", "serving"])
 def test_ctrl_c_and_sigterm_end_the_server_with_all_its_processes(where, number, moment):
     with serving(where) as server:
-        server.wait_for(server.is_healthy if moment == "serving" else lambda: len(server.processes()) > 1)
+        has_come = {
+            "checking": lambda: "libtorch" in Path(f"/proc/{server.process.pid}/maps").read_text(),  # its checks import torch
+            "starting": lambda: any("multiprocessing" in args for args in server.processes().values()),  # vLLM's engine
+            "serving": server.is_healthy,
+        }
+        server.wait_for(has_come[moment])
         os.kill(server.process.pid, number)
         server.wait_for_end()
         assert server.process.returncode == (0 if moment == "serving" else 128 + number)
