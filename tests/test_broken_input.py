@@ -73,6 +73,7 @@ CASES = {
     "no config": ("data_mix build no.yaml --out new", {}, ["no.yaml", "no such file"]),
     "a config of random bytes": (BUILD, {"mixture.yaml": BYTES}, ["mixture.yaml", "not"]),
     "an empty config": (BUILD, {"mixture.yaml": ""}, ["mixture.yaml", "mapping"]),
+    "half a config": (BUILD, {"mixture.yaml": "{p_cot: ["}, ["mixture.yaml", "not YAML"]),
     "a list for a config": (BUILD, {"mixture.yaml": "[1]"}, ["mixture.yaml", "mapping"]),
     "a folder for a config": ("data_mix build good --out new", {}, ["good"]),
     "a key twice": (BUILD, {"mixture.yaml": "seed: 1\nseed: 2\n"}, ["mixture.yaml", "seed", "twice"]),
@@ -109,6 +110,7 @@ CASES = {
     "a folder in a file": ("data_mix build mixture.yaml --out good/file/new", mixture(), ["good/file"]),
     "a folder that cannot be made": ("data_mix build mixture.yaml --out /proc/new", mixture(), ["/proc/new"]),
     # ---- mixtures: own data
+    "no data set": (BUILD, mixture(sources=[{"task": "gsm8k", "path": "./no"}]), ["./no", "no such file or folder"]),
     "no data": (BUILD, mixture(**OWN | {"sources": [RECORDS]}), ["mine.jsonl"]),
     "half a line of JSON": (BUILD, own('{"q": "1", "s": "2", "a": "2"}\n{"q": '), ["mine.jsonl", "2"]),
     "a line that is no record": (BUILD, own("[1, 2]\n"), ["mine.jsonl"]),
@@ -136,6 +138,9 @@ CASES = {
     "diff: no folder": ("data_mix diff good/mixture no", {}, ["no"]),
     # ---- eval run
     "run: no model": ("eval run --model no --mixture good/mixture --out new", {}, ["--model", "no"]),
+    "run: no folder of models": (
+        "eval run --model checkpoints/no --mixture good/mixture --out new", {}, ["checkpoints does not exist"],
+    ),
     "run: no config": (RUN, {"good/model/config.json": "remove"}, ["good/model", "config.json"]),
     "run: half a config": (RUN, {"good/model/config.json": None}, ["config.json"]),
     "run: no weights": (RUN, {"good/model/model.safetensors": "remove"}, ["good/model", "weights"]),
@@ -161,9 +166,10 @@ CASES = {
     "run: an unknown task": ("eval run --model good/model --tasks gsm8q --out new", {}, ["gsm8q", "gsm8k"]),
     "run: half a task": ("eval run --model good/model --tasks t.yaml --out new", {"t.yaml": "source: ["}, ["t.yaml"]),
     "run: a task without data": ("eval run --model good/model --tasks gsm8k --data no --out new", {}, ["no"]),
-    "run: no checkpoints": (RUN + " --checkpoints", {}, ["good/model", "checkpoint"]),
+    "run: no checkpoints": (RUN + " --checkpoints", {}, ["good/model", "save_strategy: steps"]),
     # ---- other evals
     "score: no folder": ("eval score no", {}, ["no"]),
+    "score: no eval": ("eval score good/empty", {}, ["good/empty", "no completions.parquet"]),
     "score: half the completions": ("eval score good/eval", {"good/eval/completions.parquet": None}, ["completions.parquet"]),
     "score: random completions": ("eval score good/eval", {"good/eval/completions.parquet": BYTES}, ["completions.parquet"]),
     "score: other rows": (

@@ -77,27 +77,6 @@ def test_overrides_can_be_nested_and_p_cot_replaces_forms(tmp_path):
     assert config.forms["long"] == 5e-5 and config.system == "🧠"
 
 
-@pytest.mark.parametrize(
-    ("text", "args", "message"),
-    [
-        ("{p_cot: 2, n_train: 5, n_test: 5, sources: [{task: parity, d: 9}]}", [], "p_cot is 2"),
-        ("{p_cot: [", [], "not YAML"),
-        ("- a list", [], "must be a YAML mapping"),
-        (None, [], "no such file"),
-        ("{p_cot: 0.5, n_train: 5, n_test: 5, sources: [{task: gsm8k, path: ./nowhere}]}", [], "no such file or folder"),
-        ("{p_cot: 0.5, n_train: 5, n_test: 5, sources: [{task: parity, d: 9}]}", ["--set", "sources.3.d=1"], "no such field"),
-    ],
-)
-def test_the_command_prints_a_one_line_error_and_exits_with_2(tmp_path, command, text, args, message):
-    path = tmp_path / "m.yaml"
-    if text is not None:
-        path.write_text(text)
-    done = command("-m", "data_mix", "build", path, "--out", tmp_path / "out", *args, check=False)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: ") and message in done.stderr and done.stderr.count("\n") == 1
-    assert not (tmp_path / "out").exists()
-
-
 def test_null_unsets_a_field():
     raw = {"p_cot": 0.25, "n_train": 10, "n_test": 2, "sources": [{"task": "parity", "d": 8}]}
     assert parse_config({**raw, "p_cot": None, "forms": {"long": 1.0}}).forms == {"long": 1.0}

@@ -45,9 +45,3 @@ def test_only_folders_named_checkpoint_n_are_checkpoints(tmp_path):
         20: "checkpoint-20",
         100: "checkpoint-100",
     }
-
-
-def test_without_checkpoints_the_error_says_how_to_save_them(command, parity_run, tmp_path):
-    where = ["--model", parity_run / "sft", "--mixture", parity_run / "mixture", "--out", tmp_path / "e"]
-    done = command("-m", "eval", "run", "--checkpoints", *where, check=False)
-    assert done.returncode == 2 and "save_strategy: steps" in done.stderr

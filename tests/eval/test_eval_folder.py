@@ -5,7 +5,6 @@ import re
 
 import pytest
 
-from data_mix.errors import InputError
 from eval.scoring.compare import compare, format_comparison
 from eval.scoring.eval_folder import read_completions, read_metrics, write_folder
 
@@ -86,11 +85,3 @@ def test_a_comparison_of_unlike_evals_warns_in_one_line(tmp_path, command, other
     done = command("-m", "eval", "compare", tmp_path / "a", tmp_path / "b")
     warning = f"warning: {tmp_path}/a and {tmp_path}/b differ in more than the model: {said}\n"
     assert done.stderr == warning and "2 shared problems" in done.stdout
-
-
-def test_a_folder_that_is_not_an_eval_folder_is_a_one_line_error(tmp_path, command):
-    with pytest.raises(InputError, match=r"no completions\.parquet"):
-        read_completions(str(tmp_path))
-    for args in (["score", tmp_path], ["compare", tmp_path, tmp_path], ["report", tmp_path]):
-        done = command("-m", "eval", *args, check=False)
-        assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
