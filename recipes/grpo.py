@@ -31,7 +31,7 @@ from recipes.training.errors import TrainingError
 from recipes.training.generation.generators import SourceGenerator
 from recipes.training.patches import lm_head
 from recipes.training.patches import trl as trl_patches
-from recipes.training.preflight import checks, inspection, services
+from recipes.training.preflight import checks, fields, inspection, services
 from recipes.training.preflight.findings import Finding
 from recipes.training.preflight.inspection import Inputs
 from recipes.training.tracking import console
@@ -87,6 +87,7 @@ def inspect(inputs: Inputs, recipe: GRPORecipe, args: CotmixGRPOConfig, model_ar
                 f"({args.num_generations})"
             )
             yield Finding("algorithm", problem, "change one of them")
+        yield from fields.check_grpo(args, model_args, algorithm.resamples > 0, recipe.async_steps, inputs.environment)
     except InputError as error:
         yield Finding("algorithm", error.problem, error.fix)
     yield from inspection.inspect(inputs, "grpo", recipe, args, model_args)
@@ -101,8 +102,6 @@ def inspect(inputs: Inputs, recipe: GRPORecipe, args: CotmixGRPOConfig, model_ar
         yield Finding("lora_dropout", problem, "set it to 0")
     if inputs.config:
         yield from checks.check_dropout(inputs.config, args.disable_dropout)
-    if args.use_liger_kernel:
-        yield Finding("use_liger_kernel", "use_liger_kernel is true: its loss bypasses the trainer's", "leave it out")
     if inputs.rows:
         yield from checks.check_batch(args, inputs.rows)
     if (args.vllm_importance_sampling_mode or "").startswith("sequence"):
@@ -148,7 +147,7 @@ def main(recipe: GRPORecipe, args: CotmixGRPOConfig, model_args: trl.ModelConfig
     # vLLM's default is the model's full context: 131,072 tokens for Llama 3
     length, dtype = args.vllm_max_model_length or inputs.length, models.compute_dtype(inputs.config, args, model_args)
     source = choose_source(args, args, path, dtype, inputs.length)
-    config.save_config(args.output_dir, recipe, args, model_args)
+    config.save_config(args.output_dir, recipe, args, model_args, inputs.environment.launch)
     args.vllm_max_model_length = length
     args.use_vllm = True  # whatever the source is, TRL's trainer calls it as it calls vLLM
     args.reward_weights = [spec.weight for spec in specs.parse(recipe.rewards, args.reward_weights)]

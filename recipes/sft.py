@@ -25,7 +25,7 @@ from recipes.training import models, values
 from recipes.training.arguments import CotmixSFTConfig
 from recipes.training.generation.generators import ModelGenerator, heldout_batch
 from recipes.training.patches import lm_head
-from recipes.training.preflight import checks, inspection
+from recipes.training.preflight import checks, fields, inspection
 from recipes.training.preflight.findings import Finding
 from recipes.training.preflight.inspection import Inputs
 from recipes.training.tracking import console
@@ -65,7 +65,7 @@ def inspect(inputs: Inputs, recipe: SFTRecipe, args: CotmixSFTConfig, model_args
     if (recipe.model_config is None) != (recipe.tokenizer_characters is None):
         problem = "model_config and tokenizer_characters go together"
         yield Finding("model_config", problem, "give both, or neither")
-    yield from checks.check_batching(args, model_args)
+    yield from fields.check_batching(args, model_args)
     yield from inspection.inspect(inputs, "sft", recipe, args, model_args)
     if inputs.rows and inputs.tokenizer:
         lengths = checks.count_tokens(inputs.rows, inputs.tokenizer)
@@ -91,7 +91,7 @@ def main(recipe: SFTRecipe, args: CotmixSFTConfig, model_args: trl.ModelConfig) 
     tokenizer = inputs.tokenizer
     set_seed(args.seed)
     model = models.load_model(model_args.model_name_or_path or inputs.config, tokenizer, model_args)
-    config.save_config(args.output_dir, recipe, args, model_args)
+    config.save_config(args.output_dir, recipe, args, model_args, inputs.environment.launch)
     lm_head.score_on_cpu()
 
     trainer = CotmixSFTTrainer(

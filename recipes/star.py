@@ -33,7 +33,7 @@ from recipes.training.checkpoints.atomic import clean_up, last_complete
 from recipes.training.checkpoints.shutdown import GracefulShutdown
 from recipes.training.generation.generators import ROLLOUTS, SourceGenerator
 from recipes.training.patches import lm_head
-from recipes.training.preflight import checks, inspection, services
+from recipes.training.preflight import checks, fields, inspection, services
 from recipes.training.preflight.findings import Finding
 from recipes.training.preflight.inspection import Inputs
 from recipes.training.star_rollouts import as_example, roll_out
@@ -80,7 +80,7 @@ def inspect(inputs: Inputs, recipe: STaRRecipe, args: CotmixSFTConfig, model_arg
     if args.save_only_model:
         yield Finding("save_only_model", "save_only_model is true, but checkpoints have only the model anyway", "leave it out")
     yield from inspection.inspect(inputs, "star", recipe, args, model_args)
-    yield from checks.check_batching(args, model_args)
+    yield from fields.check_batching(args, model_args)
     yield from inspection.inspect_rollouts(inputs, recipe.rewards, None, recipe, args, model_args)
     yield from checks.check_max_length(args.max_length, inputs.length)
 
@@ -102,7 +102,7 @@ def main(recipe: STaRRecipe, args: CotmixSFTConfig, model_args: trl.ModelConfig)
     rows, tokenizer = inputs.rows, inputs.tokenizer
     done, checkpoint = last_complete(args.output_dir)
     trained = done
-    config.save_config(args.output_dir, recipe, args, model_args)
+    config.save_config(args.output_dir, recipe, args, model_args, inputs.environment.launch)
     one_pass = copy.copy(args)
     vars(one_pass).update(num_train_epochs=1, save_strategy="no", logging_strategy="no", report_to=[], push_to_hub=False)
 

@@ -29,8 +29,11 @@ RECIPE, MODEL = "recipe.json", "model.safetensors"
 SECRETS = ("hub_token", "push_to_hub_token")
 # Raising one of these extends a run.
 LENGTH_FIELDS = ("max_steps", "num_train_epochs", "rounds")
+# How a run was launched; older runs did not record it.
+LAUNCH_FIELDS = ("processes", "sharding")
 # Fields that say where a run is or what it prints, not what it computes: on another node or port it is still the same run.
 LOCATION_FIELDS = ("output_dir", "verbose", "vllm_server_base_url", "vllm_server_host", "vllm_server_port", "vllm_group_port")
+LOCATION_FIELDS += ("ddp_backend",)  # follows from the number of processes
 
 
 def classes_of(recipe: str) -> tuple[type, ...]:
@@ -178,6 +181,7 @@ def check_output_dir(output_dir: str, *configs: Any) -> bool:
         before, now = json.loads(recorded.read_text(encoding="utf-8")), json.loads(dump(*configs))
     except ValueError:
         raise InputError(f"output_dir {output_dir} holds a run whose {RECIPE} cannot be read", fix) from None
+    before = {name: now[name] for name in LAUNCH_FIELDS if name in now} | before
     changed = [name for name in now if before.get(name) != now[name] and name not in LOCATION_FIELDS]
     extended = [name for name in changed if name in LENGTH_FIELDS and now[name] > before.get(name, math.inf) > 0]
     for name in changed:

@@ -11,6 +11,7 @@ import yaml
 
 from data_mix.errors import InputError
 from recipes.training import config
+from recipes.training.preflight.environment import Launch
 
 SFT = "recipes/sft.py"
 
@@ -120,6 +121,17 @@ def test_an_extended_run_that_was_interrupted_is_not_finished(tmp_path):
     assert not config.check_output_dir(str(tmp_path), Longer(max_steps=20))
     config.save_config(str(tmp_path), Longer(max_steps=20))  # the longer run starts, and is killed
     assert not config.check_output_dir(str(tmp_path), Longer(max_steps=20))
+
+
+def test_a_run_is_resumed_with_as_many_processes(tmp_path):
+    """Otherwise transformers would take the position in the data for another one, and train on rows twice or not at all."""
+    config.save_config(str(tmp_path), Toy(), Launch(2, "none"))
+    assert not config.check_output_dir(str(tmp_path), Toy(), Launch(2, "none"))
+    for launch, difference in ((Launch(4, "none"), "processes differs: 2 -> 4"), (Launch(2, "zero2"), "sharding differs")):
+        with pytest.raises(InputError, match=difference):
+            config.check_output_dir(str(tmp_path), Toy(), launch)
+    config.save_config(str(tmp_path), Toy())  # as older versions did
+    assert not config.check_output_dir(str(tmp_path), Toy(), Launch(4, "none"))
 
 
 def test_recipe_json_has_all_fields_but_access_tokens(tmp_path):

@@ -118,6 +118,13 @@ CASES = {
     "group_by_length": ("sft", {"train_sampling_strategy": "group_by_length"}, "train_sampling_strategy", "biases p_long"),
     "packing without flash attention": ("sft", {"packing": True}, "packing", "attend to each other"),
     "padding_free without flash attention": ("sft", {"padding_free": True}, "padding_free", "attend to each other"),
+    "rows cut by packing": (
+        "sft", {"packing": True, "packing_strategy": "wrapped", "attn_implementation": "kernels-community/flash-attn2"},
+        "packing_strategy", "use bfd",
+    ),
+    "padding_free with max_length": (
+        "sft", {"padding_free": True, "attn_implementation": "kernels-community/flash-attn2"}, "padding_free", "to null",
+    ),
     "missing chat template": ("sft", {"chat_template_path": "no.jinja"}, "chat_template_path", "no such file"),
     "learning rate of 0": ("sft", {"learning_rate": 0}, "learning_rate", "more than 0"),
     "pure half precision": ("sft", {"dtype": "float16"}, "dtype", "float32 weights"),
@@ -220,6 +227,23 @@ CASES = {
     "generation_kwargs": ("grpo", {"generation_kwargs": {"presence_penalty": 0.5}}, "generation_kwargs", "leave it out"),
     "constrained decoding": ("grpo", {"vllm_structured_outputs_regex": "[01]+"}, "vllm_structured_outputs_regex", "leave it"),
     "Liger's loss": ("grpo", {"use_liger_kernel": True}, "use_liger_kernel", "leave it out"),
+    "a checkpoint of another run": ("sft", {"resume_from_checkpoint": "a/checkpoint-5"}, "resume_from_checkpoint", "leave it"),
+    "a resumed run that begins with its first rows": ("sft", {"ignore_data_skip": True}, "ignore_data_skip", "leave it out"),
+    "another revision": ("grpo", {"model_revision": "step3000"}, "model_revision", "hf download NAME --revision"),
+    "fields of from_pretrained": ("grpo", {"model_init_kwargs": {"dtype": "float16"}}, "model_init_kwargs", "use dtype"),
+    "noise in the embeddings": ("grpo", {"neftune_noise_alpha": 5}, "neftune_noise_alpha", "leave it out"),
+    "columns that rewards need": ("grpo", {"remove_unused_columns": True}, "remove_unused_columns", "leave it out"),
+    "a reference model that is not there": ("grpo", {"sync_ref_model": True}, "sync_ref_model", "without beta"),
+    "a reference model that is not saved": (
+        "grpo", {"sync_ref_model": True, "beta": 0.1, "save_strategy": "steps"}, "sync_ref_model", "save_strategy to 'no'",
+    ),
+    "no log": ("grpo", {"logging_strategy": "no"}, "logging_strategy", "use steps"),
+    "asynchronous rollouts with dynamic sampling": (
+        "grpo", {"algorithm": "dapo", "vllm_mode": "server", "async_steps": 1}, "async_steps", "another algorithm",
+    ),
+    "an engine on more processes than there are": (
+        "grpo", {"vllm_tensor_parallel_size": 2}, "vllm_tensor_parallel_size", "does not divide the 1 processes",
+    ),
     "tokens counted twice": (
         "sft", {"include_num_input_tokens_seen": True}, "include_num_input_tokens_seen", "leave it out",
     ),

@@ -89,7 +89,7 @@ def make_card(output_dir: str, hub_model_id: str | None = None) -> str:
         "mixture": f"`{recipe['mixture']}`" + (f": {card.describe(manifest)}" if manifest else ""),
         "p_cot": f"{card.p_cot(manifest):g}" if manifest else "unknown",
     }
-    table |= {field: f"`{recipe[field]}`" for field in FIELDS if recipe.get(field) not in (None, "", -1, False)}
+    table |= {field: f"`{recipe[field]}`" for field in FIELDS if str(recipe.get(field)) not in ("None", "", "-1", "False")}
     if {"max_steps", "rounds"} & {*table}:  # they take precedence
         table.pop("num_train_epochs", None)
     lines = ["---", data.to_yaml(), "---", "", f"# {name}", "", f"{stage}, trained with cotmix.", "", "| | |", "|---|---|"]

@@ -21,13 +21,6 @@ ENDING = 2  # tokens after a completion: the end token, and the newline that cha
 
 def check_training(args, model_args, gpu: bool) -> Iterator[Finding]:
     """Optimization settings that learn nothing, lose updates or are very slow, and metrics that would be wrong."""
-    if args.include_num_input_tokens_seen != "no":
-        problem = f"include_num_input_tokens_seen is {args.include_num_input_tokens_seen}: tokens would be counted twice"
-        yield Finding("include_num_input_tokens_seen", problem, "leave it out; num_tokens in the log is the count")
-    if args.trust_remote_code:
-        yield Finding(
-            "trust_remote_code", "trust_remote_code is true: code that comes with a model is never run", "leave it out"
-        )
     if args.learning_rate <= 0:
         yield Finding("learning_rate", f"learning_rate is {args.learning_rate}", "it must be more than 0")
     if model_args.dtype == "float16":
@@ -41,19 +34,6 @@ def check_training(args, model_args, gpu: bool) -> Iterator[Finding]:
             if value:
                 problem = "this CPU has no instructions for bfloat16, which makes training more than 30 times slower"
                 yield Finding(name, problem, f"use {name} {other}", "note")
-
-
-def check_batching(args, model_args) -> Iterator[Finding]:
-    """Ways of SFTConfig to batch rows that train something else."""
-    if args.train_sampling_strategy == "group_by_length":
-        # The loss is a mean over a batch's tokens. In a batch of long rows alone, the first token, which decides between the
-        # forms, weighs far less than in a batch of short ones: sampled p_long was 0.05 for p_cot 0.25.
-        problem = "train_sampling_strategy is group_by_length, which separates short and long rows and biases p_long"
-        yield Finding("train_sampling_strategy", problem, "use random")
-    for name in ("packing", "padding_free"):
-        if getattr(args, name) and "flash" not in (model_args.attn_implementation or ""):
-            problem = f"{name} is true: without flash attention, rows would attend to each other"
-            yield Finding(name, problem, "leave it out")
 
 
 def count_tokens(rows: list[dict], tokenizer) -> list[int]:

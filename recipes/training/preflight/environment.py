@@ -18,6 +18,14 @@ SHARDINGS = ("none", "zero2", "zero3", "fsdp2")
 
 
 @dataclass(frozen=True)
+class Launch:
+    """How a run is launched, as recipe.json records it: with others, a checkpoint's data position and optimizer do not fit."""
+
+    processes: int
+    sharding: str
+
+
+@dataclass(frozen=True)
 class Environment:
     """The processes of a run and their resources.
 
@@ -34,6 +42,11 @@ class Environment:
     memory: int | None
     gpu: bool
     offloads: bool = False
+
+    @property
+    def launch(self) -> Launch:
+        """What must stay the same when a run is resumed."""
+        return Launch(self.processes, self.sharding)
 
     @classmethod
     def here(cls) -> "Environment":

@@ -17,7 +17,7 @@ from eval.generation.tokens import context_length, encode_prompts
 from eval.model_folder import check_model_path, fix_date, load_config
 from recipes.training import config, models, processes
 from recipes.training.checkpoints import atomic
-from recipes.training.preflight import checks, memory, services
+from recipes.training.preflight import checks, fields, memory, services
 from recipes.training.preflight.environment import Environment, check_disk, check_processes, check_sharding, check_versions
 from recipes.training.preflight.findings import Finding, raise_if_errors
 from recipes.training.preflight.memory import Memory
@@ -56,10 +56,11 @@ def prepare_run(inspect: Callable[..., Iterator[Finding]], recipe, args, model_a
     """
     inputs = Inputs(Environment.here())
     raise_if_errors(list(inspect(inputs, recipe, args, model_args)))
-    if config.check_output_dir(args.output_dir, recipe, args, model_args):
+    run = recipe, args, model_args, inputs.environment.launch
+    if config.check_output_dir(args.output_dir, *run):
         print(f"{args.output_dir}: finished with this config already; nothing to do")
         sys.exit(0)
-    processes.claim(args.output_dir, lambda: _check_output_dir(recipe, args, model_args))
+    processes.claim(args.output_dir, lambda: _check_output_dir(*run))
     return inputs
 
 
@@ -76,9 +77,10 @@ def inspect(inputs: Inputs, stage: str, recipe, args, model_args) -> Iterator[Fi
     yield from check_versions()
     yield from check_processes(args, stage, inputs.environment)
     try:
-        _check_output_dir(recipe, args, model_args)
+        _check_output_dir(recipe, args, model_args, inputs.environment.launch)
     except InputError as error:
         yield Finding("output_dir", error.problem, error.fix)
+    yield from fields.check_fixed(stage, args, model_args)
     yield from checks.check_training(args, model_args, inputs.environment.gpu)
     yield from check_sharding(args, model_args, inputs.environment)
     yield from services.check_hub(args, recipe.given)
@@ -110,8 +112,8 @@ def read_heldout(recipe) -> list[dict]:
     return read_rows(recipe.mixture, "test")[: recipe.heldout_problems] if recipe.heldout_problems else []
 
 
-def _check_output_dir(recipe, args, model_args) -> None:
-    if not config.check_output_dir(args.output_dir, recipe, args, model_args):
+def _check_output_dir(recipe, args, *others) -> None:
+    if not config.check_output_dir(args.output_dir, recipe, args, *others):
         atomic.check(args.output_dir, args.save_only_model)
 
 

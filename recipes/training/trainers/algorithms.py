@@ -22,21 +22,29 @@ BASELINES = ("group", "leave_one_out", "batch")
 
 @dataclasses.dataclass(frozen=True)
 class Algorithm:
-    """Fields of GRPOConfig, the baseline, and the maximum number of times that zero-variance groups are resampled."""
+    """What an algorithm sets.
+
+    Attributes:
+        fields: of GRPOConfig, which make it this algorithm.
+        baseline: one of BASELINES.
+        resamples: the maximum number of times that zero-variance groups are resampled.
+        defaults: fields of GRPOConfig that the user may set otherwise.
+    """
 
     fields: dict
     baseline: str = "group"
     resamples: int = 0
+    defaults: dict = dataclasses.field(default_factory=dict)
 
 
 # With beta > 0, the KL term of arXiv 2402.03300, eq. 4: TRL multiplies it by the policy ratio by default.
 _KL = {"use_bias_correction_kl": False}
 # TRL's other aggregation of several rewards divides by standard deviations, whatever scale_rewards says.
-_SUM = {"loss_type": "dr_grpo", "scale_rewards": "none", "multi_objective_aggregation": "sum_then_normalize", **_KL}
+_SUM = {"loss_type": "dr_grpo", "scale_rewards": "none", "multi_objective_aggregation": "sum_then_normalize"}
 ALGORITHMS = {
-    "grpo": Algorithm({"loss_type": "grpo", "scale_rewards": "group", **_KL}),
+    "grpo": Algorithm({"loss_type": "grpo", "scale_rewards": "group"}),
     "dr_grpo": Algorithm(_SUM),
-    "dapo": Algorithm({"loss_type": "dapo", "scale_rewards": "group", "epsilon_high": 0.28, **_KL}, resamples=3),
+    "dapo": Algorithm({"loss_type": "dapo", "scale_rewards": "group"}, resamples=3, defaults={"epsilon_high": 0.28}),
     "reinforce": Algorithm(_SUM, baseline="batch"),
     "rloo": Algorithm(_SUM, baseline="leave_one_out"),
 }
@@ -61,8 +69,11 @@ def choose(name: str, baseline: str | None, args: trl.GRPOConfig, given: Collect
     for field, value in algorithm.fields.items():
         if field in given and getattr(args, field) != value:
             problem = f"algorithm {name} sets {field} to {value}, but the config says {getattr(args, field)}"
-            raise InputError(problem, "remove one of them")
+            raise InputError(problem, f"leave {field} out" + ("" if "algorithm" in given else ", or choose another algorithm"))
         setattr(args, field, value)
+    for field, value in (_KL | algorithm.defaults).items():
+        if field not in given:
+            setattr(args, field, value)
     if baseline is None:
         return algorithm
     if baseline != algorithm.baseline and args.scale_rewards != "none":

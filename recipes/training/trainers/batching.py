@@ -2,7 +2,7 @@
 
 How rows are grouped does not change a step whose loss is a sum over all its rows or tokens, divided by something that does not
 depend on the grouping. It does change the amount of padding: a third of the tokens for parity mixtures at p_cot 0.25, d = 50.
-(Grouping rows of *different* steps by length is another matter: see `check_batching` in preflight/checks.py.)
+(Grouping rows of *different* steps by length is another matter: see `check_batching` in preflight/fields.py.)
 """
 
 import torch
