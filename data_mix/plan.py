@@ -4,6 +4,8 @@ A plan is a table of counts with one row per source and one column per form. The
 seed's order, first to the first form. So the problems in long form at p_cot 0.1 are a subset of those at 0.3.
 """
 
+import collections
+
 import numpy as np
 
 from data_mix.errors import InputError
@@ -23,6 +25,21 @@ def apportion(total: int, shares: list[float]) -> list[int]:
     for i in by_remainder[: total - sum(counts)]:
         counts[i] += 1
     return counts
+
+
+def pick(rows: list[dict], number: int | None) -> list[dict]:
+    """The first `number` rows, where every source has the share that it has of all rows; all rows for None."""
+    if number is None or number >= len(rows):
+        return rows
+    sizes = collections.Counter(row["source"] for row in rows)
+    counts = apportion(number, [size / len(rows) for size in sizes.values()])
+    left = dict(zip(sizes, counts, strict=True))
+    picked = []
+    for row in rows:
+        if left[row["source"]] > 0:
+            left[row["source"]] -= 1
+            picked.append(row)
+    return picked
 
 
 def count_rows(sizes: list[int], shares: list[float]) -> list[list[int]]:

@@ -28,7 +28,7 @@ def make_parser() -> argparse.ArgumentParser:
     run.add_argument("--max-tokens", type=int, help=limit)
     truncated = "fail if a larger share of the completions is truncated (0.5); with --checkpoints, only warn"
     run.add_argument("--max-truncated", type=float, default=0.5, metavar="SHARE", help=truncated)
-    run.add_argument("--problems", type=int, metavar="N", help="use only the first N test problems")
+    run.add_argument("--problems", type=int, metavar="N", help="use only the first N test problems, of each source its share")
     run.add_argument("--seed", type=int, default=0)
     servers = "take completions from running vLLM servers of the model (`python -m launch serve`)"
     run.add_argument("--base-url", nargs="+", default=(), metavar="URL", help=servers)
@@ -66,14 +66,20 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def to_config(args: argparse.Namespace):
+    """The EvalConfig of `run`'s arguments."""
+    from eval.eval_config import EvalConfig
+
+    return EvalConfig(**{field.name: getattr(args, field.name) for field in dataclasses.fields(EvalConfig)})
+
+
 def run(args: argparse.Namespace) -> None:
     """Runs the parsed command. Imports are local so that `--help` and light commands start fast."""
     if args.command == "run":
-        from eval.eval_config import EvalConfig
         from eval.evaluate import evaluate
         from eval.scoring.eval_folder import format_metrics
 
-        config = EvalConfig(**{field.name: getattr(args, field.name) for field in dataclasses.fields(EvalConfig)})
+        config = to_config(args)
         if args.checkpoints:
             from eval.checkpoint_sweep import evaluate_checkpoints
 

@@ -28,11 +28,13 @@ def evaluate_checkpoints(config: EvalConfig) -> str:
         raise InputError(f"--model {config.model}: no checkpoint-N in it; train with `save_strategy: steps` to get some")
     engine, rows = LazyEngine(), []
     kind = "greedy" if config.temperature == 0 else "sampled"
-    for step, folder in folders.items():
-        own = replace(config, model=str(folder), out=str(Path(config.out) / folder.name))
+    configs = {
+        step: replace(config, model=str(folder), out=str(Path(config.out) / folder.name)) for step, folder in folders.items()
+    }
+    for own in configs.values():
         own.check()
-        evals = evaluate(replace(own, max_truncated=1.0), engine)
-        for out, metrics in evals.items():
+    for step, own in configs.items():
+        for out, metrics in evaluate(replace(own, max_truncated=1.0), engine).items():
             task = {"task": Path(out).name} if config.tasks else {}
             rows.append({"step": step, **task, **flatten(Path(config.model).name, kind, metrics)})
     groups = average_seeds(rows, ["step", "task"])

@@ -27,7 +27,7 @@ class EvalConfig:
         temperature: 0 is greedy.
         max_tokens: length limit of a completion; None takes the task's, for a mixture twice its longest reference solution.
         max_truncated: largest share of truncated completions that is not an error.
-        problems: use only the first `problems` test problems; None uses all.
+        problems: use only the first `problems` test problems, of each source its share; None uses all.
         seed: sampling seed.
         base_url: running vLLM servers of the model; none starts an engine in this process.
         token_file: file with their access token.
@@ -54,23 +54,31 @@ class EvalConfig:
         Raises:
             InputError: for a value out of range, options that exclude each other, or a missing model, mixture or task.
         """
-        if bool(self.mixture) == bool(self.tasks):
-            raise InputError("nothing to evaluate, or both a mixture and tasks; give either --mixture or --tasks")
+        self.check_values()
         if self.mixture:
             check_folder(self.mixture)
-            if self.prompt or self.data:
-                raise InputError("--prompt and --data go with --tasks; a mixture has its own prompt format and data")
+        for name in self.tasks:
+            benchmarks.check(name)
+        check_model_path(self.model, "--model", "give a folder that a recipe saved, or a hub id")
+
+    def check_values(self) -> None:
+        """Validates what needs no files.
+
+        Raises:
+            InputError: for a value out of range, or options that exclude each other.
+        """
+        if bool(self.mixture) == bool(self.tasks):
+            raise InputError("nothing to evaluate, or both a mixture and tasks; give either --mixture or --tasks")
+        if self.mixture and (self.prompt or self.data):
+            raise InputError("--prompt and --data go with --tasks; a mixture has its own prompt format and data")
         check_urls(self.base_url, "--base-url")
         if self.token_file and not self.base_url:
             raise InputError("--token-file goes with --base-url")
         if self.prompt and self.prompt not in benchmarks.PROMPTS:
             raise InputError(f"--prompt {self.prompt} is unknown; use {', '.join(benchmarks.PROMPTS)}")
-        for name in self.tasks:
-            benchmarks.check(name)
         stems = [Path(name).stem for name in self.tasks]
         if twice := [name for name in self.tasks if stems.count(Path(name).stem) > 1]:
             raise InputError(f"--tasks {' '.join(twice)} have the same name, so their evals would share a folder; rename one")
-        check_model_path(self.model, "--model", "give a folder that a recipe saved, or a hub id")
         for option, value, valid, allowed in (
             ("--samples", self.samples, self.samples >= 1, "at least 1"),
             ("--temperature", self.temperature, 0 <= self.temperature < math.inf, "finite and at least 0"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_mix.errors import InputError
+from data_mix.plan import pick
 from eval import benchmarks
 from eval.eval_config import EvalConfig
 from eval.generation.engines import Sampling
@@ -73,7 +74,7 @@ def _load_tasks(config: EvalConfig) -> dict[str, benchmarks.Benchmark]:
 def _make_spec(
     config: EvalConfig, out: str, benchmark: benchmarks.Benchmark, tokenizer, ends: frozenset[int], context: int
 ) -> EvalSpec:
-    rows = benchmark.rows[: config.problems]
+    rows = pick(benchmark.rows, config.problems)
     prompt_ids = encode_prompts(tokenizer, [row["prompt"] for row in rows])
     longest = max(map(len, prompt_ids))
     default = benchmark.max_tokens or _twice_longest_solution(tokenizer, rows)

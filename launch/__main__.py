@@ -10,6 +10,7 @@ from pathlib import Path
 
 from data_mix import locks
 from data_mix.errors import InputError, exit_code
+from eval.generation import machine
 from launch import serve
 
 
@@ -17,9 +18,13 @@ def ablate(path: str, slots: int, dry_run: bool, cell: int | None) -> int:
     """Runs the unfinished jobs of an ablation or of one cell, then writes the report; returns 1 if a job failed."""
     from launch import ablation, check_jobs, records, scheduler
 
+    if slots > 1 and machine.has_gpu():
+        raise InputError(f"--jobs is {slots}, but jobs would share the GPUs; leave it out, or use `slurm --array-over`")
     cores = len(os.sched_getaffinity(0))
     if not 1 <= slots <= cores:
         raise InputError(f"--jobs is {slots}; each job needs its own core, so give 1 to {cores}")
+    # how long torchrun waits for processes that save a checkpoint before they end
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "600")
     grid = ablation.read(path)
     selected = grid if cell is None else ablation.select_cell(grid, cell)
     made_from = records.make_records(selected)

@@ -33,7 +33,7 @@ def check_jobs(path: str) -> None:
 
 def _check(command: list[str]) -> None:
     from data_mix.mixture_config import load_config
-    from eval.__main__ import make_parser
+    from eval.__main__ import make_parser, to_config
 
     if "--config" in command:
         place = command.index("--config")
@@ -44,9 +44,10 @@ def _check(command: list[str]) -> None:
     else:
         try:
             with contextlib.redirect_stderr(io.StringIO()) as usage:
-                make_parser().parse_args(command[command.index("run") :])
+                arguments = make_parser().parse_args(command[command.index("run") :])
         except SystemExit:
             raise InputError(usage.getvalue().splitlines()[-1].partition("error: ")[2]) from None
+        to_config(arguments).check_values()
 
 
 def _check_recipe(recipe: str, arguments: list[str], launched: bool) -> None:

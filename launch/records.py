@@ -31,12 +31,20 @@ def make_records(ablation: Ablation) -> dict[str, dict]:
     """
     records: dict[str, dict] = {}
     for job in ablation.jobs.values():  # each after those it needs
-        fields = read_mapping(job.config) if job.config else {}
-        fields = {name: value for name, value in fields.items() if name not in IGNORED}
         needs = {name: hashlib.sha256(json.dumps(records[name]).encode()).hexdigest() for name in job.needs}
-        record = {"command": _portable(job.command[1:], Path.cwd()), "config": fields, "needs": needs}
-        records[job.name] = json.loads(json.dumps(record, default=str))  # YAML also has dates
+        records[job.name] = {"command": _portable(job.command[1:], Path.cwd()), "config": read_config(job), "needs": needs}
     return records
+
+
+def read_config(job: StageJob) -> dict[str, Any]:
+    """The fields of the job's config that decide what it computes; {} for an eval.
+
+    Raises:
+        InputError: for a config that cannot be read.
+    """
+    fields = read_mapping(job.config) if job.config else {}
+    fields = {name: value for name, value in fields.items() if name not in IGNORED}
+    return json.loads(json.dumps(fields, default=str))  # YAML also has dates
 
 
 def check_folders(ablation: Ablation, records: dict[str, dict]) -> None:

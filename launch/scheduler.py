@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from data_mix import locks
+from data_mix.errors import InputError
 from data_mix.files import write_text
 from launch.ablation import Ablation, StageJob
-from launch.records import log_path
+from launch.records import log_path, read_config
 from launch.slot import Slot
 
 
@@ -58,6 +59,10 @@ def run(ablation: Ablation, n_slots: int, records: dict[str, dict]) -> list[str]
                     if job.is_done():
                         finished += 1
                         lock.close()
+                    elif change := _find_change(job, records[job.name]):
+                        failed.append(job.name)
+                        lock.close()
+                        print(f"FAILED {job.name}: {change}; run the command again", flush=True)
                     else:
                         running.append(_start(ablation, job, free.pop(), lock, records[job.name]))
             time.sleep(0.1)
@@ -82,6 +87,14 @@ def run(ablation: Ablation, n_slots: int, records: dict[str, dict]) -> list[str]
         for slot in slots:
             slot.close()
     return failed
+
+
+def _find_change(job: StageJob, record: dict) -> str | None:
+    """Why the job, which reads its config when it starts, would not compute what is recorded; None if it would."""
+    try:
+        return None if read_config(job) == record["config"] else f"{job.config} has changed since the ablation started"
+    except InputError as error:
+        return str(error)
 
 
 def _start(ablation: Ablation, job: StageJob, slot: Slot, lock: TextIO, record: dict) -> RunningJob:

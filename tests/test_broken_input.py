@@ -241,6 +241,9 @@ CASES = {
     "ablate: an unknown argument of eval": (
         "launch ablate ablation.yaml --dry-run", ablation(eval={"greedy": {"sampels": 3}}), ["eval", "sampels"],
     ),
+    "ablate: an eval that would fail": (
+        "launch ablate ablation.yaml --dry-run", ablation(eval={"sampled": {"samples": 4}}), ["sft-sampled", "temperature"],
+    ),
     "ablate: a folder outside": ("launch ablate ablation.yaml --dry-run", ablation(out="../../etc"), ["out", "../../etc"]),
     "ablate: out is a number": ("launch ablate ablation.yaml --dry-run", ablation(out=3), ["out", "3"]),
     "ablate: a value twice": ("launch ablate ablation.yaml --dry-run", ablation(grid={"seed": [1, 1]}), ["seed"]),

@@ -150,7 +150,8 @@ class VLLMEngine:
         from vllm.sampling_params import RequestOutputKind
 
         engine = self.llm.llm_engine
-        for number, ids in zip(numbers or range(len(prompt_ids)), prompt_ids, strict=True):
+        numbers = list(numbers or range(len(prompt_ids)))
+        for number, ids in zip(numbers, prompt_ids, strict=True):
             parameters = SamplingParams(
                 n=sampling.n,
                 seed=first_seed(self.seed, number, sampling.n) if sampling.temperature > 0 else None,
@@ -159,10 +160,15 @@ class VLLMEngine:
                 output_kind=RequestOutputKind.FINAL_ONLY,
             )
             engine.add_request(str(number), {"prompt_token_ids": ids}, parameters)
-        while engine.has_unfinished_requests():
-            for output in engine.step():
-                if output.finished:
-                    yield int(output.request_id), [list(sample.token_ids) for sample in output.outputs]
+        left = set(numbers)
+        try:
+            while engine.has_unfinished_requests():
+                for output in engine.step():
+                    if output.finished:
+                        left.remove(int(output.request_id))
+                        yield int(output.request_id), [list(sample.token_ids) for sample in output.outputs]
+        finally:  # interrupted: the next call would get their completions
+            engine.abort_request([str(number) for number in left])
 
 
 class TransformersEngine:

@@ -90,12 +90,10 @@ def compute_metrics(rows: list[dict], info: dict) -> dict:
     """
     majorities = {problem: maj_at_k(samples) for problem, samples in breakdown.group_by(rows, "problem_id").items()}
     metrics = _summarize(rows, info, majorities)
-    sources, asked = breakdown.group_by(rows, "source"), info.get("asked", {})
-    shares = info.get("p_cot_by_source", {})
-    own_info = {name: info | {"asked": asked | {"p_cot": shares.get(name, asked.get("p_cot"))}} for name in sources}
+    sources = breakdown.group_by(rows, "source")
     return metrics | {
         "by_source": {
-            name: _summarize(own, own_info[name], majorities) if len(sources) > 1 else metrics for name, own in sources.items()
+            name: _summarize(own, info, majorities) if len(sources) > 1 else metrics for name, own in sources.items()
         },
         "by_meta": {
             field: {value: _summarize(own, info, majorities) for value, own in groups.items()}
@@ -114,7 +112,10 @@ def _summarize(rows: list[dict], info: dict, majorities: dict[str, list[float]])
     # every problem needs k samples, or pass@k would be that of another problem set
     ks = range(1, min(len(samples) for samples in problems) + 1)
     longs = np.array([np.mean([row["form"] == "long" for row in samples]) for samples in problems])
-    p_cot = info.get("asked", {}).get("p_cot")
+    asked = info.get("asked", {}).get("p_cot")
+    # by source: with shares of tokens they differ, and the test problems are not divided among sources like the train rows
+    by_source = info.get("p_cot_by_source", {})
+    p_cots = None if asked is None else np.array([by_source.get(samples[0]["source"], asked) for samples in problems])
     lengths = np.array([row["n_tokens"] for row in rows])
     outcomes = Counter(row["outcome"] for row in rows)
     forms = {form: np.array([row["form"] == form for row in rows]) for form in sorted({row["form"] for row in rows})}
@@ -155,8 +156,11 @@ def _summarize(rows: list[dict], info: dict, majorities: dict[str, list[float]])
         },
         # generated share of long completions (averaged within problems first) minus that of the mixture's train rows
         "calibration": None
-        if p_cot is None
-        else {"p_cot": p_cot, "difference": {"value": float(longs.mean() - p_cot), "ci95": bootstrap_ci95(longs - p_cot)}},
+        if p_cots is None
+        else {
+            "p_cot": float(p_cots.mean()),
+            "difference": {"value": float((longs - p_cots).mean()), "ci95": bootstrap_ci95(longs - p_cots)},
+        },
         "accuracy_by_budget": accuracy_by_budget(rows),
         "truncated": float(np.mean([row["truncated"] for row in rows])),
         "outcomes": {outcome: outcomes.get(outcome, 0) for outcome in OUTCOMES},

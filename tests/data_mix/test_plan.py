@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_mix.errors import InputError
-from data_mix.plan import apportion, count_for_tokens, count_rows
+from data_mix.plan import apportion, count_for_tokens, count_rows, pick
 
 shares = st.lists(st.integers(1, 1000), min_size=1, max_size=6).map(lambda w: [x / sum(w) for x in w])
 
@@ -22,6 +22,17 @@ def test_apportioned_counts_sum_to_the_total_and_are_within_one_of_their_share(t
 def test_the_number_of_long_rows_is_python_s_round_of_p_cot_times_n(total, percent):
     p_cot = percent / 100
     assert apportion(total, [p_cot, 1 - p_cot])[0] == round(percent * total / 100)
+
+
+@given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=4), number=st.none() | st.integers(0, 200))
+def test_the_first_rows_are_those_of_every_source(sizes, number):
+    rows = [{"source": str(source), "number": i} for source, size in enumerate(sizes) for i in range(size)]
+    picked = pick(rows, number)
+    total = len(rows) if number is None else min(number, len(rows))
+    assert len(picked) == total and [row for row in rows if row in picked] == picked
+    for source, size in enumerate(sizes):
+        own = [row["number"] for row in picked if row["source"] == str(source)]
+        assert own == list(range(len(own))) and abs(len(own) - total * size / len(rows)) < 1 + 1e-6
 
 
 @given(sizes=st.lists(st.integers(0, 60), min_size=1, max_size=4), shares=shares)

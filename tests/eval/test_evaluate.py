@@ -121,6 +121,10 @@ def test_vllm_and_transformers_agree_and_a_seed_determines_the_samples(parity_ru
     some, their_some = (in_order(engine.stream(prompts[30:37], sampled, range(30, 37))) for engine in (vllm, transformers))
     assert first == again == theirs and first[30:37] == some == their_some
     assert len({len(ids) for samples in first for ids in samples}) > 3
+    interrupted = vllm.stream(prompts, sampled)
+    next(interrupted)
+    interrupted.close()
+    assert in_order(vllm.stream(prompts[30:37], sampled, range(30, 37))) == some  # none of the interrupted requests
     lazy = LazyEngine()
     lazy.engine, lazy.max_length = vllm, 64
     with pytest.raises(InputError, match="started for 64 tokens, and this eval needs 65"):

@@ -139,12 +139,13 @@ def test_each_source_has_the_metrics_that_its_rows_have_alone():
     assert list(both["by_source"]) == ["a", "b"] and both["by_meta"] == {}
 
 
-def test_calibration_is_that_of_the_source_if_sources_have_different_shares_of_long_rows():
+def test_calibration_is_against_the_share_of_long_rows_of_each_problem_s_source():
     rows = [row("a/1", "correct", "long", source="a"), row("b/1", "correct", "short", source="b")]
     shares = {"asked": {"p_cot": 0.25}, "p_cot_by_source": {"a": 0.75, "b": 0.125}}
     metrics = compute_metrics(rows, INFO | shares)
     found = {name: one["calibration"]["difference"]["value"] for name, one in metrics["by_source"].items()}
-    assert metrics["calibration"]["difference"]["value"] == 0.25 and found == {"a": 0.25, "b": -0.125}
+    assert metrics["calibration"]["difference"]["value"] == (0.25 - 0.125) / 2 and found == {"a": 0.25, "b": -0.125}
+    assert metrics["calibration"]["p_cot"] == (0.75 + 0.125) / 2
 
 
 def by_meta(*metas):

@@ -15,8 +15,10 @@ import yaml
 
 from data_mix import locks
 from data_mix.errors import InputError
+from eval.generation import machine
 from eval.report.table import average_seeds
-from launch import ablation, records
+from launch import ablation, records, scheduler
+from launch.__main__ import ablate
 from launch.ablation import folder_name, to_arguments
 from tests.conftest import ROOT
 
@@ -250,6 +252,23 @@ def test_results_of_other_settings_are_not_mixed(tmp_path):
     records.log_path(grid, sft, "json").unlink()
     records.log_path(grid, evaluation, "json").write_text(json.dumps(evaluation.command[1:]))  # as older versions did
     check()
+
+
+def test_a_job_whose_config_changes_while_the_ablation_runs_does_not_start(tmp_path, capsys):
+    path, log = write_interrupted(tmp_path)
+    grid = ablation.read(str(path))
+    made_from = records.make_records(grid)
+    config = path.parent / "sft.yaml"
+    config.write_text(config.read_text() + "weight_decay: 0.5\n")
+    assert scheduler.run(grid, 1, made_from) == ["sft/seed=0", "eval/sft/seed=0"]
+    assert "sft.yaml has changed since the ablation started; run the command again" in capsys.readouterr().out
+    assert not log.exists() and not records.log_path(grid, grid.jobs["sft/seed=0"], "json").exists()
+
+
+def test_jobs_that_would_share_gpus_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "has_gpu", lambda: True)
+    with pytest.raises(InputError, match="--jobs is 2, but jobs would share the GPUs"):
+        ablate(str(write(tmp_path)), 2, dry_run=True, cell=None)
 
 
 def test_runs_resume_despite_corrupt_records(command, tmp_path):

@@ -315,6 +315,21 @@ def test_an_adapter_on_16_bit_weights_is_merged_with_loss(folders, tmp_path, rec
     assert not notes() and not notes(dtype="bfloat16", use_vllm=False)
 
 
+def test_a_completion_must_not_merge_with_its_prompt():
+    """As `" #"` after a prompt that ends with a space: rollouts would begin after a token that SFT has never seen there."""
+    from tokenizers import Tokenizer, models
+    from transformers import LlamaConfig, PreTrainedTokenizerFast
+
+    vocabulary = {token: number for number, token in enumerate((*"a# 5", " #", "<end>"))}
+    bpe = Tokenizer(models.BPE(vocabulary, merges=[(" ", "#")]))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<end>")
+    config = LlamaConfig(vocab_size=len(tokenizer))
+    for prompt, fields in (("a", []), ("a ", ["prompt_template"])):
+        rows = [{"prompt": prompt, "completion": completion} for completion in ("55", "#5")]
+        findings = list(checks.check_tokenizer(tokenizer, config, rows))
+        assert [finding.field for finding in findings] == fields
+
+
 def test_sft_notes_that_vllm_will_not_run_the_model(folders, tmp_path):
     change = {"model_config": PARITY_MODEL | {"hidden_size": 16}}
     [note], *_ = check_config(write(tmp_path, folders, "sft", change), LAPTOP)

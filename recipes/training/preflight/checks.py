@@ -96,8 +96,9 @@ def check_tokenizer(tokenizer, config, rows: list[dict]) -> Iterator[Finding]:
         yield Finding("model_name_or_path", problem, "use the model's own tokenizer, not another model's")
         return
     try:
-        prompt = encode_prompts(tokenizer, [row["prompt"] for row in rows[:100]])[0]
-        tokenizer([text_of(row["completion"]) for row in rows[:100]])
+        prompts = encode_prompts(tokenizer, [row["prompt"] for row in rows[:100]])
+        texts = [text_of(row["prompt"]) + text_of(row["completion"]) for row in rows[:100]]
+        both = tokenizer(texts)["input_ids"]
     except InputError as error:
         yield Finding("chat_template", error.problem, error.fix)
         return
@@ -105,7 +106,11 @@ def check_tokenizer(tokenizer, config, rows: list[dict]) -> Iterator[Finding]:
         problem = f"the tokenizer cannot encode the mixture ({' '.join(str(error).split())})"
         yield Finding("tokenizer", problem, "give tokenizer_characters all characters of the problems, or use another model")
         return
-    if tokenizer.bos_token_id is not None and prompt[:2] == [tokenizer.bos_token_id] * 2:
+    if isinstance(rows[0]["prompt"], str) and any(ids[: len(start)] != start for start, ids in zip(prompts, both, strict=True)):
+        problem = "the end of a prompt and the beginning of its completion share a token, which rollouts and evals never see"
+        yield Finding("prompt_template", problem, "end the mixture's prompt_template with a newline, or without white space")
+        return
+    if tokenizer.bos_token_id is not None and prompts[0][:2] == [tokenizer.bos_token_id] * 2:
         problem = f"the prompt begins with {tokenizer.bos_token}, which the tokenizer adds, too"
         yield Finding("prompt_template", problem, "leave it out of the mixture's prompts")
     if not isinstance(rows[0]["prompt"], str):

@@ -8,6 +8,7 @@ from typing import Any
 
 from data_mix.errors import InputError
 from data_mix.mixture_folder import read_rows
+from data_mix.plan import pick
 from eval.generation import machine
 
 machine.prepare()
@@ -109,7 +110,7 @@ def inspect(inputs: Inputs, stage: str, recipe, args, model_args) -> Iterator[Fi
 
 def read_heldout(recipe) -> list[dict]:
     """The test problems that the run is evaluated on."""
-    return read_rows(recipe.mixture, "test")[: recipe.heldout_problems] if recipe.heldout_problems else []
+    return pick(read_rows(recipe.mixture, "test"), recipe.heldout_problems) if recipe.heldout_problems else []
 
 
 def _check_output_dir(recipe, args, *others) -> None:

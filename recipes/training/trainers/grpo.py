@@ -145,7 +145,7 @@ class CotmixGRPOTrainer(OwnCard, StopOnNonFinite, StopOnFailedReward, GeneratesA
         if "importance_sampling_ratio" in batch:
             mask, highest = batch["completion_mask"], self.vllm_importance_sampling_clip_max
             clipped = clipped_tokens(batch["importance_sampling_ratio"], mask, highest)
-            add_metrics(self, clipped_shares(clipped, mask.sum(dim=1)))
+            add_metrics(self, clipped_shares(*self.accelerator.gather((clipped, mask.sum(dim=1)))))
         return batch
 
     def _calculate_rewards(self, *args, **kwargs) -> torch.Tensor:
@@ -250,7 +250,7 @@ class CotmixGRPOTrainer(OwnCard, StopOnNonFinite, StopOnFailedReward, GeneratesA
         for name, value in summarize(logp_gap, ratios).items():
             gathered = self.accelerator.gather(value.float())
             add_metrics(self, {name: getattr(gathered, name.rsplit("/")[-1])().item()})
-        add_metrics(self, clipped_shares(clipped, lengths))
+        add_metrics(self, clipped_shares(*self.accelerator.gather((clipped, lengths))))
 
     # Micro-batches
 
