@@ -6,6 +6,7 @@ README.md lists the conventions. They apply equally to predicted and gold answer
 import re
 from fractions import Fraction
 
+from rewards.arithmetic import equal_trees
 from rewards.brackets import balanced, split, without_braces
 from rewards.cleaning import MAX_LENGTH, clean
 from rewards.kinds import Answer
@@ -36,6 +37,7 @@ _MEMBER = re.compile(
 )
 _BASE = re.compile(r"\(? ?([0-9]+) ?\)? ?_ ?\{? ?\(? ?([0-9]+) ?\)? ?\}? ?\)?")  # `2516_8`, `(2516)_8`, `2516_{(8)}`
 _INEQUALITY = re.compile(r"[<>]|\\[lg]e(?![a-z])")
+_SET_SIGN = re.compile(r"\\in(?:fty)?(?![a-z])")
 _SEPARATORS = (",", ";", " and ", " or ")
 
 
@@ -62,7 +64,10 @@ def parse_answer(text: str) -> Answer:
 def _structure(text: str, units: bool = True) -> Answer:
     """The structure of cleaned text. `units`: whether units may still be removed; they are removed once."""
     text = _MEMBER.sub("", without_braces(text))
-    if based := _BASE.fullmatch(text):
+    based = _BASE.fullmatch(text)
+    if based and based[2] == "10":
+        text = based[1]
+    elif based:
         return Answer("words", (normalized(f"{based[1]}_{based[2]}"),))
     if _DATE.fullmatch(text):
         return Answer("words", (normalized(text),))
@@ -84,9 +89,13 @@ def _structure(text: str, units: bool = True) -> Answer:
     parts = split(text, _SEPARATORS)
     if len(parts) > 1:
         alternatives = split(text, (" or ",))
-        if len(alternatives) == len(parts) and all(_INEQUALITY.search(part) for part in parts):
-            return Answer("union", tuple(map(_structure, parts)))
-        return _list([_structure(part) for part in parts if part.strip()])
+        items = [_structure(part) for part in parts if part.strip()]
+        if len(alternatives) == len(parts) == len(items):
+            if all(map(_INEQUALITY.search, parts)) or _are_intervals(items, parts):
+                return Answer("union", tuple(items))
+            if {item.kind for item in items} == {"value"} and all(equal_trees(items[0].parts[0], i.parts[0]) for i in items):
+                return items[0]  # `\frac{7}{2} or 3.5`
+        return _list(items)
     bracketed = _brackets(text)
     if bracketed:
         return bracketed
@@ -113,6 +122,13 @@ def _list(items: list[Answer]) -> Answer:
     elif kinds == {"assignment"} and len(set(names)) == len(names) > 1:
         return Answer("system", tuple(item.parts[0] for item in items), "|".join(names))
     return items[0] if len(items) == 1 else Answer("list", tuple(items))
+
+
+def _are_intervals(items: list[Answer], parts: list[str]) -> bool:
+    """Whether pairs are intervals, not points: one of them has a square bracket, infinity or `\\in`."""
+    if any(item.kind != "tuple" or len(item.parts) != 2 for item in items):
+        return False
+    return any(item.extra != "()" or _SET_SIGN.search(part) for item, part in zip(items, parts, strict=True))
 
 
 def _unnamed(item: Answer) -> Answer:

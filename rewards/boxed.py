@@ -9,7 +9,7 @@ _TOKEN = re.compile(r"(?:[^\s$.]|\.(?=[0-9]))+")
 _MAX_BOXES = 40  # that form one list
 _MAX_CONNECTOR = 60  # characters between two of them
 _MARKUP = re.compile(r"\$|\\[()\[\],;:! ]|\\(?:q?quad|text|mbox|left|right)(?![a-z])|[{}*]")
-_CONNECTOR = re.compile(r"\s*(?:[,;&]\s*)?((?:[A-Za-z]+'?\s*,?\s*){0,2})((?:[A-Za-z]\w?(?:\([a-z]\))?\s*=\s*)?)")
+_CONNECTOR = re.compile(r"\s*(?:[,;&]\s*)?((?:[A-Za-z]+'?\s*,?\s*){0,2})((?:[A-Za-z]\w{0,3}(?:\([a-z]\))?\s*=\s*)?)")
 
 
 def has_box(text: str) -> bool:

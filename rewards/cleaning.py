@@ -41,6 +41,7 @@ _RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿⁱ]+")
 _LOWERED = re.compile("[₀₁₂₃₄₅₆₇₈₉]+")
 _VULGAR = re.compile("[¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]")
 _ROOT = re.compile(r"(?:√|(?<![A-Za-z\\])sqrt(?![A-Za-z]))\s*([0-9]+(?:\.[0-9]+)?)")  # `√12` is not `\sqrt12`, which is √1 · 2
+_BETWEEN_DIGITS = re.compile(r"(?<=[0-9])(?:\\?[$%])+(?=[0-9])")  # `4$2` is not 42
 _POWER = re.compile(r"(?<=[0-9A-Za-z)\]}])(?:\*\*|\s\*\*\s)(?=[0-9A-Za-z(\\-])")
 _EMPHASIS = re.compile(r"(\*{1,3}|_{1,2}|`)(?=\S)(.+)(?<=\S)\1")
 _DOTS = re.compile(r"\.{3,}|…|\\(?:l|c)?dots(?![A-Za-z])")
@@ -74,6 +75,7 @@ def clean(text: str) -> str:
     if "\\" in text:
         text = _single_backslashes(text)
     text = _without_dots(_POWER.sub("^", text))
+    text = _BETWEEN_DIGITS.sub(" ", text)
     for sign in ("\\$", "$", "\\%", "%", "**"):
         text = text.replace(sign, "")
     text = re.sub(r"\\[()\[\]]", "", text) if text.startswith(("\\(", "\\[")) else text

@@ -18,6 +18,7 @@ from rewards.parsing import UnsupportedError, parse, variables
 from rewards.relations import RELATION
 from rewards.units import NOT_UNITS
 
+_AFTER_COMMA = re.compile(r"(?<=[0-9],)\s+(?=[0-9]{3})")
 _MISREAD = re.compile(r"\\(?:approx|gcd|lcm)(?![a-z])")  # by math-verify
 _parse_answer = functools.lru_cache(maxsize=2048)(parse_answer)  # completions of a group share their gold answer
 
@@ -42,6 +43,8 @@ def compare(predicted: str, gold: str) -> str | None:
         return "correct" if readable(gold) else "wrong"
     try:
         a, b = _parse_answer(predicted), _parse_answer(gold)
+        if _without_spaces(predicted) == _without_spaces(gold):  # the list `70,110`, which is read as a number
+            return "correct"
     except UnsupportedError:
         return "wrong"
     except TooLargeError:
@@ -54,6 +57,10 @@ def compare(predicted: str, gold: str) -> str | None:
     except TooLargeError:
         return "timeout"
     return None if _has_unknown_latex(a, predicted) and _has_unknown_latex(b, gold) else "wrong"
+
+
+def _without_spaces(text: str) -> str:
+    return _AFTER_COMMA.sub("", clean(text)) if "," in text else text
 
 
 def ask_math_verify(predicted: str, gold: str) -> bool:

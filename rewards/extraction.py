@@ -22,8 +22,14 @@ from rewards.units import NOT_UNITS
 MAX_LENGTH = 20_000  # only the last characters of the text are searched
 
 _HASHES = re.compile(r"####[ \t]*([^\n]*)")
-_PHRASE = re.compile(r"(?i)\banswer\b(?:\*\*)?\s*(?:is\b|[:=])\s*(?:\*\*)?[ \t]*:?[ \t]*")
-_SENTENCE_END = re.compile(r"(?<!\b[A-Z])[.!](?=\s+[A-Z*]|\s*$)|\.(?=\*\*)|(?i:(?:,|(?<!\s))\s+(?:because|since|so)\b)")
+# Markdown's headings, some of which follow the answer
+_HEADING = re.compile(r"(?i)(?:step\b.*|(?:the )?(?:final )?(?:answer|solution|conclusion|reasoning|summary))\W*")
+_AFTERWORD = re.compile(r"(?i)(?:explanation|verification|check|note)\W*")
+_ANNOTATION = re.compile(r"<<[^<>]*>>")  # of GSM8K's calculator
+_PHRASE = re.compile(
+    r"(?i)\banswer\b(?:\*\*)?\s*(?:is\b|[:=])\s*(?:\*\*)?[ \t]*:?[ \t]*(?:(?:approximately|therefore|thus|simply)\s)?"
+)
+_SENTENCE_END = re.compile(r"(?<!\b[A-Z])[.!](?=\s+[A-Z*]|\s*$)|\.(?=\*\*)|(?i:(?:,|(?<!\s))\s+(?:because|since|so|which)\b)")
 _FORMULA = re.compile(r"\$+([^$]+)\$+|\\\((.+?)\\\)|\\\[(.+?)\\\]")
 _PROSE = re.compile(r"(?<![A-Za-z\\{])[a-z]{3,} ")
 # What follows a formula belongs to the answer: `$5$ or $6$`, `$5$ million`, but not `$5$ apples`.
@@ -76,11 +82,13 @@ def _find_boxed(text: str) -> str | None:
 
 
 def _find_hashes(text: str) -> str | None:
-    """The rest of the line after the last `####`."""
-    found = _HASHES.findall(text)
-    if not found:
+    """The rest of the line after the last `####` that is no heading; None if a heading announces the answer."""
+    found = [_ANNOTATION.sub("", line).strip("# \t") for line in _HASHES.findall(text)]
+    while len(found) > 1 and _AFTERWORD.fullmatch(found[-1]):
+        found.pop()
+    if not found or _HEADING.fullmatch(found[-1]):
         return None
-    line = found[-1].strip("# \t")
+    line = found[-1]
     phrase = _find_phrase(line)
     return line if phrase is None else phrase
 
@@ -90,7 +98,7 @@ def _find_phrase(text: str) -> str | None:
     found = list(_PHRASE.finditer(text))
     if not found:
         return None
-    tail = text[found[-1].end() :].split("\n", 1)[0].strip(" *")
+    tail = text[found[-1].end() :].lstrip(" *\n").split("\n", 1)[0].rstrip(" *")
     math = _FORMULA.match(tail)
     formula = next(filter(None, math.groups())) if math else ""
     if formula and not _PROSE.search(formula):  # not `$18, since $`, where each is a currency sign

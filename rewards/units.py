@@ -1,6 +1,6 @@
 """Removes units from cleaned text: `5 bags`, `25 km/h`, `80 miles + 150 miles`, `x^2 "cm"^2`.
 
-    phrase  = factor, then any of: word, `/` factor, `per` factor, `\\cdot` factor, quoted text
+    phrase  = factor or `/` factor, then any of: word, `/` factor, `per` factor, `\\cdot` factor, quoted text
     factor  = quoted text | word, each with an optional power
 
 A phrase follows a number or a closing bracket (quoted text also a variable) and ends at the end of the text or at an
@@ -63,7 +63,7 @@ def _may_follow(names: list[str], at: int) -> bool:
     """Whether a unit can start at a token."""
     before, token = names[at - 1], names[at]
     if before[0].isdigit() or before[-1].isdigit() or before in _CLOSING:
-        return token[0] == '"' or token[0].isalpha() or token == "\\frac"
+        return token[0] == '"' or token[0].isalpha() or token in ("\\frac", "/")
     if before == ".":
         return token[0].isalpha() and at > 1 and names[at - 2][-1].isdigit()
     return token[0] == '"' and (before[-1].isalnum() or before[0] == "^" or before == "}")
@@ -73,7 +73,10 @@ def _phrase(names: list[str], at: int) -> int:
     """The end of the phrase that starts at a token; the same position if none does."""
     if names[at] == "\\frac":
         return _fraction(names, at)
-    end = _factor(names, at)
+    start = at + (names[at] == "/")  # `18/day`
+    end = _factor(names, start)
+    if end == start:
+        return at
     words = 1
     while at < end < len(names):
         token = names[end]
@@ -105,7 +108,8 @@ def _may_continue(names: list[str], at: int) -> bool:
 
 def _factor(names: list[str], at: int, rate: bool = False) -> int:
     token = names[at] if at < len(names) else ""
-    word = len(token) > 2 and not is_product(token) and not is_function(token)
+    seconds = token == "sec" and at + 1 == len(names)  # not the function: nothing follows
+    word = len(token) > 2 and not is_product(token) and (seconds or not is_function(token))
     bare = token.isalpha() and (word or token in _SYMBOLS or (rate and token in _RATES))
     first = bare or (token == "m" and names[at + 1 : at + 3] == ["/", "s"])
     if not (_is_phrase(token) or (first and not _forbidden(token) and not _is_time(names, at))):
@@ -131,7 +135,9 @@ def _is_phrase(token: str) -> bool:
     if token[:1] != '"' or len(token) < 3:
         return False
     words = token.strip('"').replace(".", "").split()
-    if not words or is_function(words[0]) or (len(words) == 1 and len(words[0]) == 1 and words[0] not in _LETTERS):
+    if not words or words[0].lower() in ("pi", "infinity") or (is_function(words[0]) and words != ["sec"]):
+        return False
+    if len(words) == 1 and len(words[0]) == 1 and words[0] not in _LETTERS:
         return False
     return not any(map(_forbidden, words)) and [word.lower() for word in words] not in (["am"], ["pm"], ["a", "m"], ["p", "m"])
 

@@ -22,6 +22,7 @@ KINDS = frozenset(("words", "label", "letters", "points"))
 
 _LETTERS = re.compile(r"[A-Za-z](?: ?[A-Za-z])+")
 _LABEL = re.compile(r"[({\[ ]*\(\s*\"?([A-Za-z])\"?\s*\)[)}\] ]*")
+_CHOICE = re.compile(r"\"?\(([A-E])\)\"? [-+]?[0-9.]+")  # with its content: `\textbf{(C)}\ 5`
 _POINTS = re.compile(
     r"(?:(\\overline|\\overleftrightarrow|\\overrightarrow|\\angle)|\"?(segment|line|angle|ray)\"?)\s*\{?\s*"
     r"([A-Z](?: ?[A-Z]){0,2})\s*\}?"
@@ -36,7 +37,7 @@ def read_words(text: str) -> Answer | None:
     """An answer that is a word, letters, a label or points; None for anything else."""
     if text[:1] == '"' and text.count('"') == 2 and text[-1] == '"':
         return Answer("words", (normalized(text),))
-    label = _LABEL.fullmatch(text)
+    label = _LABEL.fullmatch(text) or _CHOICE.fullmatch(text)
     if label:
         return Answer("label", (label[1],))
     points = _POINTS.fullmatch(text)

@@ -46,6 +46,9 @@ f^{-1}(x) = \frac{x-1}{2} | \frac{x-1}{2} ; v_{\text{avg}} = 9 | 9 ; a_{n+1} = 9
 a_{n+1} = 2a_n | 2a_n = a_{n+1} ; a_{n+1} = a_n + 3 | a_{n+1} - a_n = 3 ; \text{Sum of the two numbers} = 30 | 30 ; 5 \text{ two-digit numbers} | 5 ; 42 cards in one deck | 42 ; 5 dollars for two people | 5 ; 6 \text{ half-dollars} | 6
 2x_1 | 2 x_1 ; 2a_1, 3a_2 | 2 a_1, 3 a_2 ; \cos(30)^\circ | \frac{\sqrt{3}}{2} ; 4\sin(15)^\circ | 4\sin 15^\circ ; {2}\frac{1}{3} | \frac{7}{3} ; 2\;x = 8 | 2x = 8
 S = \sum_{k=1}^{n} k^2 | S = \sum_{k=1}^n k^2
+18/day | 18 ; \$18/\text{hour} | 18 ; $1234/month | 1234 ; 18 /hr | 18 ; 5\text{ sec} | 5 ; 5 sec | 5 ; 42 ft/sec | 42 ; 42\text{ ft}/\text{sec} | 42 ; \textbf{(C)}\ 5 | \text{(C)} ; (C) 5 | (C)
+108_{10} | 108 ; 24 | 24_{10} ; 70, 110 | 70,110 ; x\in(-\infty,-2)\text{ or }x\in(3,\infty) | (-\infty,-2)\cup(3,\infty) ; (-\infty,-2) or (3,\infty) | (-\infty,-2)\cup(3,\infty) ; x\in(1,2) or x\in(3,4) | (1,2)\cup(3,4)
+\frac72\text{ or }3.5 | 3.5 ; 7 or 7.0 | 7
 """
 
 DIFFERENT = r"""
@@ -83,6 +86,7 @@ x = 5 = \lceil n/2\rceil+1 | $\lceil n / 2\rceil+1$ ; \gcd(m,k) | \gcd(m,n) ; 5 
 42 \text{ to forty-five} | 42 ; 42 \text{ else forty-one} | 42 ; |M| | M ; \sqrt{M^2} | M ; |\mu| | \mu ; \sin(x)^2 | \sin(x^2) ; (2)\frac{1}{3} | \frac{7}{3}
 2\sqrt{2} \approx 2.93 | 2\sqrt{2} ; 2\sqrt{2} \approx 2.83 | 2.83 ; (1,2) U (3,4) | (1,2) \cup (3,5) ; (2516)_8 | 2516 ; \begin{pmatrix} 1 \\[4pt] 2 \end{pmatrix} | \begin{pmatrix} 1 \\ 4 \end{pmatrix}
 2021-05-01 | 2021-01-05 ; 2/4/2020 | 1/2/2020 ; 5 pm | 5mp ; 3\ 1/2 | 31/2 ; 3~1/2 | 31/2
+12\text{ pi} | 12 ; 5/x | 5 ; 5/s | 5 ; 5\sec x | 5 ; (C) 5 | 5 ; (C) 5 | (D) ; 108_{10} | 108_8 ; (1,2) or (3,4) | (1,2)\cup(3,4) ; 7 or 8 | 7 ; \frac72\text{ or }3.6 | 3.5 ; 2, 2 | 2 ; 110, 70 | 70110 ; 4$2 | 42 ; 4\%2 | 42 ; $4$$2$ | 42
 """
 
 
