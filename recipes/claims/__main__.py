@@ -44,19 +44,24 @@ def study(name: str, section: str) -> tuple[str, str, str]:
 
 
 DEMO = study("seeds", "the-demo")
-LINEAR = ("python recipes/linear.py", "linear/README.md", "linear/results/runs.jsonl")
+LINEAR = "linear/README.md", "linear/results/runs.jsonl"
 CLAIMS = (
-    Claim("After SFT, samples are long as often as the training data", *DEMO, verdicts.of_calibration),
+    Claim("After SFT, the share of long samples matches that of the training data", *DEMO, verdicts.of_calibration),
     Claim("Below 1/3, greedy completions are short guesses; RL makes them long and right", *DEMO, verdicts.of_repair),
     Claim(
-        "SFT alone needs a third",
+        "SFT alone needs about a third of long rows",
         *study("threshold", "how-much-long-chain-of-thought-does-sft-need"),
         verdicts.of_threshold,
     ),
     Claim("STaR follows p' = 2p / (1 + p)", *study("rounds", "star-round-by-round"), verdicts.of_recursion),
-    Claim("Its rounds grow as log((1 - p) / p)", *LINEAR, verdicts.of_rounds),
     Claim(
-        "RL that starts too early makes completions longer, not right",
+        "The number of STaR rounds grows as log((1 - p) / p)",
+        "python recipes/linear.py --study star --p-cot P --seed SEED",
+        *LINEAR,
+        verdicts.of_rounds,
+    ),
+    Claim(
+        "RL that starts too early makes completions longer but not correct",
         *study("switch", "when-to-switch-to-rl"),
         verdicts.of_start,
     ),
@@ -98,7 +103,12 @@ CLAIMS = (
         verdicts.of_rise,
     ),
     Claim("The same on GSM8K and MATH, Llamas of 3B and 8B", "", "gsm8k/README.md#llama-not-run-on-gpus"),
-    Claim("A linear model shows calibration, threshold and recursion", *LINEAR, verdicts.of_linear),
+    Claim(
+        "A linear model shows calibration, threshold and recursion",
+        "python recipes/linear.py --seed SEED",
+        *LINEAR,
+        verdicts.of_linear,
+    ),
 )
 
 
