@@ -177,7 +177,7 @@ CHANGING: dict[str, Rewrite] = {
     "a dozen": _number("N dozen", one=True),
     "another base": lambda gold: f"{number(gold)}_9" if re.fullmatch(r"\d+", number(gold)) else None,
     "a base more": _sub(r"_\{?(\d+)\}?\.?$", lambda found: f"_{{{int(found[1]) + 1}}}"),
-    "no base": lambda gold: gold.split("_")[0] if _BASE.search(gold) else None,
+    "no base": lambda gold: gold.split("_")[0] if _BASE.search(gold) and not gold.endswith("_{10}") else None,
     "upside down": _fraction(lambda s, a, b: f"{s}\\frac{{{b}}}{{{a}}}" if a != b else None),
     "the numerator": _fraction(lambda s, a, b: f"{s}{a}" if b != 1 else None),
     "three decimals": _fraction(lambda s, a, b: f"{s}{a / b:.3f}" if 1000 * a % b else None),
