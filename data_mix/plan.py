@@ -28,7 +28,7 @@ def apportion(total: int, shares: list[float]) -> list[int]:
 
 
 def pick(rows: list[dict], number: int | None) -> list[dict]:
-    """The first `number` rows, where every source has the share that it has of all rows; all rows for None."""
+    """The first `number` rows, taken from each source in proportion to its size; all rows for None."""
     if number is None or number >= len(rows):
         return rows
     sizes = collections.Counter(row["source"] for row in rows)

@@ -28,7 +28,7 @@ def make_parser() -> argparse.ArgumentParser:
     run.add_argument("--max-tokens", type=int, help=limit)
     truncated = "fail if a larger share of the completions is truncated (0.5); with --checkpoints, only warn"
     run.add_argument("--max-truncated", type=float, default=0.5, metavar="SHARE", help=truncated)
-    run.add_argument("--problems", type=int, metavar="N", help="use only the first N test problems, of each source its share")
+    run.add_argument("--problems", type=int, metavar="N", help="use only N test problems, taken from each source in proportion")
     run.add_argument("--seed", type=int, default=0)
     servers = "take completions from running vLLM servers of the model (`python -m launch serve`)"
     run.add_argument("--base-url", nargs="+", default=(), metavar="URL", help=servers)

@@ -27,7 +27,7 @@ class EvalConfig:
         temperature: 0 is greedy.
         max_tokens: length limit of a completion; None takes the task's, for a mixture twice its longest reference solution.
         max_truncated: largest share of truncated completions that is not an error.
-        problems: use only the first `problems` test problems, of each source its share; None uses all.
+        problems: use only this many test problems, taken from each source in proportion; None uses all.
         seed: sampling seed.
         base_url: running vLLM servers of the model; none starts an engine in this process.
         token_file: file with their access token.

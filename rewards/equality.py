@@ -43,7 +43,8 @@ def compare(predicted: str, gold: str) -> str | None:
         return "correct" if readable(gold) else "wrong"
     try:
         a, b = _parse_answer(predicted), _parse_answer(gold)
-        if _without_spaces(predicted) == _without_spaces(gold):  # the list `70,110`, which is read as a number
+        both_have_commas = "," in predicted and "," in gold
+        if both_have_commas and _without_spaces(predicted) == _without_spaces(gold):  # the list `70,110`, read as a number
             return "correct"
     except UnsupportedError:
         return "wrong"
@@ -60,7 +61,8 @@ def compare(predicted: str, gold: str) -> str | None:
 
 
 def _without_spaces(text: str) -> str:
-    return _AFTER_COMMA.sub("", clean(text)) if "," in text else text
+    """Cleaned text without spaces between the numbers of a list."""
+    return _AFTER_COMMA.sub("", clean(text))
 
 
 def ask_math_verify(predicted: str, gold: str) -> bool:

@@ -2,7 +2,7 @@ r"""Extracts the final answer of a completion according to its answer style.
 
     parity          the text consists of bits; the answer is the last one
     multiplication  the text consists of steps; the answer is the last number, with its digits reversed
-    gsm8k           the text after the last `####`
+    gsm8k           the text after the last `####` that is not a Markdown heading (`#### Explanation`)
     boxed           the content of the last `\boxed{...}` or `\fbox{...}`; several boxes in a list form one answer
     auto            boxed if the text contains a box, otherwise gsm8k
 

@@ -49,7 +49,7 @@ CLAIMS = (
     Claim("After SFT, the share of long samples matches that of the training data", *DEMO, verdicts.of_calibration),
     Claim("Below 1/3, greedy completions are short guesses; RL makes them long and right", *DEMO, verdicts.of_repair),
     Claim(
-        "SFT alone needs about a third of long rows",
+        "SFT alone needs long chains in about a third of the rows",
         *study("threshold", "how-much-long-chain-of-thought-does-sft-need"),
         verdicts.of_threshold,
     ),

@@ -216,12 +216,12 @@ def shuffle_weights(file: Path) -> None:
 @pytest.mark.parametrize("moment", ["checking", "starting", "serving"])
 def test_ctrl_c_and_sigterm_end_the_server_with_all_its_processes(where, number, moment):
     with serving(where) as server:
-        has_come = {
+        reached = {
             "checking": lambda: "libtorch" in Path(f"/proc/{server.process.pid}/maps").read_text(),  # its checks import torch
             "starting": lambda: any("multiprocessing" in args for args in server.processes().values()),  # vLLM's engine
             "serving": server.is_healthy,
         }
-        server.wait_for(has_come[moment])
+        server.wait_for(reached[moment])
         os.kill(server.process.pid, number)
         server.wait_for_end()
         assert server.process.returncode == (0 if moment == "serving" else 128 + number)

@@ -89,7 +89,8 @@ def make_card(output_dir: str, hub_model_id: str | None = None) -> str:
         "mixture": f"`{recipe['mixture']}`" + (f": {card.describe(manifest)}" if manifest else ""),
         "p_cot": f"{card.p_cot(manifest):g}" if manifest else "unknown",
     }
-    table |= {field: f"`{recipe[field]}`" for field in FIELDS if str(recipe.get(field)) not in ("None", "", "-1", "False")}
+    values = {field: recipe.get(field) for field in FIELDS}
+    table |= {field: f"`{value}`" for field, value in values.items() if value not in (None, "", -1) and value is not False}
     if {"max_steps", "rounds"} & {*table}:  # they take precedence
         table.pop("num_train_epochs", None)
     lines = ["---", data.to_yaml(), "---", "", f"# {name}", "", f"{stage}, trained with cotmix.", "", "| | |", "|---|---|"]

@@ -19,7 +19,7 @@ SHARDINGS = ("none", "zero2", "zero3", "fsdp2")
 
 @dataclass(frozen=True)
 class Launch:
-    """How a run is launched, as recipe.json records it: with others, a checkpoint's data position and optimizer do not fit."""
+    """How a run was launched: a checkpoint's data position and optimizer state are only valid for the same launch."""
 
     processes: int
     sharding: str

@@ -50,7 +50,6 @@ def check_batching(args, model_args) -> Iterator[Finding]:
         problem = "train_sampling_strategy is group_by_length, which separates short and long rows and biases p_long"
         yield Finding("train_sampling_strategy", problem, "use random")
     keeps_apart = "flash" in (model_args.attn_implementation or "")
-    keeps_apart = "flash" in (model_args.attn_implementation or "")
     for name in ("packing", "padding_free"):
         if getattr(args, name) and not keeps_apart:
             problem = f"{name} is true: without flash attention, rows would attend to each other"

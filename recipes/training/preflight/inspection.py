@@ -212,8 +212,7 @@ def inspect_rollouts(
         if not sampling.use_vllm:
             add_generation(inputs, length, batch, model_args)
         else:
-            dtype = models.compute_dtype(inputs.config, args, model_args)
-            about = inputs.memory, inputs.config, dtype, length
+            about = inputs.memory, inputs.config, models.compute_dtype(inputs.config, args, model_args), length
             try:
                 inputs.memory = memory.add_vllm(*about, sampling, batch, inputs.environment)
             except InputError as error:
